@@ -1,0 +1,63 @@
+//! The chain's block as forewave sees it: environment, transactions, and what
+//! the operations at its two ends need. No header fields that execution does
+//! not depend on, and no I/O.
+
+use alloy_eips::eip4895::Withdrawal;
+use revm::{
+    context::{BlockEnv, CfgEnv, TxEnv},
+    primitives::{Address, B256, hardfork::SpecId},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::TxIndex;
+
+/// An ommer (uncle) that the block includes and rewards, before the Merge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ommer {
+    /// Its header is known.
+    Header {
+        /// Block number of the ommer.
+        number: u64,
+        /// Who is rewarded for it.
+        beneficiary: Address,
+    },
+    /// Only its hash is known, so its own reward cannot be paid.
+    Hash(B256),
+}
+
+/// A block to be predicted, scheduled and executed.
+#[derive(Clone, Debug)]
+pub struct Block {
+    /// Chain id, fork rules and blob parameters.
+    pub cfg: CfgEnv,
+    /// The block environment that the EVM sees.
+    pub env: BlockEnv,
+    /// Hash of the parent, stored by EIP-2935.
+    pub parent_hash: B256,
+    /// Root of the parent beacon block, stored by EIP-4788.
+    pub parent_beacon_block_root: Option<B256>,
+    /// The transactions, in block order.
+    pub transactions: Vec<TxEnv>,
+    /// Validator withdrawals (EIP-4895), in block order.
+    pub withdrawals: Vec<Withdrawal>,
+    /// Ommers, in block order.
+    pub ommers: Vec<Ommer>,
+}
+
+impl Block {
+    /// The fork whose rules the block follows.
+    pub const fn spec(&self) -> SpecId {
+        self.cfg.spec
+    }
+
+    /// The block number.
+    pub fn number(&self) -> u64 {
+        self.env.number.saturating_to()
+    }
+
+    /// The transactions with their indices, in block order.
+    pub fn indexed(&self) -> impl ExactSizeIterator<Item = (TxIndex, &TxEnv)> {
+        self.transactions.iter().enumerate().map(|(position, tx)| (TxIndex::new(position), tx))
+    }
+}

@@ -1,0 +1,21 @@
+//! Predicts what transactions read and write before they run.
+//!
+//! The pipeline, each step a module: a [`Block`] and a state view
+//! ([`MemoryState`], or any [`revm::DatabaseRef`]) go in; a [`Predictor`]
+//! gives one [`PredictedAccess`] for each transaction.
+//!
+//! This crate knows no threads, no graph and no I/O. What it does not know it
+//! widens ([`Scope`]); ignorance is never an empty set.
+
+mod access;
+mod block;
+mod predictor;
+mod state;
+
+pub use access::{
+    AccessKind, AccessSet, AccessSetBuilder, Confidence, KeyOrigin, Location, ObservedAccess,
+    PredictedAccess, Scope, TxIndex, WidenedAccess,
+};
+pub use block::{Block, Ommer};
+pub use predictor::{AnalyzeError, Predictor};
+pub use state::{MemoryState, StateError};
