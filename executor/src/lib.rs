@@ -1,1 +1,36 @@
-//! Under construction.
+//! Executes a scheduled block in parallel and always ends with exactly what
+//! sequential revm gives.
+//!
+//! The pipeline: [`sequential`] is the oracle, plain revm in block order.
+//! [`observe`] is the same run with every access recorded. [`execute`] runs the
+//! waves of a schedule on a thread pool. Each transaction reads through the
+//! versions that lower transactions were predicted to write, and records what
+//! it read; then the results are taken in block order, and a transaction that
+//! read something stale runs again on the state as it is by then.
+//!
+//! A prediction is never trusted: wrong ones cost time, not correctness. An
+//! error leaves the caller's state as it was, since nothing here writes to it.
+//! This crate does no I/O and does not decide which predictor or how many
+//! threads to use.
+
+mod error;
+mod flat_state;
+mod observation;
+mod outcome;
+mod parallel;
+mod predictors;
+mod sequential;
+mod system;
+mod tracking;
+mod transition;
+mod versions;
+
+pub use error::ExecutionError;
+pub use observation::{Observation, observe};
+pub use outcome::{
+    AccountChange, BlockOutcome, ExecutionStats, OutcomeNote, Reexecution, ReexecutionReason,
+    StateChanges, SystemOperation, TxReceipt,
+};
+pub use parallel::execute;
+pub use predictors::{OraclePredictor, ReconPredictor};
+pub use sequential::sequential;

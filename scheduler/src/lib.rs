@@ -1,1 +1,51 @@
-//! Under construction.
+//! Schedules a block from what its transactions are predicted to touch.
+//!
+//! The pipeline, each step a module: predictions are interned into an
+//! [`AccessTable`]; scopes that widened predictions use become places of their
+//! own; one pass over each place in block order gives the conflicts, and these
+//! the [`ConflictGraph`]; its RAW edges are gathered into [`Chain`]s, and
+//! [`schedule`] puts the chains into [`Wave`]s. [`verify`] checks the result.
+//!
+//! All of it is linear in the number of accesses, with named bounds
+//! ([`FAN_IN_MAX`], [`MAPPING_SCOPES_MAX`]) where a pairing could be quadratic;
+//! beyond a bound transactions are ordered that need not be, never the reverse.
+//!
+//! This crate knows access sets, not the EVM: no bytecode, no state, no
+//! threads, no I/O.
+
+mod balance;
+mod chain;
+mod conflicts;
+mod csr;
+mod dot;
+mod frontier;
+mod graph;
+mod hazard;
+mod hot;
+mod id;
+mod schedule;
+mod scope;
+mod table;
+mod text;
+mod uses;
+mod verify;
+mod view;
+
+#[cfg(test)]
+mod naive;
+#[cfg(test)]
+mod notation;
+#[cfg(test)]
+mod properties;
+
+pub use dot::dot;
+pub use frontier::FAN_IN_MAX;
+pub use graph::{ConflictGraph, Edge, TransactionSet};
+pub use hazard::{Cause, Hazard};
+pub use hot::{HazardCounts, HotSpot, hot_spots};
+pub use id::{LocationId, WaveIndex};
+pub use schedule::{Chain, Schedule, Wave, remaining_gas, schedule};
+pub use scope::MAPPING_SCOPES_MAX;
+pub use table::AccessTable;
+pub use verify::{ScheduleError, verify};
+pub use view::{EdgeView, GraphView, HazardView, LocationView, TransactionView};

@@ -1,0 +1,78 @@
+//! Why a block could not be executed. Every variant names the place; none of
+//! them leaves anything half-done.
+
+use forewave_analyzer::TxIndex;
+use revm::context::result::{EVMError, InvalidTransaction};
+
+/// A block could not be executed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExecutionError<E: core::error::Error + 'static> {
+    /// A transaction does not belong in the block: wrong nonce, too little
+    /// balance, and so on.
+    #[error("{tx} is invalid: {error}")]
+    InvalidTransaction {
+        /// The transaction.
+        tx: TxIndex,
+        /// What revm says of it.
+        error: InvalidTransaction,
+    },
+    /// A transaction's gas limit exceeds what the block has left.
+    #[error("{tx} is invalid: its gas limit is {limit}, but the block has only {available} left")]
+    GasLimitExceeded {
+        /// The transaction.
+        tx: TxIndex,
+        /// Its gas limit.
+        limit: u64,
+        /// Gas limit of the block less the gas used by the transactions before.
+        available: u64,
+    },
+    /// The state could not answer while a transaction ran.
+    #[error("the state could not be read while {tx} ran: {source}")]
+    State {
+        /// The transaction.
+        tx: TxIndex,
+        /// What the state answered.
+        source: E,
+    },
+    /// The state could not answer during the block's system operations.
+    #[error("the state could not be read during the block's system operations: {0}")]
+    SystemState(E),
+    /// The header lacks what a system operation needs, or the operation failed.
+    #[error("a system operation of the block failed: {0}")]
+    System(String),
+    /// revm failed in a way that is neither the transaction's nor the state's fault.
+    #[error("the EVM failed while {tx} ran: {message}")]
+    Evm {
+        /// The transaction.
+        tx: TxIndex,
+        /// What revm says.
+        message: String,
+    },
+    /// The schedule, the graph and the block are not about the same transactions.
+    #[error("the schedule covers {scheduled} transactions, the block has {transactions}")]
+    ScheduleMismatch {
+        /// Transactions in the schedule.
+        scheduled: usize,
+        /// Transactions in the block.
+        transactions: usize,
+    },
+}
+
+impl<E: core::error::Error + 'static> ExecutionError<E> {
+    /// Places an error of revm's at its transaction.
+    pub(crate) fn at(tx: TxIndex, error: EVMError<E>) -> Self {
+        match error {
+            EVMError::Transaction(error) => Self::InvalidTransaction { tx, error },
+            EVMError::Database(source) => Self::State { tx, source },
+            other => Self::Evm { tx, message: other.to_string() },
+        }
+    }
+
+    /// Places an error of revm's at the block's system operations.
+    pub(crate) fn in_system(error: EVMError<E>) -> Self {
+        match error {
+            EVMError::Database(source) => Self::SystemState(source),
+            other => Self::System(other.to_string()),
+        }
+    }
+}

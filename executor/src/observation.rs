@@ -1,0 +1,104 @@
+//! Sequential execution with every access recorded: the actual sets that a
+//! prediction is scored against.
+//!
+//! What counts as an access is laid down in [`observed_access`]; predictors
+//! follow the same convention.
+
+use forewave_analyzer::{AccessSetBuilder, Block, Location, ObservedAccess};
+use revm::{
+    DatabaseRef, ExecuteEvm,
+    handler::EthPrecompiles,
+    primitives::Address,
+    state::{AccountInfo, EvmState},
+};
+
+use crate::{
+    BlockOutcome, ExecutionError, ExecutionStats, TxReceipt,
+    flat_state::FlatState,
+    system::{apply_post_block, apply_pre_block, check_gas_limit},
+    tracking::{Looked, Looks, Reads, take_reads, tracking_evm},
+    transition::Transition,
+};
+
+/// A sequential run and what each transaction touched.
+#[derive(Clone, Debug)]
+pub struct Observation {
+    /// The outcome, equal to that of [`sequential`](crate::sequential).
+    pub outcome: BlockOutcome,
+    /// One set for each transaction, in block order.
+    pub accesses: Vec<ObservedAccess>,
+}
+
+/// Executes the block sequentially and records what each transaction touches.
+pub fn observe<DB: DatabaseRef>(
+    block: &Block,
+    state: &DB,
+) -> Result<Observation, ExecutionError<DB::Error>>
+where
+    DB::Error: 'static,
+{
+    let mut flat = FlatState::new(state);
+    let mut notes = apply_pre_block(block, &mut flat)?;
+    let precompiles = EthPrecompiles::new(block.spec());
+    let mut evm = tracking_evm(block, flat);
+    let mut receipts: Vec<TxReceipt> = Vec::with_capacity(block.transactions.len());
+    let mut accesses = Vec::with_capacity(block.transactions.len());
+    let mut gas_used = 0;
+    for (tx, env) in block.indexed() {
+        check_gas_limit(block, tx, gas_used)?;
+        let run = evm.transact(env.clone()).map_err(|error| ExecutionError::at(tx, error))?;
+        let (reads, looks) = take_reads(&mut evm, env, &run.state);
+        let transition = Transition::new(&run.state, &looks);
+        let excluded = |address: &Address| precompiles.contains(address);
+        accesses.push(observed_access(&reads, &looks, &run.state, &transition, excluded));
+        let flat = &mut evm.ctx.journaled_state.database.inner;
+        flat.apply(&transition).map_err(|source| ExecutionError::State { tx, source })?;
+        let receipt = TxReceipt::new(env.tx_type, gas_used, run.result);
+        gas_used = receipt.cumulative_gas_used;
+        receipts.push(receipt);
+    }
+    let mut flat = evm.ctx.journaled_state.database.inner;
+    notes.extend(apply_post_block(block, &mut flat)?);
+    let changes = flat.into_changes().map_err(ExecutionError::SystemState)?;
+    let stats = ExecutionStats { threads: 1, ..ExecutionStats::default() };
+    Ok(Observation { outcome: BlockOutcome::new(receipts, changes, notes, stats), accesses })
+}
+
+/// The access set of one executed transaction, without `excluded` accounts.
+///
+/// Reads are the account fields that were looked at and the slots that were
+/// loaded, those of accounts created on the way included; writes are net
+/// changes; deltas are balances that grew without having been looked at. An
+/// account that was only tested for emptiness counts as a balance read if it
+/// was empty: it is the one case in which a credit by another would matter.
+pub(crate) fn observed_access(
+    reads: &Reads,
+    looks: &Looks,
+    state: &EvmState,
+    transition: &Transition,
+    excluded: impl Fn(&Address) -> bool,
+) -> ObservedAccess {
+    let mut set = AccessSetBuilder::new();
+    for read in reads.accounts.iter().filter(|read| !excluded(&read.address)) {
+        let looked = looks.at(read.address);
+        let empty = read.info.as_ref().is_none_or(AccountInfo::is_empty);
+        let fields = [
+            (looked.contains(Looked::BALANCE), Location::Balance(read.address)),
+            (looked.contains(Looked::EMPTINESS) && empty, Location::Balance(read.address)),
+            (looked.contains(Looked::NONCE), Location::Nonce(read.address)),
+            (looked.contains(Looked::CODE), Location::Code(read.address)),
+        ];
+        for (_, location) in fields.into_iter().filter(|(looked_at, _)| *looked_at) {
+            set.read(location);
+        }
+    }
+    for (address, account) in state {
+        for key in account.storage.keys() {
+            set.read(Location::Storage(*address, *key));
+        }
+    }
+    for (kind, location) in transition.changes().filter(|(_, at)| !excluded(&at.address())) {
+        set.add(kind, location);
+    }
+    ObservedAccess(set.build())
+}

@@ -1,0 +1,211 @@
+//! What executing a block gives: receipts, roots, state changes, statistics.
+//!
+//! State changes are net: an account or slot that ends as it began is not in
+//! them. So two executions that took different ways to the same state give
+//! equal values, and maps are ordered, so they print equal as well.
+
+use std::collections::BTreeMap;
+
+use alloy_consensus::{
+    Eip658Value, Receipt, ReceiptEnvelope, ReceiptWithBloom, TxType, proofs::calculate_receipt_root,
+};
+use forewave_analyzer::{Location, TxIndex};
+use revm::{
+    context::result::ExecutionResult,
+    primitives::{Address, B256, Log, StorageKey, StorageValue, alloy_primitives::Bloom},
+    state::AccountInfo,
+};
+use serde::{Deserialize, Serialize};
+
+/// The receipt of one transaction.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TxReceipt {
+    /// Transaction type (EIP-2718), 0 to 4.
+    pub tx_type: u8,
+    /// Whether the transaction succeeded (EIP-658).
+    pub status: bool,
+    /// Gas used by this transaction, refunds taken off.
+    pub gas_used: u64,
+    /// Gas used by the block up to and including this transaction.
+    pub cumulative_gas_used: u64,
+    /// Logs, in the order they were emitted.
+    pub logs: Vec<Log>,
+    /// Address of the contract that the transaction itself created.
+    pub created_address: Option<Address>,
+}
+
+impl TxReceipt {
+    /// The receipt of a transaction that ran after `gas_before` gas was used.
+    pub(crate) fn new(tx_type: u8, gas_before: u64, result: ExecutionResult) -> Self {
+        let gas_used = result.tx_gas_used();
+        Self {
+            tx_type,
+            status: result.is_success(),
+            gas_used,
+            cumulative_gas_used: gas_before + gas_used,
+            created_address: result.created_address(),
+            logs: result.into_logs(),
+        }
+    }
+
+    /// The consensus form, as it is hashed into the receipts root.
+    fn envelope(&self) -> ReceiptEnvelope {
+        let receipt: ReceiptWithBloom<Receipt> = Receipt {
+            status: Eip658Value::Eip658(self.status),
+            cumulative_gas_used: self.cumulative_gas_used,
+            logs: self.logs.clone(),
+        }
+        .into();
+        match TxType::try_from(self.tx_type).unwrap_or(TxType::Legacy) {
+            TxType::Legacy => ReceiptEnvelope::Legacy(receipt),
+            TxType::Eip2930 => ReceiptEnvelope::Eip2930(receipt),
+            TxType::Eip1559 => ReceiptEnvelope::Eip1559(receipt),
+            TxType::Eip4844 => ReceiptEnvelope::Eip4844(receipt),
+            TxType::Eip7702 => ReceiptEnvelope::Eip7702(receipt),
+        }
+    }
+}
+
+/// Net change of one account over the block.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccountChange {
+    /// Balance, nonce and code after the block; `None` if it does not exist.
+    pub info: Option<AccountInfo>,
+    /// Whether the storage it had before the block is gone.
+    pub storage_cleared: bool,
+    /// Slots that differ from before the block (from zero, if cleared).
+    pub storage: BTreeMap<StorageKey, StorageValue>,
+}
+
+/// Net changes of the whole state over the block, by address.
+pub type StateChanges = BTreeMap<Address, AccountChange>;
+
+/// An operation of the protocol at one end of the block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SystemOperation {
+    /// Parent beacon block root (EIP-4788), before the transactions.
+    BeaconRoots,
+    /// Parent block hash (EIP-2935), before the transactions.
+    HistoryStorage,
+    /// Execution-layer withdrawal requests (EIP-7002), after the transactions.
+    WithdrawalRequests,
+    /// Consolidation requests (EIP-7251), after the transactions.
+    ConsolidationRequests,
+    /// Reward of an ommer's beneficiary, before the Merge.
+    OmmerReward,
+}
+
+/// Something that the outcome leaves out because the input did not hold it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "note", rename_all = "snake_case")]
+pub enum OutcomeNote {
+    /// The state holds no code at the system contract, so it was not called.
+    SystemContractAbsent {
+        /// What was left out.
+        operation: SystemOperation,
+        /// The contract.
+        address: Address,
+    },
+    /// Only the hash of an ommer is known, so its reward was not paid.
+    OmmerHeaderAbsent {
+        /// Hash of the ommer.
+        hash: B256,
+    },
+}
+
+/// Why a transaction ran a second time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+pub enum ReexecutionReason {
+    /// It read this location before an earlier transaction had written it.
+    StaleRead {
+        /// The first stale location.
+        location: Location,
+    },
+    /// It could not be executed at all on the state it saw, for instance
+    /// because it was invalid there.
+    NotExecutable,
+}
+
+/// A transaction that ran more than once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reexecution {
+    /// The transaction.
+    pub tx: TxIndex,
+    /// Why.
+    #[serde(flatten)]
+    pub reason: ReexecutionReason,
+}
+
+/// How the outcome came about. Not part of the outcome's equality.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecutionStats {
+    /// Threads of the pool; 1 for the sequential oracle.
+    pub threads: usize,
+    /// Waves of the schedule; 0 for the sequential oracle.
+    pub waves: usize,
+    /// Transactions that ran more than once, in block order.
+    pub reexecuted: Vec<Reexecution>,
+}
+
+/// What a block does.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct BlockOutcome {
+    /// One receipt for each transaction, in block order.
+    pub receipts: Vec<TxReceipt>,
+    /// Gas used by all transactions.
+    pub gas_used: u64,
+    /// Union of all receipts' blooms.
+    pub logs_bloom: Bloom,
+    /// Root of the receipts trie, as it is from Byzantium on (EIP-658).
+    /// Earlier blocks hash intermediate state roots instead.
+    pub receipts_root: B256,
+    /// Net changes of the state, system operations included.
+    pub state: StateChanges,
+    /// What was left out.
+    pub notes: Vec<OutcomeNote>,
+    /// How it was executed.
+    pub stats: ExecutionStats,
+}
+
+impl BlockOutcome {
+    /// Derives gas, bloom and root from the receipts.
+    pub(crate) fn new(
+        receipts: Vec<TxReceipt>,
+        state: StateChanges,
+        notes: Vec<OutcomeNote>,
+        stats: ExecutionStats,
+    ) -> Self {
+        let envelopes: Vec<_> = receipts.iter().map(TxReceipt::envelope).collect();
+        let logs_bloom =
+            envelopes.iter().fold(Bloom::ZERO, |bloom, receipt| bloom | *receipt.logs_bloom());
+        Self {
+            gas_used: receipts.last().map_or(0, |receipt| receipt.cumulative_gas_used),
+            receipts_root: calculate_receipt_root(&envelopes),
+            logs_bloom,
+            receipts,
+            state,
+            notes,
+            stats,
+        }
+    }
+
+    /// The first part in which two outcomes differ, statistics aside.
+    pub fn first_difference(&self, other: &Self) -> Option<&'static str> {
+        let parts = [
+            ("receipts", self.receipts != other.receipts),
+            ("gas used", self.gas_used != other.gas_used),
+            ("logs bloom", self.logs_bloom != other.logs_bloom),
+            ("receipts root", self.receipts_root != other.receipts_root),
+            ("state changes", self.state != other.state),
+            ("notes", self.notes != other.notes),
+        ];
+        parts.into_iter().find_map(|(part, differs)| differs.then_some(part))
+    }
+
+    /// Whether two outcomes are the same, statistics aside.
+    pub fn same_result(&self, other: &Self) -> bool {
+        self.first_difference(other).is_none()
+    }
+}

@@ -1,0 +1,94 @@
+//! The predictors that execute: `recon` runs each transaction alone on the
+//! state before the block, `oracle` runs the whole block and knows.
+
+use forewave_analyzer::{AccessSet, AnalyzeError, Block, PredictedAccess, Predictor, TxIndex};
+use revm::{
+    DatabaseRef, ExecuteEvm,
+    context::{TxEnv, result::EVMError},
+    database_interface::WrapDatabaseRef,
+    handler::EthPrecompiles,
+};
+
+use crate::{
+    ExecutionError,
+    observation::{observe, observed_access},
+    tracking::{discard_reads, take_reads, tracking_evm},
+    transition::Transition,
+};
+
+/// Full execution of each transaction alone on the state before the block: what
+/// `eth_createAccessList` and simulation-based hints give, and as dear as
+/// execution. A transaction that cannot be executed there, for instance for a
+/// nonce that an earlier one has yet to reach, is executed with that check
+/// lifted; one that still cannot is predicted to touch nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReconPredictor;
+
+impl<DB: DatabaseRef> Predictor<DB> for ReconPredictor
+where
+    DB::Error: 'static,
+{
+    fn predict(
+        &self,
+        block: &Block,
+        state: &DB,
+    ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
+        let mut lenient = block.clone();
+        lenient.transactions = Vec::new();
+        lenient.cfg.disable_nonce_check = true;
+        let precompiles = EthPrecompiles::new(block.spec());
+        let mut evm = tracking_evm(&lenient, WrapDatabaseRef(state));
+        block
+            .indexed()
+            .map(|(tx, env)| {
+                let run = match evm.transact(env.clone()) {
+                    Ok(run) => run,
+                    Err(EVMError::Database(source)) => return Err(AnalyzeError { tx, source }),
+                    Err(_) => {
+                        discard_reads(&mut evm);
+                        return Ok(PredictedAccess::exact(AccessSet::default(), env.gas_limit));
+                    }
+                };
+                let (reads, looks) = take_reads(&mut evm, env, &run.state);
+                let transition = Transition::new(&run.state, &looks);
+                let excluded = |address: &_| precompiles.contains(address);
+                let access = observed_access(&reads, &looks, &run.state, &transition, excluded);
+                Ok(PredictedAccess::exact(access.0, run.result.tx_gas_used()))
+            })
+            .collect()
+    }
+}
+
+/// The actual sets themselves, from a sequential run of the block. A block that
+/// does not execute has no actual sets: everything is predicted of each of its
+/// transactions.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OraclePredictor;
+
+impl<DB: DatabaseRef> Predictor<DB> for OraclePredictor
+where
+    DB::Error: 'static,
+{
+    fn predict(
+        &self,
+        block: &Block,
+        state: &DB,
+    ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
+        match observe(block, state) {
+            Ok(observation) => Ok(observation
+                .accesses
+                .into_iter()
+                .zip(&observation.outcome.receipts)
+                .map(|(access, receipt)| PredictedAccess::exact(access.0, receipt.gas_used))
+                .collect()),
+            Err(ExecutionError::State { tx, source }) => Err(AnalyzeError { tx, source }),
+            Err(ExecutionError::SystemState(source)) => {
+                Err(AnalyzeError { tx: TxIndex::default(), source })
+            }
+            Err(_) => {
+                let gas = |env: &TxEnv| PredictedAccess::everything(env.gas_limit);
+                Ok(block.transactions.iter().map(gas).collect())
+            }
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! The oracle: plain revm, one transaction after another, in block order.
+//!
+//! Nothing here is shared with the parallel path but the flat state that both
+//! end in and the system operations.
+
+use forewave_analyzer::Block;
+use revm::{Context, DatabaseRef, ExecuteCommitEvm, MainBuilder, MainContext};
+
+use crate::{
+    BlockOutcome, ExecutionError, ExecutionStats, TxReceipt,
+    flat_state::FlatState,
+    system::{apply_post_block, apply_pre_block, check_gas_limit},
+};
+
+/// Executes the block sequentially on `state`, which is only read.
+pub fn sequential<DB: DatabaseRef>(
+    block: &Block,
+    state: &DB,
+) -> Result<BlockOutcome, ExecutionError<DB::Error>>
+where
+    DB::Error: 'static,
+{
+    let mut flat = FlatState::new(state);
+    let mut notes = apply_pre_block(block, &mut flat)?;
+    let mut receipts: Vec<TxReceipt> = Vec::with_capacity(block.transactions.len());
+    let mut evm = Context::mainnet()
+        .with_db(&mut flat)
+        .with_block(block.env.clone())
+        .with_cfg(block.cfg.clone())
+        .build_mainnet();
+    let mut gas_used = 0;
+    for (tx, env) in block.indexed() {
+        check_gas_limit(block, tx, gas_used)?;
+        let result =
+            evm.transact_commit(env.clone()).map_err(|error| ExecutionError::at(tx, error))?;
+        let receipt = TxReceipt::new(env.tx_type, gas_used, result);
+        gas_used = receipt.cumulative_gas_used;
+        receipts.push(receipt);
+    }
+    drop(evm);
+    notes.extend(apply_post_block(block, &mut flat)?);
+    let changes = flat.into_changes().map_err(ExecutionError::SystemState)?;
+    let stats = ExecutionStats { threads: 1, ..ExecutionStats::default() };
+    Ok(BlockOutcome::new(receipts, changes, notes, stats))
+}

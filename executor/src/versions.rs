@@ -1,0 +1,197 @@
+//! Versions placed ahead: for each location that somebody is predicted to
+//! write, one place per predicted writer, in block order.
+//!
+//! The places are laid out before the run, so that a transaction finds the
+//! version it may see by index: no map is written and no lock is taken while
+//! the block runs. A place is filled at most once, by its transaction; one that
+//! stays empty means that the transaction did not write, or has not yet. What
+//! was written without having been predicted has no place: its readers are
+//! found stale when results are taken in block order (as in BOHM, Faleiro and
+//! Abadi, VLDB 2015).
+
+use std::sync::OnceLock;
+
+use forewave_analyzer::{Location, TxIndex};
+use forewave_scheduler::{AccessTable, LocationId};
+use revm::{
+    Database, DatabaseRef,
+    bytecode::Bytecode,
+    primitives::{Address, B256, StorageKey, StorageValue, U256},
+    state::AccountInfo,
+};
+
+use crate::{
+    flat_state::FlatState,
+    transition::{AccountTransition, BalanceChange, Lifecycle, Transition},
+};
+
+/// What one transaction made of one location.
+#[derive(Clone, Debug)]
+enum Version {
+    Balance(BalanceChange),
+    Nonce(u64),
+    Code(Box<(B256, Option<Bytecode>)>),
+    Storage(StorageValue),
+}
+
+/// All places of a block.
+#[derive(Debug)]
+pub(crate) struct Versions<'a> {
+    table: &'a AccessTable,
+    /// Index of a location's first place.
+    starts: Vec<usize>,
+    places: Vec<OnceLock<Version>>,
+}
+
+impl<'a> Versions<'a> {
+    /// Lays out one empty place for each predicted write.
+    pub(crate) fn new(table: &'a AccessTable) -> Self {
+        let mut starts = Vec::with_capacity(table.len());
+        let mut total = 0;
+        for id in table.ids() {
+            starts.push(total);
+            total += table.writers(id).len();
+        }
+        let places = core::iter::repeat_with(OnceLock::new).take(total).collect();
+        Self { table, starts, places }
+    }
+
+    /// Fills the places of `tx` with what it did.
+    pub(crate) fn publish(&self, tx: TxIndex, transition: &Transition) {
+        for (address, change) in &transition.accounts {
+            let publish = |location, version| self.fill(tx, &location, version);
+            for (location, version) in account_versions(*address, change) {
+                publish(location, version);
+            }
+        }
+    }
+
+    fn fill(&self, tx: TxIndex, location: &Location, version: Version) {
+        let Some(id) = self.table.id(location) else { return };
+        let writers = self.table.writers(id);
+        if let Ok(position) = writers.binary_search_by_key(&tx, |(writer, _)| *writer) {
+            let place = &self.places[self.starts[id.index()] + position];
+            place.set(version).expect("a transaction runs once between barriers");
+        }
+    }
+
+    /// The versions of `location` that `tx` may see, latest first.
+    fn before(&self, tx: TxIndex, location: &Location) -> impl Iterator<Item = &Version> {
+        let id: Option<LocationId> = self.table.id(location);
+        let places = id.map_or(&[][..], |id| {
+            let start = self.starts[id.index()];
+            let below = self.table.writers(id).partition_point(|(writer, _)| *writer < tx);
+            &self.places[start..start + below]
+        });
+        places.iter().rev().filter_map(OnceLock::get)
+    }
+
+    fn balance(&self, tx: TxIndex, address: Address) -> BalanceChange {
+        let mut credits = None;
+        for version in self.before(tx, &Location::Balance(address)) {
+            match version {
+                Version::Balance(BalanceChange::Set(wei)) => {
+                    return BalanceChange::Set(wei.wrapping_add(credits.unwrap_or_default()));
+                }
+                Version::Balance(BalanceChange::Credit(wei)) => {
+                    credits = Some(credits.unwrap_or(U256::ZERO).wrapping_add(*wei));
+                }
+                _ => {}
+            }
+        }
+        credits.map_or(BalanceChange::Keep, BalanceChange::Credit)
+    }
+
+    fn nonce(&self, tx: TxIndex, address: Address) -> Option<u64> {
+        self.before(tx, &Location::Nonce(address)).find_map(|version| match version {
+            Version::Nonce(nonce) => Some(*nonce),
+            _ => None,
+        })
+    }
+
+    fn code(&self, tx: TxIndex, address: Address) -> Option<&(B256, Option<Bytecode>)> {
+        self.before(tx, &Location::Code(address)).find_map(|version| match version {
+            Version::Code(code) => Some(&**code),
+            _ => None,
+        })
+    }
+
+    fn storage(&self, tx: TxIndex, address: Address, key: StorageKey) -> Option<StorageValue> {
+        self.before(tx, &Location::Storage(address, key)).find_map(|version| match version {
+            Version::Storage(value) => Some(*value),
+            _ => None,
+        })
+    }
+}
+
+/// What an account's transition makes of its locations.
+fn account_versions(
+    address: Address,
+    change: &AccountTransition,
+) -> impl Iterator<Item = (Location, Version)> {
+    let gone = AccountInfo::default();
+    let destroyed = change.lifecycle == Lifecycle::Destroyed;
+    let balance = match change.balance {
+        _ if destroyed => Some(BalanceChange::Set(gone.balance)),
+        BalanceChange::Keep => None,
+        balance => Some(balance),
+    };
+    let nonce = if destroyed { Some(gone.nonce) } else { change.nonce };
+    let code = if destroyed { Some((gone.code_hash, gone.code)) } else { change.code.clone() };
+    let slots = change
+        .storage
+        .iter()
+        .map(move |(key, value)| (Location::Storage(address, *key), Version::Storage(*value)));
+    balance
+        .map(|balance| (Location::Balance(address), Version::Balance(balance)))
+        .into_iter()
+        .chain(nonce.map(|nonce| (Location::Nonce(address), Version::Nonce(nonce))))
+        .chain(code.map(|code| (Location::Code(address), Version::Code(Box::new(code)))))
+        .chain(slots)
+}
+
+/// The state as one transaction sees it: versions of lower transactions over
+/// the state at the start of the block.
+#[derive(Debug)]
+pub(crate) struct VersionedView<'a, DB> {
+    pub(crate) versions: &'a Versions<'a>,
+    pub(crate) base: &'a FlatState<'a, DB>,
+    pub(crate) tx: TxIndex,
+}
+
+impl<DB: DatabaseRef> Database for VersionedView<'_, DB> {
+    type Error = DB::Error;
+
+    fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, DB::Error> {
+        let base = self.base.basic_ref(address)?;
+        let balance = self.versions.balance(self.tx, address);
+        let nonce = self.versions.nonce(self.tx, address);
+        let code = self.versions.code(self.tx, address);
+        if balance == BalanceChange::Keep && nonce.is_none() && code.is_none() {
+            return Ok(base);
+        }
+        let mut info = base.unwrap_or_default();
+        info.balance = balance.apply(info.balance);
+        info.nonce = nonce.unwrap_or(info.nonce);
+        if let Some((hash, code)) = code {
+            info.code_hash = *hash;
+            info.code.clone_from(code);
+        }
+        Ok((!info.is_empty()).then_some(info))
+    }
+
+    fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, DB::Error> {
+        self.base.code_by_hash_ref(code_hash)
+    }
+
+    fn storage(&mut self, address: Address, key: StorageKey) -> Result<StorageValue, DB::Error> {
+        match self.versions.storage(self.tx, address, key) {
+            Some(value) => Ok(value),
+            None => self.base.storage_ref(address, key),
+        }
+    }
+
+    fn block_hash(&mut self, number: u64) -> Result<B256, DB::Error> {
+        self.base.block_hash_ref(number)
+    }
+}
