@@ -16,8 +16,7 @@ use crate::{
     BlockOutcome, ExecutionError, ExecutionStats, TxReceipt,
     flat_state::FlatState,
     system::{apply_post_block, apply_pre_block, check_gas_limit},
-    tracking::{Looked, Looks, Reads, take_reads, tracking_evm},
-    transition::Transition,
+    tracking::{Looked, Record, take_record, tracking_evm},
 };
 
 /// A sequential run and what each transaction touched.
@@ -47,12 +46,11 @@ where
     for (tx, env) in block.indexed() {
         check_gas_limit(block, tx, gas_used)?;
         let run = evm.transact(env.clone()).map_err(|error| ExecutionError::at(tx, error))?;
-        let (reads, looks) = take_reads(&mut evm, env, &run.state);
-        let transition = Transition::new(&run.state, &looks);
+        let record = take_record(&mut evm, env, &run.state);
         let excluded = |address: &Address| precompiles.contains(address);
-        accesses.push(observed_access(&reads, &looks, &run.state, &transition, excluded));
+        accesses.push(observed_access(&record, &run.state, excluded));
         let flat = &mut evm.ctx.journaled_state.database.inner;
-        flat.apply(&transition).map_err(|source| ExecutionError::State { tx, source })?;
+        flat.apply(&record.transition).map_err(|source| ExecutionError::State { tx, source })?;
         let receipt = TxReceipt::new(env.tx_type, gas_used, run.result);
         gas_used = receipt.cumulative_gas_used;
         receipts.push(receipt);
@@ -72,15 +70,13 @@ where
 /// account that was only tested for emptiness counts as a balance read if it
 /// was empty: it is the one case in which a credit by another would matter.
 pub(crate) fn observed_access(
-    reads: &Reads,
-    looks: &Looks,
+    record: &Record,
     state: &EvmState,
-    transition: &Transition,
     excluded: impl Fn(&Address) -> bool,
 ) -> ObservedAccess {
     let mut set = AccessSetBuilder::new();
-    for read in reads.accounts.iter().filter(|read| !excluded(&read.address)) {
-        let looked = looks.at(read.address);
+    for read in record.reads.accounts.iter().filter(|read| !excluded(&read.address)) {
+        let looked = read.looked;
         let empty = read.info.as_ref().is_none_or(AccountInfo::is_empty);
         let fields = [
             (looked.contains(Looked::BALANCE), Location::Balance(read.address)),
@@ -97,7 +93,7 @@ pub(crate) fn observed_access(
             set.read(Location::Storage(*address, *key));
         }
     }
-    for (kind, location) in transition.changes().filter(|(_, at)| !excluded(&at.address())) {
+    for (kind, location) in record.transition.changes().filter(|(_, at)| !excluded(&at.address())) {
         set.add(kind, location);
     }
     ObservedAccess(set.build())

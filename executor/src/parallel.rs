@@ -33,8 +33,9 @@ use crate::{
     BlockOutcome, ExecutionError, ExecutionStats, Reexecution, ReexecutionReason, TxReceipt,
     flat_state::FlatState,
     system::{apply_post_block, apply_pre_block, check_gas_limit},
-    tracking::{AccountRead, Looked, Reads, TrackingEvm, discard_reads, take_reads, tracking_evm},
-    transition::Transition,
+    tracking::{
+        AccountRead, Looked, Reads, Record, TrackingEvm, discard_record, take_record, tracking_evm,
+    },
     versions::{VersionedView, Versions},
 };
 
@@ -78,8 +79,7 @@ where
 #[derive(Debug)]
 struct TxRun {
     result: ExecutionResult,
-    transition: Transition,
-    reads: Reads,
+    record: Record,
 }
 
 /// The chains of one wave as the threads share them out.
@@ -157,7 +157,7 @@ fn work<DB: DatabaseRef>(
             for &tx in chain.transactions() {
                 evm.ctx.journaled_state.database.inner.tx = tx;
                 if let Some(run) = run_transaction(&mut evm, block, tx) {
-                    versions.publish(tx, &run.transition);
+                    versions.publish(tx, &run.record.transition);
                     runs[tx.index()].set(run).expect("a schedule holds each transaction once");
                 }
             }
@@ -173,12 +173,10 @@ fn run_transaction<D: Database>(
 ) -> Option<TxRun> {
     let env = &block.transactions[tx.index()];
     let Ok(run) = evm.transact(env.clone()) else {
-        discard_reads(evm);
+        discard_record(evm);
         return None;
     };
-    let (reads, looks) = take_reads(evm, env, &run.state);
-    let transition = Transition::new(&run.state, &looks);
-    Some(TxRun { result: run.result, transition, reads })
+    Some(TxRun { result: run.result, record: take_record(evm, env, &run.state) })
 }
 
 /// Takes the runs in block order, running again what read something stale.
@@ -205,10 +203,10 @@ where
         let flat = &mut evm.ctx.journaled_state.database;
         let at = |source| ExecutionError::State { tx, source };
         let stale =
-            run.as_ref().map(|run| first_stale(&run.reads, flat)).transpose().map_err(at)?;
+            run.as_ref().map(|run| first_stale(&run.record.reads, flat)).transpose().map_err(at)?;
         let result = match (run, stale) {
             (Some(run), Some(None)) => {
-                flat.apply(&run.transition).map_err(at)?;
+                flat.apply(&run.record.transition).map_err(at)?;
                 run.result
             }
             (_, stale) => {

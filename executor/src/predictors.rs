@@ -12,8 +12,7 @@ use revm::{
 use crate::{
     ExecutionError,
     observation::{observe, observed_access},
-    tracking::{discard_reads, take_reads, tracking_evm},
-    transition::Transition,
+    tracking::{discard_record, take_record, tracking_evm},
 };
 
 /// Full execution of each transaction alone on the state before the block: what
@@ -45,14 +44,13 @@ where
                     Ok(run) => run,
                     Err(EVMError::Database(source)) => return Err(AnalyzeError { tx, source }),
                     Err(_) => {
-                        discard_reads(&mut evm);
+                        discard_record(&mut evm);
                         return Ok(PredictedAccess::exact(AccessSet::default(), env.gas_limit));
                     }
                 };
-                let (reads, looks) = take_reads(&mut evm, env, &run.state);
-                let transition = Transition::new(&run.state, &looks);
+                let record = take_record(&mut evm, env, &run.state);
                 let excluded = |address: &_| precompiles.contains(address);
-                let access = observed_access(&reads, &looks, &run.state, &transition, excluded);
+                let access = observed_access(&record, &run.state, excluded);
                 Ok(PredictedAccess::exact(access.0, run.result.tx_gas_used()))
             })
             .collect()

@@ -32,6 +32,8 @@ use revm::{
 
 use forewave_analyzer::Block;
 
+use crate::transition::Transition;
+
 bitflags! {
     /// The parts of an account that a transaction looked at.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -138,18 +140,24 @@ pub(crate) fn tracking_evm<D: Database>(block: &Block, db: D) -> TrackingEvm<D> 
     evm
 }
 
-/// Takes what was recorded since the last call, completed by what `tx` looks
-/// at outside the instructions: validation, delegation, creation.
-pub(crate) fn take_reads<D: Database>(
+/// What one transaction depended on and did.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    pub(crate) reads: Reads,
+    pub(crate) transition: Transition,
+}
+
+/// Takes what was recorded while `tx` ran, completed by what it looks at
+/// outside the instructions: validation, delegation, creation.
+pub(crate) fn take_record<D: Database>(
     evm: &mut TrackingEvm<D>,
     tx: &TxEnv,
     state: &EvmState,
-) -> (Reads, Looks) {
+) -> Record {
     let mut reads = core::mem::take(&mut evm.ctx.journaled_state.database.reads);
-    let mut looks = core::mem::take(&mut evm.ctx.chain);
-    look_at_transaction(&mut looks, tx);
-    look_at_delegates(&mut looks, &reads, state);
-    let spec = evm.ctx.cfg.spec;
+    let looks = &mut evm.ctx.chain;
+    look_at_transaction(looks, tx);
+    look_at_delegates(looks, &reads, state);
     let beneficiary = evm.ctx.block.beneficiary;
     for read in &mut reads.accounts {
         read.looked = looks.at(read.address);
@@ -158,17 +166,19 @@ pub(crate) fn take_reads<D: Database>(
             read.looked = Looked::all();
         }
         // Before EIP-161 a touch alone can bring an account into existence.
-        if !spec.is_enabled_in(SpecId::SPURIOUS_DRAGON) {
+        if !evm.ctx.cfg.spec.is_enabled_in(SpecId::SPURIOUS_DRAGON) {
             read.looked |= Looked::EXISTENCE;
         }
     }
-    (reads, looks)
+    let transition = Transition::new(state, looks);
+    looks.accounts.clear();
+    Record { reads, transition }
 }
 
 /// Drops what was recorded, after a transaction that could not be executed.
-pub(crate) fn discard_reads<D: Database>(evm: &mut TrackingEvm<D>) {
+pub(crate) fn discard_record<D: Database>(evm: &mut TrackingEvm<D>) {
     evm.ctx.journaled_state.database.reads = Reads::default();
-    evm.ctx.chain = Looks::default();
+    evm.ctx.chain.accounts.clear();
 }
 
 /// Validation of the sender (EIP-3607 its code) and of the authorities

@@ -25,6 +25,9 @@ use crate::{
     transition::{AccountTransition, BalanceChange, Lifecycle, Transition},
 };
 
+/// Places that are looked through for a balance which is not predicted to matter.
+const GLANCE_VERSIONS_MAX: usize = 16;
+
 /// What one transaction made of one location.
 #[derive(Clone, Debug)]
 enum Version {
@@ -75,20 +78,32 @@ impl<'a> Versions<'a> {
         }
     }
 
-    /// The versions of `location` that `tx` may see, latest first.
-    fn before(&self, tx: TxIndex, location: &Location) -> impl Iterator<Item = &Version> {
+    /// The places of `location` that are below `tx`, in block order.
+    fn places_below(&self, tx: TxIndex, location: &Location) -> &[OnceLock<Version>] {
         let id: Option<LocationId> = self.table.id(location);
-        let places = id.map_or(&[][..], |id| {
+        id.map_or(&[], |id| {
             let start = self.starts[id.index()];
             let below = self.table.writers(id).partition_point(|(writer, _)| *writer < tx);
             &self.places[start..start + below]
-        });
-        places.iter().rev().filter_map(OnceLock::get)
+        })
     }
 
-    fn balance(&self, tx: TxIndex, address: Address) -> BalanceChange {
+    /// The versions of `location` that `tx` may see, latest first.
+    fn before(&self, tx: TxIndex, location: &Location) -> impl Iterator<Item = &Version> {
+        self.places_below(tx, location).iter().rev().filter_map(OnceLock::get)
+    }
+
+    /// Whether `tx` is predicted to look at `location`.
+    fn is_reader(&self, tx: TxIndex, location: &Location) -> bool {
+        let id = self.table.id(location);
+        id.is_some_and(|id| self.table.readers(id).binary_search(&tx).is_ok())
+    }
+
+    /// What the latest `places_max` places below `tx` make of a balance.
+    fn balance(&self, tx: TxIndex, address: Address, places_max: usize) -> BalanceChange {
         let mut credits = None;
-        for version in self.before(tx, &Location::Balance(address)) {
+        let places = self.places_below(tx, &Location::Balance(address));
+        for version in places.iter().rev().take(places_max).filter_map(OnceLock::get) {
             match version {
                 Version::Balance(BalanceChange::Set(wei)) => {
                     return BalanceChange::Set(wei.wrapping_add(credits.unwrap_or_default()));
@@ -164,7 +179,16 @@ impl<DB: DatabaseRef> Database for VersionedView<'_, DB> {
 
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, DB::Error> {
         let base = self.base.basic_ref(address)?;
-        let balance = self.versions.balance(self.tx, address);
+        // Summing up the credits of a hot account for everybody who merely credits
+        // it as well would be quadratic, and nobody looks at that balance. Where it
+        // makes the account other than empty it may matter (EIP-161).
+        let balance = if self.versions.is_reader(self.tx, &Location::Balance(address)) {
+            self.versions.balance(self.tx, address, usize::MAX)
+        } else if base.as_ref().is_none_or(AccountInfo::is_empty) {
+            self.versions.balance(self.tx, address, GLANCE_VERSIONS_MAX)
+        } else {
+            BalanceChange::Keep
+        };
         let nonce = self.versions.nonce(self.tx, address);
         let code = self.versions.code(self.tx, address);
         if balance == BalanceChange::Keep && nonce.is_none() && code.is_none() {
