@@ -1,1 +1,54 @@
-//! Under construction.
+//! Looks at a block before it runs, and runs it in parallel.
+//!
+//! The pipeline, each step a function of what the one before gives:
+//!
+//! 1. [`BlockInput::load`](input::BlockInput::load) reads a block, the state it
+//!    starts from and the header it must reproduce. A block builder that has
+//!    them in memory starts from a [`Block`] and any [`revm::DatabaseRef`].
+//! 2. [`predict`] gives one [`PredictedAccess`] for each transaction.
+//! 3. [`Plan::new`] turns the predictions into a [`ConflictGraph`] and a
+//!    [`Schedule`] of waves.
+//! 4. [`execute`] runs the waves on a thread pool; its [`BlockOutcome`] equals
+//!    that of [`sequential`], however wrong the predictions were.
+//!
+//! [`execute_block`] is 2 to 4 in one call. [`measure`] scores predictions
+//! against what the block's transactions did touch.
+//!
+//! ```
+//! use forewave::{PredictorKind, execute_block, input::{BlockInput, LoadOptions}};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let directory = std::path::Path::new("no such block");
+//! # if directory.exists() {
+//! let input = BlockInput::load(directory, &LoadOptions::default())?;
+//! let pool = rayon::ThreadPoolBuilder::new().num_threads(8).build()?;
+//! let outcome = execute_block(&input.block, &input.state, &PredictorKind::Static, &pool)?;
+//! println!("{} gas, {} waves", outcome.gas_used, outcome.stats.waves);
+//! # }
+//! # Ok(())
+//! # }
+//! ```
+
+pub mod compare;
+pub mod input;
+pub mod measure;
+mod pipeline;
+mod predictors;
+pub mod report;
+
+pub use forewave_analyzer::{
+    AccessKind, AccessListPredictor, AccessSet, AccessSetBuilder, AnalyzeError, Block, Confidence,
+    KeyOrigin, Limits, Location, MemoryState, ObservedAccess, Ommer, PredictedAccess, Predictor,
+    ProtocolPredictor, Scope, StateError, StaticPredictor, TxIndex, WidenedAccess,
+};
+pub use forewave_executor::{
+    AccountChange, BlockOutcome, ExecutionError, ExecutionStats, Observation, OraclePredictor,
+    OutcomeNote, ReconPredictor, Reexecution, ReexecutionReason, StateChanges, SystemOperation,
+    TxReceipt, execute, observe, sequential,
+};
+pub use forewave_scheduler::{
+    AccessTable, Cause, Chain, ConflictGraph, Edge, Hazard, HazardCounts, HotSpot, LocationId,
+    Schedule, ScheduleError, Wave, WaveIndex, dot, hot_spots, schedule, verify,
+};
+pub use pipeline::{BlockError, Plan, execute_block, predict};
+pub use predictors::{PredictorKind, UnknownPredictor};

@@ -10,7 +10,9 @@ use revm::primitives::{Address, StorageKey};
 use serde::{Deserialize, Serialize};
 
 /// Position of a transaction in its block, counted from 0.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct TxIndex(u32);
 
@@ -378,9 +380,12 @@ mod tests {
     #[test]
     fn confidence_is_the_widest_scope() {
         let address = Address::repeat_byte(7);
-        let mapping =
-            WidenedAccess { scope: Scope::Mapping { address, slot: StorageKey::ZERO }, kind: AccessKind::Read };
-        let contract = WidenedAccess { scope: Scope::Contract { address }, kind: AccessKind::Write };
+        let mapping = WidenedAccess {
+            scope: Scope::Mapping { address, slot: StorageKey::ZERO },
+            kind: AccessKind::Read,
+        };
+        let contract =
+            WidenedAccess { scope: Scope::Contract { address }, kind: AccessKind::Write };
         let exact = PredictedAccess::exact(AccessSet::default(), 0);
         assert_eq!(exact.confidence(), Confidence::Exact);
         let widened = exact.with_widened([contract, mapping]);

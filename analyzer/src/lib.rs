@@ -2,20 +2,29 @@
 //!
 //! The pipeline, each step a module: a [`Block`] and a state view
 //! ([`MemoryState`], or any [`revm::DatabaseRef`]) go in; a [`Predictor`]
-//! gives one [`PredictedAccess`] for each transaction.
+//! gives one [`PredictedAccess`] for each transaction. [`ProtocolPredictor`] and
+//! [`AccessListPredictor`] look at its fields, [`StaticPredictor`] interprets
+//! its code within [`Limits`].
 //!
 //! This crate knows no threads, no graph and no I/O. What it does not know it
 //! widens ([`Scope`]); ignorance is never an empty set.
 
 mod access;
 mod block;
+mod interpreter;
+mod limits;
 mod predictor;
+mod protocol;
 mod state;
+mod static_predictor;
 
 pub use access::{
     AccessKind, AccessSet, AccessSetBuilder, Confidence, KeyOrigin, Location, ObservedAccess,
     PredictedAccess, Scope, TxIndex, WidenedAccess,
 };
 pub use block::{Block, Ommer};
+pub use limits::Limits;
 pub use predictor::{AnalyzeError, Predictor};
+pub use protocol::{AccessListPredictor, ProtocolPredictor};
 pub use state::{MemoryState, StateError};
+pub use static_predictor::StaticPredictor;

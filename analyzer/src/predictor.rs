@@ -1,6 +1,6 @@
-//! The one trait behind every predictor, and the two that need no code:
-//! `none` and `access-list`. The analyzer itself is `static`; those that
-//! execute (`recon`, `oracle`) live with the executor.
+//! The one trait behind every predictor.
+//!
+//! Those that execute transactions (`recon`, `oracle`) live with the executor.
 
 use revm::DatabaseRef;
 

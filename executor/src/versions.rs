@@ -33,8 +33,16 @@ const GLANCE_VERSIONS_MAX: usize = 16;
 enum Version {
     Balance(BalanceChange),
     Nonce(u64),
-    Code(Box<(B256, Option<Bytecode>)>),
+    Code(Box<CodeVersion>),
     Storage(StorageValue),
+}
+
+/// The code of an account, and whether its storage began anew with it.
+#[derive(Clone, Debug)]
+struct CodeVersion {
+    hash: B256,
+    code: Option<Bytecode>,
+    lifecycle: Lifecycle,
 }
 
 /// All places of a block.
@@ -44,6 +52,8 @@ pub(crate) struct Versions<'a> {
     /// Index of a location's first place.
     starts: Vec<usize>,
     places: Vec<OnceLock<Version>>,
+    /// Whether any code is predicted to change in the block.
+    code_changes: bool,
 }
 
 impl<'a> Versions<'a> {
@@ -51,12 +61,15 @@ impl<'a> Versions<'a> {
     pub(crate) fn new(table: &'a AccessTable) -> Self {
         let mut starts = Vec::with_capacity(table.len());
         let mut total = 0;
+        let mut code_changes = false;
         for id in table.ids() {
+            let writers = table.writers(id).len();
+            code_changes |= writers > 0 && matches!(table.location(id), Location::Code(_));
             starts.push(total);
-            total += table.writers(id).len();
+            total += writers;
         }
         let places = core::iter::repeat_with(OnceLock::new).take(total).collect();
-        Self { table, starts, places }
+        Self { table, starts, places, code_changes }
     }
 
     /// Fills the places of `tx` with what it did.
@@ -78,19 +91,23 @@ impl<'a> Versions<'a> {
         }
     }
 
-    /// The places of `location` that are below `tx`, in block order.
-    fn places_below(&self, tx: TxIndex, location: &Location) -> &[OnceLock<Version>] {
-        let id: Option<LocationId> = self.table.id(location);
-        id.map_or(&[], |id| {
+    /// The versions of `location` that `tx` may see, with their writers, latest
+    /// first, from the latest `places_max` places.
+    fn before(
+        &self,
+        tx: TxIndex,
+        location: Location,
+        places_max: usize,
+    ) -> impl Iterator<Item = (TxIndex, &Version)> {
+        let id: Option<LocationId> = self.table.id(&location);
+        let (writers, places) = id.map_or((&[][..], &[][..]), |id| {
+            let writers = self.table.writers(id);
+            let below = writers.partition_point(|(writer, _)| *writer < tx);
             let start = self.starts[id.index()];
-            let below = self.table.writers(id).partition_point(|(writer, _)| *writer < tx);
-            &self.places[start..start + below]
-        })
-    }
-
-    /// The versions of `location` that `tx` may see, latest first.
-    fn before(&self, tx: TxIndex, location: &Location) -> impl Iterator<Item = &Version> {
-        self.places_below(tx, location).iter().rev().filter_map(OnceLock::get)
+            (&writers[..below], &self.places[start..start + below])
+        });
+        let latest_first = writers.iter().zip(places).rev().take(places_max);
+        latest_first.filter_map(|((writer, _), place)| Some((*writer, place.get()?)))
     }
 
     /// Whether `tx` is predicted to look at `location`.
@@ -102,8 +119,7 @@ impl<'a> Versions<'a> {
     /// What the latest `places_max` places below `tx` make of a balance.
     fn balance(&self, tx: TxIndex, address: Address, places_max: usize) -> BalanceChange {
         let mut credits = None;
-        let places = self.places_below(tx, &Location::Balance(address));
-        for version in places.iter().rev().take(places_max).filter_map(OnceLock::get) {
+        for (_, version) in self.before(tx, Location::Balance(address), places_max) {
             match version {
                 Version::Balance(BalanceChange::Set(wei)) => {
                     return BalanceChange::Set(wei.wrapping_add(credits.unwrap_or_default()));
@@ -118,24 +134,48 @@ impl<'a> Versions<'a> {
     }
 
     fn nonce(&self, tx: TxIndex, address: Address) -> Option<u64> {
-        self.before(tx, &Location::Nonce(address)).find_map(|version| match version {
+        let mut versions = self.before(tx, Location::Nonce(address), usize::MAX);
+        versions.find_map(|(_, version)| match version {
             Version::Nonce(nonce) => Some(*nonce),
             _ => None,
         })
     }
 
-    fn code(&self, tx: TxIndex, address: Address) -> Option<&(B256, Option<Bytecode>)> {
-        self.before(tx, &Location::Code(address)).find_map(|version| match version {
+    fn code(&self, tx: TxIndex, address: Address) -> Option<&CodeVersion> {
+        if !self.code_changes {
+            return None;
+        }
+        let mut versions = self.before(tx, Location::Code(address), usize::MAX);
+        versions.find_map(|(_, version)| match version {
             Version::Code(code) => Some(&**code),
             _ => None,
         })
     }
 
-    fn storage(&self, tx: TxIndex, address: Address, key: StorageKey) -> Option<StorageValue> {
-        self.before(tx, &Location::Storage(address, key)).find_map(|version| match version {
-            Version::Storage(value) => Some(*value),
+    /// Who last let the storage of an account begin anew.
+    fn cleared(&self, tx: TxIndex, address: Address) -> Option<TxIndex> {
+        if !self.code_changes {
+            return None;
+        }
+        let mut versions = self.before(tx, Location::Code(address), usize::MAX);
+        versions.find_map(|(writer, version)| match version {
+            Version::Code(code) => (code.lifecycle != Lifecycle::Kept).then_some(writer),
             _ => None,
         })
+    }
+
+    fn storage(&self, tx: TxIndex, address: Address, key: StorageKey) -> Option<StorageValue> {
+        let mut versions = self.before(tx, Location::Storage(address, key), usize::MAX);
+        let stored = versions.find_map(|(writer, version)| match version {
+            Version::Storage(value) => Some((writer, *value)),
+            _ => None,
+        });
+        match (stored, self.cleared(tx, address)) {
+            (Some((writer, value)), cleared) if cleared.is_none_or(|at| at <= writer) => {
+                Some(value)
+            }
+            (_, cleared) => cleared.map(|_| StorageValue::ZERO),
+        }
     }
 }
 
@@ -153,6 +193,8 @@ fn account_versions(
     };
     let nonce = if destroyed { Some(gone.nonce) } else { change.nonce };
     let code = if destroyed { Some((gone.code_hash, gone.code)) } else { change.code.clone() };
+    let lifecycle = change.lifecycle;
+    let code = code.map(|(hash, code)| Box::new(CodeVersion { hash, code, lifecycle }));
     let slots = change
         .storage
         .iter()
@@ -161,7 +203,7 @@ fn account_versions(
         .map(|balance| (Location::Balance(address), Version::Balance(balance)))
         .into_iter()
         .chain(nonce.map(|nonce| (Location::Nonce(address), Version::Nonce(nonce))))
-        .chain(code.map(|code| (Location::Code(address), Version::Code(Box::new(code)))))
+        .chain(code.map(|code| (Location::Code(address), Version::Code(code))))
         .chain(slots)
 }
 
@@ -197,9 +239,9 @@ impl<DB: DatabaseRef> Database for VersionedView<'_, DB> {
         let mut info = base.unwrap_or_default();
         info.balance = balance.apply(info.balance);
         info.nonce = nonce.unwrap_or(info.nonce);
-        if let Some((hash, code)) = code {
-            info.code_hash = *hash;
-            info.code.clone_from(code);
+        if let Some(version) = code {
+            info.code_hash = version.hash;
+            info.code.clone_from(&version.code);
         }
         Ok((!info.is_empty()).then_some(info))
     }

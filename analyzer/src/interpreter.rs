@@ -1,0 +1,42 @@
+//! The abstract interpreter with known inputs: the concrete driver.
+//!
+//! It runs a transaction's code on words that carry their provenance, over an
+//! overlay of what the earlier transactions of the block are predicted to
+//! write, and reads the accesses off the overlay. In the order of the data:
+//! [`word`]s live on the [`stack`], in [`region`]s and in the [`world`];
+//! [`origin`] tells which mapping a hash points into; [`frame`]s are run by the
+//! [`machine`] through the instruction [`table`]; [`transaction`] surrounds
+//! them with the protocol's own accesses.
+//!
+//! Gas is accounted as revm accounts it, since whether a call runs out of gas
+//! decides what it touches. Logs and output are not kept. There is nothing
+//! here that refuses a transaction, and no unbounded loop or allocation.
+
+#![allow(
+    clippy::unnecessary_wraps,
+    reason = "an instruction is a function in a table and returns a `Step`"
+)]
+
+mod account;
+mod arithmetic;
+mod branches;
+mod call;
+mod control;
+mod create;
+mod environment;
+mod frame;
+mod hash_cache;
+mod machine;
+mod memory;
+mod origin;
+mod region;
+mod settle;
+mod stack;
+mod storage;
+mod table;
+mod transaction;
+mod verification;
+mod word;
+mod world;
+
+pub(crate) use machine::Machine;

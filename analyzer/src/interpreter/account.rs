@@ -1,0 +1,97 @@
+//! One account as the analysis sees it: current values, values at the start of
+//! the transaction, and how the transaction has used them so far.
+
+use revm::{
+    bytecode::Bytecode,
+    primitives::{Address, B256, KECCAK_EMPTY, U256},
+    state::AccountInfo,
+};
+
+/// Position of an account in [`World`](super::world::World).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct AccountId(pub(super) u32);
+
+/// The values of an account that transactions change.
+#[allow(clippy::struct_excessive_bools, reason = "independent facts, undone together")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct AccountValues {
+    pub(crate) balance: U256,
+    pub(crate) nonce: u64,
+    pub(crate) code_hash: B256,
+    /// In the state, even if empty: before Spurious Dragon that is a difference.
+    pub(crate) exists: bool,
+    /// Created by this transaction (EIP-6780).
+    pub(crate) created: bool,
+    /// Destroyed by this transaction.
+    pub(crate) destroyed: bool,
+    /// Loaded by this transaction (EIP-2929).
+    pub(crate) warm: bool,
+}
+
+impl AccountValues {
+    /// Empty as EIP-161 means it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.nonce == 0 && self.balance.is_zero() && !self.has_code()
+    }
+
+    pub(crate) fn has_code(&self) -> bool {
+        self.code_hash != KECCAK_EMPTY && self.code_hash != B256::ZERO
+    }
+}
+
+/// What the transaction has looked at. It stays looked at when a frame reverts.
+#[allow(clippy::struct_excessive_bools, reason = "one for each field of an account")]
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct AccountReads {
+    pub(crate) balance: bool,
+    pub(crate) nonce: bool,
+    pub(crate) code: bool,
+    /// Whether it is empty, and nothing more.
+    pub(crate) emptiness: bool,
+}
+
+/// An account, loaded once for the block.
+#[derive(Clone, Debug)]
+pub(crate) struct Account {
+    pub(crate) address: Address,
+    pub(crate) now: AccountValues,
+    /// At the start of the transaction that last touched it.
+    pub(crate) start: AccountValues,
+    pub(crate) reads: AccountReads,
+    /// The code with hash `now.code_hash`, once it was asked for.
+    pub(crate) code: Option<Bytecode>,
+    /// Grows when the storage is cleared; slots of an earlier one are zero.
+    pub(crate) generation: u32,
+    /// The last transaction that touched it.
+    pub(crate) touched_by: u32,
+}
+
+impl Account {
+    /// An account as the state before the block has it.
+    pub(crate) fn new(address: Address, info: Option<AccountInfo>) -> Self {
+        let exists = info.is_some();
+        let info = info.unwrap_or_default();
+        let now = AccountValues {
+            balance: info.balance,
+            nonce: info.nonce,
+            code_hash: if info.code_hash.is_zero() { KECCAK_EMPTY } else { info.code_hash },
+            exists,
+            created: false,
+            destroyed: false,
+            warm: false,
+        };
+        let code = if now.has_code() { info.code } else { Some(Bytecode::default()) };
+        let reads = AccountReads::default();
+        Self { address, now, start: now, reads, code, generation: 0, touched_by: 0 }
+    }
+
+    /// Opens the account for transaction number `tx`.
+    pub(crate) fn open(&mut self, tx: u32) {
+        self.touched_by = tx;
+        self.now.created = false;
+        self.now.destroyed = false;
+        self.now.warm = false;
+        self.start = self.now;
+        self.reads = AccountReads::default();
+    }
+}

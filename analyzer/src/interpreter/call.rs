@@ -1,0 +1,220 @@
+//! The four calls, followed into the code they run.
+//!
+//! Whose storage a callee works on, who its caller is and what value it sees
+//! follow from the kind of call; a proxy of any kind is nothing but that. A
+//! call that runs no code ends at once; precompiles are evaluated, or assumed to
+//! find what they verify.
+
+use core::ops::Range;
+
+use revm::{
+    DatabaseRef,
+    bytecode::{
+        Bytecode,
+        opcode::{CALL, CALLCODE, DELEGATECALL, STATICCALL},
+    },
+    precompile::PrecompileStatus,
+    primitives::{Address, U256, hardfork::SpecId},
+};
+
+use super::{
+    frame::{CALL_DEPTH_MAX, Exit, Frame, FrameKind},
+    machine::{Machine, Step, charge},
+    table::success,
+    verification::assume_verified,
+    word::{Provenance, Word},
+    world::{AccountId, Checkpoint},
+};
+
+/// A call whose operands have been checked and paid for.
+struct Prepared {
+    to: Address,
+    code: Bytecode,
+    gas: u64,
+    value: Word,
+    input: Range<usize>,
+    output: Range<usize>,
+}
+
+/// `CALL`, `CALLCODE`, `DELEGATECALL` and `STATICCALL`.
+pub(super) fn call<const KIND: u8, DB: DatabaseRef>(
+    machine: &mut Machine<'_, DB>,
+    frame: &mut Frame,
+) -> Step {
+    let [gas, to] = frame.stack.pop_many();
+    let value = if matches!(KIND, CALL | CALLCODE) { frame.stack.pop() } else { Word::default() };
+    let [in_start, in_len, out_start, out_len] = frame.stack.pop_many();
+    let has_value = !value.value.is_zero();
+    if has_value {
+        machine.world.read_balance(frame.account);
+    }
+    if KIND == CALL && frame.is_static && has_value {
+        return Err(Exit::Halt);
+    }
+    let input = machine.expand(frame, in_start, in_len)?;
+    let output = machine.expand(frame, out_start, out_len)?;
+    if has_value {
+        charge(frame, machine.gas_params.transfer_value_cost())?;
+    }
+    let callee = machine.named_account(frame, to)?;
+    let code = machine.code_to_run(frame, callee, KIND == CALL, has_value)?;
+
+    let asked = u64::try_from(gas.value).unwrap_or(u64::MAX);
+    let gas = if machine.spec.is_enabled_in(SpecId::TANGERINE) {
+        asked.min(machine.gas_params.call_stipend_reduction(frame.gas))
+    } else {
+        asked
+    };
+    charge(frame, gas)?;
+    let gas = if has_value { gas.saturating_add(machine.gas_params.call_stipend()) } else { gas };
+
+    machine.set_returndata(frame, &[], Provenance::CONSTANT)?;
+    if frame.depth >= CALL_DEPTH_MAX {
+        return end(frame, gas, false);
+    }
+    let checkpoint = machine.world.checkpoint();
+    if has_value && !machine.pay::<KIND>(frame, callee, value.value) {
+        return end(frame, gas, false);
+    }
+    if KIND == CALL && !has_value && !machine.spec.is_enabled_in(SpecId::SPURIOUS_DRAGON) {
+        // Before EIP-161 a call brings its target into being.
+        machine.world.credit(callee, U256::ZERO);
+    }
+    let prepared = Prepared { to: to.to_address(), code, gas, value, input, output };
+    if machine.precompiles.get(&prepared.to).is_some() {
+        return machine.call_precompile(frame, &prepared, checkpoint);
+    }
+    if prepared.code.is_empty() {
+        return end(frame, gas, true);
+    }
+    machine.enter::<KIND>(frame, callee, prepared, to, checkpoint)
+}
+
+/// Ends a call that runs no code and uses no gas.
+fn end(frame: &mut Frame, gas: u64, succeeded: bool) -> Step {
+    frame.gas = frame.gas.saturating_add(gas);
+    frame.stack.push(success(succeeded));
+    Ok(())
+}
+
+impl<DB: DatabaseRef> Machine<'_, DB> {
+    /// The code that a call to `callee` runs, after its surcharges: for an
+    /// account that comes into being, and for a delegation (EIP-7702).
+    fn code_to_run(
+        &mut self,
+        frame: &mut Frame,
+        callee: AccountId,
+        may_create: bool,
+        has_value: bool,
+    ) -> Result<Bytecode, Exit> {
+        let code = self.world.read_code(callee);
+        let code = self.known(code)?;
+        let is_spurious = self.spec.is_enabled_in(SpecId::SPURIOUS_DRAGON);
+        let now = self.world.account(callee).now;
+        let is_empty = if is_spurious { now.is_empty() } else { !now.exists };
+        if has_value {
+            self.world.note_emptiness_read(callee);
+        }
+        if may_create && is_empty {
+            charge(frame, self.gas_params.new_account_cost(is_spurious, has_value))?;
+        }
+        let Some(delegate) = code.eip7702_address() else { return Ok(code) };
+        charge(frame, self.gas_params.warm_storage_read_cost())?;
+        let delegate = self.named_account(frame, Word::address(delegate, Provenance::STATE))?;
+        let code = self.world.read_code(delegate);
+        self.known(code)
+    }
+
+    /// Moves the value of a call; false if the caller does not have it.
+    fn pay<const KIND: u8>(&mut self, frame: &Frame, callee: AccountId, value: U256) -> bool {
+        let payee = if KIND == CALL { callee } else { frame.account };
+        if payee == frame.account {
+            return self.world.read_balance(payee) >= value;
+        }
+        let paid = self.world.debit(frame.account, value);
+        if paid {
+            self.world.credit(payee, value);
+        }
+        paid
+    }
+
+    fn call_precompile(
+        &mut self,
+        frame: &mut Frame,
+        call: &Prepared,
+        checkpoint: Checkpoint,
+    ) -> Step {
+        let input = frame.memory.slice(call.input.start, call.input.len());
+        let Some(precompile) = self.precompiles.get(&call.to) else {
+            return end(frame, call.gas, true);
+        };
+        if let Some(verified) = assume_verified(precompile, self.spec, input, call.gas) {
+            let gas_left = call.gas - verified.gas;
+            return self.answer(frame, call, verified.output, gas_left, Provenance::UNKNOWN);
+        }
+        let inputs = frame.memory.dependencies(call.input.start, call.input.len());
+        let provenance = inputs.join(Provenance::INPUT);
+        let done = precompile.execute(input, call.gas, 0).ok();
+        let done = done.filter(|done| done.status == PrecompileStatus::Success);
+        match done.and_then(|done| Some((call.gas.checked_sub(done.gas_used)?, done.bytes))) {
+            Some((gas_left, output)) => self.answer(frame, call, &output, gas_left, provenance),
+            None => {
+                self.world.revert(checkpoint);
+                end(frame, 0, false)
+            }
+        }
+    }
+
+    /// Hands the output of a precompile that succeeded to the frame that called it.
+    fn answer(
+        &mut self,
+        frame: &mut Frame,
+        call: &Prepared,
+        output: &[u8],
+        gas_left: u64,
+        provenance: Provenance,
+    ) -> Step {
+        self.set_returndata(frame, output, provenance)?;
+        let len = call.output.len().min(output.len());
+        frame.memory.copy(call.output.start, &frame.returndata, 0, len);
+        frame.gas = frame.gas.saturating_add(gas_left);
+        frame.stack.push(Word::new(U256::ONE, provenance));
+        Ok(())
+    }
+
+    fn enter<const KIND: u8>(
+        &mut self,
+        frame: &Frame,
+        callee: AccountId,
+        call: Prepared,
+        to: Word,
+        checkpoint: Checkpoint,
+    ) -> Step {
+        let depth = frame.depth + 1;
+        if depth > self.limits.call_depth_max {
+            return Err(self.abandon(super::machine::Abandoned::Limit));
+        }
+        let mut next = self.frame();
+        next.calldata.grow(call.input.len());
+        next.calldata.copy(0, &frame.memory, call.input.start, call.input.len());
+        next.kind = FrameKind::Call(call.output);
+        next.code = call.code;
+        next.gas = call.gas;
+        next.is_static = frame.is_static || KIND == STATICCALL;
+        next.depth = depth;
+        next.checkpoint = checkpoint;
+        let keeps_storage = matches!(KIND, CALLCODE | DELEGATECALL);
+        (next.account, next.address) = if keeps_storage {
+            (frame.account, frame.address)
+        } else {
+            (callee, Word::address(to.to_address(), to.provenance.flags()))
+        };
+        (next.caller, next.value) = if KIND == DELEGATECALL {
+            (frame.caller, frame.value)
+        } else {
+            (frame.address, call.value)
+        };
+        self.entered = Some(next);
+        Err(Exit::Enter)
+    }
+}

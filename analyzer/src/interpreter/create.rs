@@ -1,0 +1,190 @@
+//! Creation and destruction of contracts.
+
+use revm::{
+    DatabaseRef,
+    bytecode::Bytecode,
+    context_interface::Cfg,
+    primitives::{Address, B256, Bytes, U256, hardfork::SpecId},
+};
+
+use super::{
+    frame::{CALL_DEPTH_MAX, Exit, Frame, FrameKind},
+    machine::{Abandoned, Machine, Step, charge},
+    word::{Provenance, Word},
+    world::{AccountId, Checkpoint},
+};
+
+/// `CREATE` and `CREATE2`: the address is known, and the init code is run.
+pub(super) fn create<const IS_CREATE2: bool, DB: DatabaseRef>(
+    machine: &mut Machine<'_, DB>,
+    frame: &mut Frame,
+) -> Step {
+    let [value, start, len] = frame.stack.pop_many();
+    let salt = if IS_CREATE2 { frame.stack.pop() } else { Word::default() };
+    let creator = frame.account;
+    let nonce = machine.world.read_nonce(creator);
+    let has_value = !value.value.is_zero();
+    let suffices = !has_value || machine.world.read_balance(creator) >= value.value;
+    if frame.is_static {
+        return Err(Exit::Halt);
+    }
+    let bytes = usize::try_from(len.value).map_err(|_| Exit::Halt)?;
+    if bytes > 0 && machine.spec.is_enabled_in(SpecId::SHANGHAI) {
+        // EIP-3860.
+        if bytes > machine.block.cfg.max_initcode_size() {
+            return Err(Exit::Halt);
+        }
+        charge(frame, machine.gas_params.initcode_cost(bytes))?;
+    }
+    let range = machine.expand(frame, start, len)?;
+    let cost = if IS_CREATE2 {
+        machine.gas_params.create2_cost(bytes)
+    } else {
+        machine.gas_params.create_cost()
+    };
+    charge(frame, cost)?;
+    let gas = if machine.spec.is_enabled_in(SpecId::TANGERINE) {
+        machine.gas_params.call_stipend_reduction(frame.gas)
+    } else {
+        frame.gas
+    };
+    charge(frame, gas)?;
+    machine.set_returndata(frame, &[], Provenance::CONSTANT)?;
+    machine.bound_touched()?;
+
+    let too_deep = frame.depth >= CALL_DEPTH_MAX;
+    if too_deep || !suffices {
+        return fail(frame, gas);
+    }
+    let Some(next_nonce) = nonce.checked_add(1) else { return fail(frame, gas) };
+    machine.world.change(creator, |values| values.nonce = next_nonce);
+
+    let init_code = frame.memory.slice(range.start, range.len());
+    let creator_address = machine.world.account(creator).address;
+    let (address, provenance) = if IS_CREATE2 {
+        let salt_bytes = B256::from(salt.value);
+        (creator_address.create2_from_code(salt_bytes, init_code), Provenance::INPUT)
+    } else {
+        (creator_address.create(nonce), Provenance::STATE)
+    };
+    let init_code = Bytes::copy_from_slice(init_code);
+    let Some((created, checkpoint)) = machine.open_account(creator, address, value.value)? else {
+        // A collision consumes the gas.
+        return fail(frame, 0);
+    };
+    let mut next = machine.creation_frame(init_code, created, gas, checkpoint)?;
+    next.address = Word::address(address, provenance);
+    next.caller = frame.address;
+    next.value = value;
+    next.depth = frame.depth + 1;
+    if next.depth > machine.limits.call_depth_max {
+        return Err(machine.abandon(Abandoned::Limit));
+    }
+    machine.entered = Some(next);
+    Err(Exit::Enter)
+}
+
+fn fail(frame: &mut Frame, gas: u64) -> Step {
+    frame.gas = frame.gas.saturating_add(gas);
+    frame.stack.push(Word::new(U256::ZERO, Provenance::STATE));
+    Ok(())
+}
+
+impl<DB: DatabaseRef> Machine<'_, DB> {
+    /// Opens the account of a creation and pays its endowment; none on a
+    /// collision (EIP-684). The checkpoint is for undoing the creation.
+    pub(super) fn open_account(
+        &mut self,
+        creator: AccountId,
+        address: Address,
+        value: U256,
+    ) -> Result<Option<(AccountId, Checkpoint)>, Exit> {
+        let loaded = self.world.load(address);
+        let created = self.known(loaded)?;
+        self.world.warm(created);
+        let checkpoint = self.world.checkpoint();
+        self.world.note_code_read(created);
+        let nonce = self.world.read_nonce(created);
+        if nonce != 0 || self.world.account(created).now.has_code() {
+            return Ok(None);
+        }
+        let is_spurious = self.spec.is_enabled_in(SpecId::SPURIOUS_DRAGON);
+        self.world.change(created, |values| {
+            values.created = true;
+            values.exists = true;
+            // EIP-161.
+            values.nonce = u64::from(is_spurious);
+        });
+        if !value.is_zero() && self.world.debit(creator, value) {
+            self.world.credit(created, value);
+        }
+        Ok(Some((created, checkpoint)))
+    }
+
+    /// A frame that runs `init_code`; the caller fills in the call's values.
+    pub(super) fn creation_frame(
+        &mut self,
+        init_code: Bytes,
+        created: AccountId,
+        gas: u64,
+        checkpoint: Checkpoint,
+    ) -> Result<Box<Frame>, Exit> {
+        self.init_code_bytes = self.init_code_bytes.saturating_add(init_code.len());
+        if self.init_code_bytes > self.limits.init_code_bytes_max {
+            return Err(self.abandon(Abandoned::Limit));
+        }
+        let mut frame = self.frame();
+        frame.kind = FrameKind::Create(created);
+        frame.code = Bytecode::new_legacy(init_code);
+        frame.gas = gas;
+        frame.account = created;
+        frame.is_static = false;
+        frame.checkpoint = checkpoint;
+        Ok(frame)
+    }
+}
+
+/// `SELFDESTRUCT`: since Cancun the account goes only in the transaction that
+/// created it (EIP-6780), but its balance always goes.
+pub(super) fn selfdestruct<DB: DatabaseRef>(
+    machine: &mut Machine<'_, DB>,
+    frame: &mut Frame,
+) -> Step {
+    let name = frame.stack.pop();
+    if frame.is_static {
+        return Err(Exit::Halt);
+    }
+    machine.guessed |= name.provenance.is_unknown();
+    machine.bound_touched()?;
+    let loaded = machine.world.load(name.to_address());
+    let target = machine.known(loaded)?;
+    let is_cold = machine.warm(target);
+    if is_cold && frame.gas < machine.gas_params.selfdestruct_cold_cost() {
+        return Err(Exit::Halt);
+    }
+    let (account, address) = (frame.account, machine.world.account(frame.account).address);
+    let balance = machine.world.read_balance(account);
+    let is_spurious = machine.spec.is_enabled_in(SpecId::SPURIOUS_DRAGON);
+    let there = machine.world.account(target).now;
+    let is_empty = if is_spurious { there.is_empty() } else { !there.exists };
+    let tops_up = is_empty && (!is_spurious || !balance.is_zero());
+    machine.world.note_emptiness_read(target);
+    charge(frame, machine.gas_params.selfdestruct_cost(tops_up, is_cold))?;
+
+    let now = machine.world.account(account).now;
+    let destroys = now.created || !machine.spec.is_enabled_in(SpecId::CANCUN);
+    if address != name.to_address() {
+        machine.world.change(account, |values| values.balance = U256::ZERO);
+        machine.world.credit(target, balance);
+    }
+    if destroys {
+        if !now.destroyed {
+            frame.refund += machine.gas_params.selfdestruct_refund();
+        }
+        machine.world.change(account, |values| {
+            values.destroyed = true;
+            values.balance = U256::ZERO;
+        });
+    }
+    Err(Exit::Stop)
+}

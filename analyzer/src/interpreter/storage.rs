@@ -1,0 +1,181 @@
+//! Instructions that look at accounts and storage, through the overlay.
+
+use revm::{
+    DatabaseRef,
+    bytecode::opcode as op,
+    context_interface::context::SStoreResult,
+    primitives::{B256, U256, hardfork::SpecId},
+};
+
+use super::{
+    control,
+    frame::{Exit, Frame},
+    machine::{Machine, Run, Step, charge},
+    memory::saturating,
+    word::{Provenance, Word},
+    world::{AccountId, SlotId},
+};
+
+/// The function of a state opcode.
+pub(super) fn function<DB: DatabaseRef>(code: u8) -> Run<DB> {
+    match code {
+        op::BALANCE => balance,
+        op::SELFBALANCE => self_balance,
+        op::EXTCODESIZE => ext_code_size,
+        op::EXTCODECOPY => ext_code_copy,
+        op::EXTCODEHASH => ext_code_hash,
+        op::SLOAD => sload,
+        op::SSTORE => sstore,
+        op::TLOAD => tload,
+        op::TSTORE => tstore,
+        _ => control::halt,
+    }
+}
+
+impl<DB: DatabaseRef> Machine<'_, DB> {
+    /// The account that an instruction names, with the surcharge if it is cold (EIP-2929).
+    pub(super) fn named_account(
+        &mut self,
+        frame: &mut Frame,
+        name: Word,
+    ) -> Result<AccountId, Exit> {
+        self.guessed |= name.provenance.is_unknown();
+        self.bound_touched()?;
+        let loaded = self.world.load(name.to_address());
+        let account = self.known(loaded)?;
+        if self.warm(account) {
+            charge(frame, self.gas_params.cold_account_additional_cost())?;
+        }
+        Ok(account)
+    }
+
+    /// Makes an account warm; true if it was cold. Precompiles always are warm.
+    pub(super) fn warm(&mut self, account: AccountId) -> bool {
+        let was_cold = self.world.warm(account);
+        was_cold && self.precompiles.get(&self.world.account(account).address).is_none()
+    }
+
+    /// The slot at `key`, and whether it is cold. A cold slot that the gas does
+    /// not suffice to load is not loaded (EIP-2929).
+    fn named_slot(
+        &mut self,
+        frame: &Frame,
+        key: Word,
+        cold_cost: u64,
+    ) -> Result<(SlotId, bool), Exit> {
+        self.bound_touched()?;
+        let loaded = self.world.load_slot(frame.account, key);
+        let slot = self.known(loaded)?;
+        if !self.world.slot(slot).warm && frame.gas < cold_cost {
+            return Err(Exit::Halt);
+        }
+        if key.provenance.is_unknown() {
+            self.widen_slot(slot);
+        }
+        Ok((slot, self.world.use_slot(slot)))
+    }
+}
+
+fn state_word(value: U256) -> Word {
+    Word::new(value, Provenance::STATE)
+}
+
+fn balance<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
+    let name = frame.stack.pop();
+    let account = machine.named_account(frame, name)?;
+    frame.stack.push(state_word(machine.world.read_balance(account)));
+    Ok(())
+}
+
+fn self_balance<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
+    frame.stack.push(state_word(machine.world.read_balance(frame.account)));
+    Ok(())
+}
+
+fn ext_code_size<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
+    let name = frame.stack.pop();
+    let account = machine.named_account(frame, name)?;
+    let code = machine.world.read_code(account);
+    let code = machine.known(code)?;
+    frame.stack.push(state_word(U256::from(code.len())));
+    Ok(())
+}
+
+fn ext_code_copy<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
+    let [name, to, from, len] = frame.stack.pop_many();
+    let bytes = usize::try_from(len.value).map_err(|_| Exit::Halt)?;
+    charge(frame, machine.gas_params.extcodecopy(bytes))?;
+    let range = machine.expand(frame, to, len)?;
+    let account = machine.named_account(frame, name)?;
+    let code = machine.world.read_code(account);
+    let code = machine.known(code)?;
+    let code = code.original_byte_slice();
+    let rest = &code[saturating(from).min(code.len())..];
+    frame.memory.set_bytes(range.start, bytes, rest, Provenance::STATE);
+    Ok(())
+}
+
+/// EIP-1052; the hash of an account that is empty is zero.
+fn ext_code_hash<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
+    let name = frame.stack.pop();
+    let account = machine.named_account(frame, name)?;
+    machine.world.note_code_read(account);
+    machine.world.note_emptiness_read(account);
+    let now = machine.world.account(account).now;
+    let hash = if now.is_empty() { B256::ZERO } else { now.code_hash };
+    frame.stack.push(state_word(hash.into()));
+    Ok(())
+}
+
+fn sload<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
+    let key = frame.stack.pop();
+    let cold_cost = machine.gas_params.cold_storage_additional_cost();
+    let (slot, is_cold) = machine.named_slot(frame, key, cold_cost)?;
+    if is_cold {
+        charge(frame, cold_cost)?;
+    }
+    let word = machine.world.slot(slot).now;
+    // A guessed key reads a guessed value.
+    let provenance = word.provenance.offset_by(key.provenance.guess());
+    frame.stack.push(Word::new(word.value, provenance));
+    Ok(())
+}
+
+fn sstore<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
+    let [key, word] = frame.stack.pop_many();
+    let is_istanbul = machine.spec.is_enabled_in(SpecId::ISTANBUL);
+    // EIP-2200: a call with a stipend cannot store.
+    if frame.is_static || (is_istanbul && frame.gas <= machine.gas_params.call_stipend()) {
+        return Err(Exit::Halt);
+    }
+    charge(frame, machine.gas_params.sstore_static_gas())?;
+    let cold_cost = machine.gas_params.cold_storage_cost();
+    let (id, is_cold) = machine.named_slot(frame, key, cold_cost)?;
+    let slot = machine.world.slot(id);
+    let values = SStoreResult {
+        original_value: slot.start,
+        present_value: slot.now.value,
+        new_value: word.value,
+    };
+    charge(frame, machine.gas_params.sstore_dynamic_gas(is_istanbul, &values, is_cold))?;
+    frame.refund += machine.gas_params.sstore_refund(is_istanbul, &values);
+    let provenance = word.provenance.join(key.provenance.guess());
+    machine.world.store(id, Word::new(word.value, provenance));
+    Ok(())
+}
+
+fn tload<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
+    let key = frame.stack.pop();
+    frame.stack.push(machine.world.transient(frame.account, key.value));
+    Ok(())
+}
+
+fn tstore<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
+    let [key, word] = frame.stack.pop_many();
+    if frame.is_static {
+        return Err(Exit::Halt);
+    }
+    machine.bound_touched()?;
+    machine.world.store_transient(frame.account, key.value, word);
+    Ok(())
+}

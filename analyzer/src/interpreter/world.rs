@@ -1,0 +1,332 @@
+//! The state as the transactions of the block so far are predicted to leave it.
+//!
+//! Reads through to the state before the block, once per account and slot, and
+//! keeps for each what the current transaction found at its start, so that its
+//! accesses can be read off at its end. Frames that fail are undone from a
+//! journal; what they looked at stays looked at. No gas, no EVM rules.
+
+use hashbrown::{HashMap, hash_map::Entry};
+use revm::{
+    DatabaseRef,
+    bytecode::Bytecode,
+    primitives::{Address, B256, KECCAK_EMPTY, StorageKey, U256, map::DefaultHashBuilder},
+};
+
+pub(crate) use super::account::{Account, AccountId, AccountValues};
+use super::word::{Provenance, Word};
+
+/// Position of a slot in [`World`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SlotId(u32);
+
+/// One storage slot.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slot {
+    pub(crate) account: AccountId,
+    /// The key, with the provenance it was last computed with.
+    pub(crate) key: Word,
+    pub(crate) now: Word,
+    /// Value at the start of the transaction that last touched it.
+    pub(crate) start: U256,
+    /// Loaded by this transaction, or listed by it (EIP-2929, EIP-2930).
+    pub(crate) warm: bool,
+    /// Loaded or stored to by this transaction.
+    pub(crate) used: bool,
+    generation: u32,
+    touched_by: u32,
+}
+
+/// How far the journal had come; later entries can be undone.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Checkpoint(usize);
+
+#[derive(Clone, Debug)]
+enum Undo {
+    Account(AccountId, AccountValues),
+    Code(AccountId, Option<Bytecode>),
+    Slot(SlotId, Word),
+    WarmSlot(SlotId),
+    Transient(AccountId, StorageKey, Word),
+}
+
+/// The overlay of the block; see the module.
+#[derive(Debug)]
+pub(crate) struct World<'a, DB> {
+    db: &'a DB,
+    accounts: Vec<Account>,
+    account_ids: HashMap<Address, AccountId, DefaultHashBuilder>,
+    slots: Vec<Slot>,
+    slot_ids: HashMap<(AccountId, StorageKey), SlotId, DefaultHashBuilder>,
+    transient: HashMap<(AccountId, StorageKey), Word, DefaultHashBuilder>,
+    journal: Vec<Undo>,
+    touched_accounts: Vec<AccountId>,
+    touched_slots: Vec<SlotId>,
+    /// Number of the transaction, from 1.
+    tx: u32,
+}
+
+impl<'a, DB: DatabaseRef> World<'a, DB> {
+    /// The state before the block.
+    pub(crate) fn new(db: &'a DB) -> Self {
+        Self {
+            db,
+            accounts: Vec::new(),
+            account_ids: HashMap::default(),
+            slots: Vec::new(),
+            slot_ids: HashMap::default(),
+            transient: HashMap::default(),
+            journal: Vec::new(),
+            touched_accounts: Vec::new(),
+            touched_slots: Vec::new(),
+            tx: 0,
+        }
+    }
+
+    /// Starts the next transaction: nothing touched, nothing warm.
+    pub(crate) fn begin(&mut self) {
+        self.tx += 1;
+        self.journal.clear();
+        self.touched_accounts.clear();
+        self.touched_slots.clear();
+        self.transient.clear();
+    }
+
+    /// Ends the transaction: what it destroyed is gone for the next.
+    pub(crate) fn end(&mut self) {
+        for id in &self.touched_accounts {
+            let account = &mut self.accounts[id.0 as usize];
+            if account.now.destroyed {
+                account.generation += 1;
+                account.now.balance = U256::ZERO;
+                account.now.nonce = 0;
+                account.now.code_hash = KECCAK_EMPTY;
+                account.now.exists = false;
+                account.code = Some(Bytecode::default());
+            }
+        }
+    }
+
+    /// The account at `address`, loaded if it is not yet.
+    pub(crate) fn load(&mut self, address: Address) -> Result<AccountId, DB::Error> {
+        let id = match self.account_ids.entry(address) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(new) => {
+                let position = u32::try_from(self.accounts.len()).unwrap_or(u32::MAX);
+                self.accounts.push(Account::new(address, self.db.basic_ref(address)?));
+                *new.insert(AccountId(position))
+            }
+        };
+        let account = &mut self.accounts[id.0 as usize];
+        if account.touched_by != self.tx {
+            account.open(self.tx);
+            self.touched_accounts.push(id);
+        }
+        Ok(id)
+    }
+
+    pub(crate) fn account(&self, id: AccountId) -> &Account {
+        &self.accounts[id.0 as usize]
+    }
+
+    /// Makes the account warm; true if it was cold.
+    pub(crate) fn warm(&mut self, id: AccountId) -> bool {
+        let cold = !self.account(id).now.warm;
+        if cold {
+            self.change(id, |values| values.warm = true);
+        }
+        cold
+    }
+
+    /// Changes values of an account; undone with the frame.
+    pub(crate) fn change(&mut self, id: AccountId, change: impl FnOnce(&mut AccountValues)) {
+        let account = &mut self.accounts[id.0 as usize];
+        self.journal.push(Undo::Account(id, account.now));
+        change(&mut account.now);
+    }
+
+    /// Notes that the transaction looked at the balance, and returns it.
+    pub(crate) fn read_balance(&mut self, id: AccountId) -> U256 {
+        let account = &mut self.accounts[id.0 as usize];
+        account.reads.balance = true;
+        account.now.balance
+    }
+
+    /// Notes that the transaction looked at the nonce, and returns it.
+    pub(crate) fn read_nonce(&mut self, id: AccountId) -> u64 {
+        let account = &mut self.accounts[id.0 as usize];
+        account.reads.nonce = true;
+        account.now.nonce
+    }
+
+    /// Notes that the transaction looked at whether the account is empty (EIP-161).
+    pub(crate) fn note_emptiness_read(&mut self, id: AccountId) {
+        self.accounts[id.0 as usize].reads.emptiness = true;
+    }
+
+    /// Notes that the transaction looked at the code.
+    pub(crate) fn note_code_read(&mut self, id: AccountId) {
+        self.accounts[id.0 as usize].reads.code = true;
+    }
+
+    /// Notes that the transaction looked at the code, and returns it.
+    pub(crate) fn read_code(&mut self, id: AccountId) -> Result<Bytecode, DB::Error> {
+        let account = &mut self.accounts[id.0 as usize];
+        account.reads.code = true;
+        if let Some(code) = &account.code {
+            return Ok(code.clone());
+        }
+        let code = self.db.code_by_hash_ref(account.now.code_hash)?;
+        account.code = Some(code.clone());
+        Ok(code)
+    }
+
+    /// Replaces the code; undone with the frame.
+    pub(crate) fn set_code(&mut self, id: AccountId, code: Bytecode, code_hash: B256) {
+        self.change(id, |values| values.code_hash = code_hash);
+        let old = self.accounts[id.0 as usize].code.replace(code);
+        self.journal.push(Undo::Code(id, old));
+    }
+
+    /// Adds to a balance without looking at it.
+    pub(crate) fn credit(&mut self, id: AccountId, amount: U256) {
+        self.change(id, |values| {
+            values.balance = values.balance.saturating_add(amount);
+            values.exists = true;
+        });
+    }
+
+    /// Takes from a balance; false, and nothing taken, if it does not suffice.
+    #[must_use]
+    pub(crate) fn debit(&mut self, id: AccountId, amount: U256) -> bool {
+        match self.read_balance(id).checked_sub(amount) {
+            Some(rest) => {
+                self.change(id, |values| values.balance = rest);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The slot at `key`, loaded if it is not yet.
+    pub(crate) fn load_slot(&mut self, account: AccountId, key: Word) -> Result<SlotId, DB::Error> {
+        let &Account { address, generation, now, .. } = self.account(account);
+        let id = match self.slot_ids.entry((account, key.value)) {
+            Entry::Occupied(known) => *known.get(),
+            Entry::Vacant(new) => {
+                let cleared = generation > 0 || now.created;
+                let value =
+                    if cleared { U256::ZERO } else { self.db.storage_ref(address, key.value)? };
+                let position = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
+                self.slots.push(Slot {
+                    account,
+                    key,
+                    now: Word::new(value, Provenance::STATE),
+                    start: value,
+                    warm: false,
+                    used: false,
+                    generation,
+                    touched_by: 0,
+                });
+                *new.insert(SlotId(position))
+            }
+        };
+        let slot = &mut self.slots[id.0 as usize];
+        if slot.touched_by != self.tx {
+            if slot.generation != generation {
+                slot.generation = generation;
+                slot.now.value = U256::ZERO;
+            }
+            slot.touched_by = self.tx;
+            slot.now.provenance = slot.now.provenance.flags().join(Provenance::STATE);
+            slot.start = slot.now.value;
+            slot.key = key;
+            slot.warm = false;
+            slot.used = false;
+            self.touched_slots.push(id);
+        }
+        Ok(id)
+    }
+
+    pub(crate) fn slot(&self, id: SlotId) -> &Slot {
+        &self.slots[id.0 as usize]
+    }
+
+    /// Notes that the transaction loads or stores to the slot; true if it was cold.
+    pub(crate) fn use_slot(&mut self, id: SlotId) -> bool {
+        self.slots[id.0 as usize].used = true;
+        self.warm_slot(id)
+    }
+
+    /// Makes the slot warm; true if it was cold.
+    pub(crate) fn warm_slot(&mut self, id: SlotId) -> bool {
+        let slot = &mut self.slots[id.0 as usize];
+        let cold = !slot.warm;
+        if cold {
+            slot.warm = true;
+            self.journal.push(Undo::WarmSlot(id));
+        }
+        cold
+    }
+
+    /// Stores to a slot; undone with the frame.
+    pub(crate) fn store(&mut self, id: SlotId, word: Word) {
+        let slot = &mut self.slots[id.0 as usize];
+        self.journal.push(Undo::Slot(id, slot.now));
+        slot.now = word;
+    }
+
+    /// Transient storage (EIP-1153).
+    pub(crate) fn transient(&self, account: AccountId, key: StorageKey) -> Word {
+        self.transient.get(&(account, key)).copied().unwrap_or_default()
+    }
+
+    /// Stores to transient storage; undone with the frame.
+    pub(crate) fn store_transient(&mut self, account: AccountId, key: StorageKey, word: Word) {
+        let old = self.transient.insert((account, key), word).unwrap_or_default();
+        self.journal.push(Undo::Transient(account, key, old));
+    }
+
+    /// The hash of an earlier block, if the state knows it.
+    pub(crate) fn block_hash(&self, number: u64) -> Option<B256> {
+        self.db.block_hash_ref(number).ok()
+    }
+
+    pub(crate) fn checkpoint(&self) -> Checkpoint {
+        Checkpoint(self.journal.len())
+    }
+
+    /// Undoes what happened since `checkpoint`, except what was looked at.
+    pub(crate) fn revert(&mut self, checkpoint: Checkpoint) {
+        while self.journal.len() > checkpoint.0 {
+            match self.journal.pop().expect("the journal is longer than the checkpoint") {
+                Undo::Account(id, values) => self.accounts[id.0 as usize].now = values,
+                Undo::Code(id, code) => self.accounts[id.0 as usize].code = code,
+                Undo::Slot(id, word) => self.slots[id.0 as usize].now = word,
+                Undo::WarmSlot(id) => self.slots[id.0 as usize].warm = false,
+                Undo::Transient(account, key, word) => {
+                    self.transient.insert((account, key), word);
+                }
+            }
+        }
+    }
+
+    /// Accounts and slots that the overlay knows, of all transactions: for limits.
+    pub(crate) fn known(&self) -> usize {
+        self.accounts.len() + self.slots.len()
+    }
+
+    /// What the transaction makes the overlay hold, in entries: for limits.
+    pub(crate) fn held(&self) -> usize {
+        self.touched_accounts.len() + self.touched_slots.len() + self.journal.len()
+    }
+
+    /// The accounts that the transaction has touched, in the order it came to them.
+    pub(crate) fn touched_accounts(&self) -> impl Iterator<Item = &Account> {
+        self.touched_accounts.iter().map(|id| self.account(*id))
+    }
+
+    /// The slots that the transaction has touched, in the order it came to them.
+    pub(crate) fn touched_slots(&self) -> impl ExactSizeIterator<Item = &Slot> {
+        self.touched_slots.iter().map(|id| self.slot(*id))
+    }
+}

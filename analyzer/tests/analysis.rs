@@ -1,0 +1,18 @@
+//! The predictors on small assembled programs, one rule each.
+
+#![allow(missing_docs, unreachable_pub, reason = "test crate")]
+
+#[path = "analysis/assembler.rs"]
+mod assembler;
+#[path = "analysis/calls.rs"]
+mod calls;
+#[path = "analysis/hostile.rs"]
+mod hostile;
+#[path = "analysis/keys.rs"]
+mod keys;
+#[path = "analysis/protocol.rs"]
+mod protocol;
+#[path = "analysis/scene.rs"]
+mod scene;
+#[path = "analysis/state.rs"]
+mod state;

@@ -1,0 +1,116 @@
+//! What the protocol itself touches, and what a transaction declares.
+
+use forewave_analyzer::{AccessListPredictor, Location, ProtocolPredictor};
+use revm::{
+    bytecode::Bytecode,
+    context::TxEnv,
+    context_interface::{
+        either::Either,
+        transaction::{
+            AccessList, AccessListItem, Authorization, RecoveredAuthority, RecoveredAuthorization,
+        },
+    },
+    primitives::{Address, B256, TxKind, U256},
+};
+
+use crate::{
+    assembler::assemble,
+    scene::{A, B, BENEFICIARY, C, SENDER, Scene, scene},
+};
+
+fn with_both(scene: &Scene, expected: &[&str]) {
+    scene.check(expected);
+    let none = scene.predict_with(&ProtocolPredictor).pop().expect("a transaction");
+    assert_eq!(scene.text(&none).lines().collect::<Vec<_>>(), expected);
+}
+
+fn authorization(authority: Address, to: Address, nonce: u64) -> TxEnv {
+    let inner = Authorization { chain_id: U256::ZERO, address: to, nonce };
+    let authority = RecoveredAuthority::Valid(authority);
+    let authorization = RecoveredAuthorization::new_unchecked(inner, authority);
+    TxEnv {
+        tx_type: 4,
+        kind: TxKind::Call(C),
+        authorization_list: vec![Either::Right(authorization)],
+        ..TxEnv::default()
+    }
+}
+
+#[test]
+fn a_transfer_credits_its_recipient_and_pays_the_beneficiary() {
+    let tx = TxEnv { kind: TxKind::Call(B), value: U256::ONE, ..TxEnv::default() };
+    let scene = scene().tx(tx);
+    with_both(&scene, &["delta balance(b)"]);
+    let prediction = scene.predict().pop().expect("a transaction");
+    assert_eq!(prediction.gas(), 21_000);
+    let set = prediction.set();
+    let (balance, nonce) = (Location::Balance(SENDER), Location::Nonce(SENDER));
+    assert_eq!(set.reads(), [balance, nonce, Location::Code(SENDER), Location::Code(B)]);
+    assert_eq!(set.writes(), [balance, nonce]);
+    assert_eq!(set.deltas(), [Location::Balance(B), Location::Balance(BENEFICIARY)]);
+}
+
+#[test]
+fn a_valid_authorization_writes_nonce_and_code_of_its_authority() {
+    let scene = scene().contract(B, "STOP").code(A, Bytecode::new_eip7702(C).original_byte_slice());
+    let expected = ["read nonce(a)", "read code(a)", "write nonce(a)", "write code(a)"];
+    with_both(&scene.tx(authorization(A, B, 1)), &expected);
+}
+
+#[test]
+fn an_authorization_of_another_nonce_is_only_looked_at() {
+    let scene = scene().contract(B, "STOP").code(A, Bytecode::new_eip7702(C).original_byte_slice());
+    with_both(&scene.tx(authorization(A, B, 7)), &["read nonce(a)", "read code(a)"]);
+}
+
+#[test]
+fn an_authorization_of_a_contract_does_not_apply() {
+    let scene = scene().contract(A, "STOP").tx(authorization(A, B, 1));
+    with_both(&scene, &["read nonce(a)", "read code(a)"]);
+}
+
+#[test]
+fn a_delegation_is_in_force_in_its_own_transaction() {
+    let mut tx = authorization(C, B, 0);
+    tx.kind = TxKind::Call(C);
+    // An authority that was empty is looked at for that.
+    scene().contract(B, "4 SLOAD STOP").tx(tx).check(&[
+        "read balance(c)",
+        "read nonce(c)",
+        "read code(b)",
+        "read storage(c, 0x4)",
+        "write nonce(c)",
+        "write code(c)",
+    ]);
+}
+
+#[test]
+fn an_access_list_is_taken_as_read_and_written() {
+    let list = vec![AccessListItem { address: A, storage_keys: vec![B256::with_last_byte(1)] }];
+    let access_list = AccessList(list);
+    let tx = TxEnv { tx_type: 1, kind: TxKind::Call(B), access_list, ..TxEnv::default() };
+    let scene = scene().tx(tx);
+    let prediction = scene.predict_with(&AccessListPredictor).pop().expect("a transaction");
+    assert_eq!(
+        scene.text(&prediction).lines().collect::<Vec<_>>(),
+        ["read code(a)", "read storage(a, 0x1)", "write storage(a, 0x1)"],
+    );
+}
+
+#[test]
+fn the_system_calls_before_the_transactions_are_carried() {
+    // Reads the slot that the root was stored at, and then the slot that it names.
+    let root = B256::with_last_byte(0x2c);
+    let roots = alloy_eips::eip4788::BEACON_ROOTS_ADDRESS;
+    let mut scene = scene()
+        .name(roots, "roots")
+        .code(
+            roots,
+            &assemble(
+                "CALLDATASIZE @read JUMPI 1 SLOAD SLOAD STOP read: 0 CALLDATALOAD 1 SSTORE STOP",
+            ),
+        )
+        .call(roots, &[]);
+    scene.block.parent_beacon_block_root = Some(root);
+    scene.check(&["read storage(roots, 0x1)", "read storage(roots, 0x2c)"]);
+}

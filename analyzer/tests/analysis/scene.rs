@@ -1,0 +1,152 @@
+//! A block on a small state, and its predictions as text.
+
+use forewave_analyzer::{
+    AccessKind, Block, Location, MemoryState, PredictedAccess, Predictor, StaticPredictor,
+};
+use revm::{
+    bytecode::Bytecode,
+    context::{BlockEnv, CfgEnv, TxEnv},
+    primitives::{Address, B256, TxKind, U256, hardfork::SpecId},
+    state::AccountInfo,
+};
+
+use crate::assembler::assemble;
+
+/// The sender of every transaction unless it says otherwise.
+pub const SENDER: Address = Address::repeat_byte(0x55);
+pub const BENEFICIARY: Address = Address::repeat_byte(0xbe);
+/// Contracts and other accounts.
+pub const A: Address = Address::repeat_byte(0xa1);
+pub const B: Address = Address::repeat_byte(0xb2);
+pub const C: Address = Address::repeat_byte(0xc3);
+
+/// A state and the transactions of a block on it.
+pub struct Scene {
+    pub state: MemoryState,
+    pub block: Block,
+    pub names: Vec<(Address, String)>,
+}
+
+impl Scene {
+    pub fn new(spec: SpecId) -> Self {
+        let mut state = MemoryState::default();
+        let funds = U256::from(10).pow(U256::from(20));
+        state.insert_account(SENDER, AccountInfo::from_balance(funds));
+        let env = BlockEnv {
+            number: U256::from(1000),
+            beneficiary: BENEFICIARY,
+            gas_limit: 30_000_000,
+            prevrandao: Some(B256::ZERO),
+            ..BlockEnv::default()
+        };
+        let block = Block {
+            cfg: CfgEnv::new_with_spec(spec),
+            env,
+            parent_hash: B256::repeat_byte(1),
+            parent_beacon_block_root: None,
+            transactions: Vec::new(),
+            withdrawals: Vec::new(),
+            ommers: Vec::new(),
+        };
+        let names =
+            [(SENDER, "sender"), (BENEFICIARY, "beneficiary"), (A, "a"), (B, "b"), (C, "c")];
+        let names = names.map(|(address, name)| (address, name.to_owned())).to_vec();
+        Self { state, block, names }
+    }
+
+    /// A contract with assembled code; `$a`, `$b` and `$c` stand for the addresses.
+    pub fn contract(self, address: Address, text: &str) -> Self {
+        let text = [("$a", A), ("$b", B), ("$c", C), ("$sender", SENDER)]
+            .iter()
+            .fold(text.to_owned(), |text, (name, address)| {
+                text.replace(name, &address.to_string())
+            });
+        self.code(address, &assemble(&text))
+    }
+
+    pub fn code(mut self, address: Address, code: &[u8]) -> Self {
+        let code = Bytecode::new_raw(code.to_vec().into());
+        let info = AccountInfo::from_bytecode(code).with_nonce(1).with_balance(U256::from(1000));
+        self.state.insert_account(address, info);
+        self
+    }
+
+    pub fn slot(mut self, address: Address, key: u64, value: U256) -> Self {
+        self.state.insert_storage(address, U256::from(key), value);
+        self
+    }
+
+    pub fn name(mut self, address: Address, name: &str) -> Self {
+        self.names.push((address, name.to_owned()));
+        self
+    }
+
+    pub fn call(self, to: Address, data: &[u8]) -> Self {
+        self.tx(TxEnv { kind: TxKind::Call(to), data: data.to_vec().into(), ..TxEnv::default() })
+    }
+
+    /// Adds a transaction; its nonce, and where they are missing its sender and gas, are filled in.
+    pub fn tx(mut self, mut tx: TxEnv) -> Self {
+        if tx.caller.is_zero() {
+            tx.caller = SENDER;
+        }
+        let earlier = self.block.transactions.iter().filter(|other| other.caller == tx.caller);
+        tx.nonce = earlier.count() as u64;
+        tx.gas_price = 7;
+        tx.gas_limit = tx.gas_limit.min(1_000_000);
+        self.block.transactions.push(tx);
+        self
+    }
+
+    pub fn predict(&self) -> Vec<PredictedAccess> {
+        self.predict_with(&StaticPredictor::default())
+    }
+
+    pub fn predict_with(&self, predictor: &impl Predictor<MemoryState>) -> Vec<PredictedAccess> {
+        predictor.predict(&self.block, &self.state).expect("the state is whole")
+    }
+
+    /// The last transaction's prediction, one access a line, without what
+    /// every transaction does: sender, recipient's code, fee.
+    pub fn last(&self) -> String {
+        self.text(self.predict().last().expect("a transaction"))
+    }
+
+    pub fn text(&self, prediction: &PredictedAccess) -> String {
+        let to = self.block.transactions.last().and_then(|tx| tx.kind.to().copied());
+        let usual = |kind, location: &Location| match location {
+            Location::Balance(address) if *address == BENEFICIARY => kind == AccessKind::Delta,
+            Location::Balance(address) | Location::Nonce(address) => *address == SENDER,
+            Location::Code(address) => {
+                *address == SENDER || (Some(*address) == to && kind == AccessKind::Read)
+            }
+            Location::Storage(..) => false,
+        };
+        let lines = prediction.set().iter().filter(|(kind, location)| !usual(*kind, location));
+        let mut lines: Vec<String> = lines
+            .map(|(kind, location)| format!("{kind:?} {location}").to_lowercase())
+            .chain(
+                prediction
+                    .widened()
+                    .iter()
+                    .map(|widened| format!("widened {}", widened.scope).to_lowercase()),
+            )
+            .collect();
+        for line in &mut lines {
+            for (address, name) in &self.names {
+                *line = line.replace(&address.to_string().to_lowercase(), name);
+            }
+        }
+        lines.join("\n")
+    }
+
+    /// Checks the last transaction's prediction, line by line.
+    pub fn check(&self, expected: &[&str]) {
+        assert_eq!(self.last().lines().collect::<Vec<_>>(), expected);
+    }
+}
+
+/// A scene at the rules of Prague.
+pub fn scene() -> Scene {
+    Scene::new(SpecId::PRAGUE)
+}

@@ -1,0 +1,94 @@
+//! Arguments to a command, a command to an exit code.
+//!
+//! Exit codes: 0 when everything asked for was done and matched, 1 when a block
+//! could not be loaded or executed or did not match, 2 for wrong usage. A block
+//! that fails is reported on standard error and the others still run.
+
+mod args;
+mod diagnostic;
+mod graph;
+mod run;
+mod score;
+mod text;
+mod timing;
+
+use std::{
+    io::{self, ErrorKind},
+    path::Path,
+    process::ExitCode,
+};
+
+use clap::Parser;
+use forewave::{input::BlockInput, report::BlockHeading};
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use self::{
+    args::{BlockArgs, Cli, Command, Threads},
+    diagnostic::{Failure, report},
+};
+
+/// Whether everything that was asked for could be done, and matched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Fine,
+    Failed,
+}
+
+impl Verdict {
+    /// Failed as soon as one is.
+    const fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Fine, Self::Fine) => Self::Fine,
+            _ => Self::Failed,
+        }
+    }
+}
+
+/// Runs the command that the process was started with.
+pub(crate) fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Graph(args) => graph::graph(&args),
+        Command::Run(args) => run::run(&args),
+        Command::Score(args) => score::score(&args),
+    };
+    match done {
+        Ok(Verdict::Fine) => ExitCode::SUCCESS,
+        Ok(Verdict::Failed) => ExitCode::FAILURE,
+        // Whoever read our output has seen enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            report(&Failure::Output(error), None);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Calls `command` for each block; failures are reported and the next one follows.
+fn for_each_block(
+    args: &BlockArgs,
+    mut command: impl FnMut(BlockHeading, &BlockInput) -> Result<Verdict, Failure>,
+) -> io::Result<Verdict> {
+    let mut verdict = Verdict::Fine;
+    for path in &args.blocks {
+        let input = BlockInput::load(path, &args.load_options()).map_err(Failure::from);
+        match input.and_then(|input| command(BlockHeading::new(&name(path), &input), &input)) {
+            Ok(this) => verdict = verdict.and(this),
+            Err(Failure::Output(error)) => return Err(error),
+            Err(failure) => {
+                report(&failure, Some(path));
+                verdict = Verdict::Failed;
+            }
+        }
+    }
+    Ok(verdict)
+}
+
+/// The last part of a block's path, for headings.
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}
+
+/// The thread pool that was asked for.
+fn thread_pool(threads: &Threads) -> io::Result<ThreadPool> {
+    ThreadPoolBuilder::new().num_threads(threads.count()).build().map_err(io::Error::other)
+}

@@ -1,0 +1,145 @@
+//! The arguments of every command, and their help.
+
+use std::{num::NonZeroUsize, path::PathBuf, thread::available_parallelism};
+
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
+use forewave::{
+    PredictorKind,
+    input::{Chain, LoadOptions, Senders},
+};
+
+/// The most threads that can be asked for.
+const THREADS_MAX: i64 = 1024;
+
+/// The most repetitions that can be asked for.
+const REPEAT_MAX: i64 = 1_000_000;
+
+/// Looks at an Ethereum block before it runs: predicts what each transaction
+/// will read and write, draws the conflict graph, and runs it in parallel waves.
+#[derive(Debug, Parser)]
+#[command(name = "forewave", version, max_term_width = 100)]
+pub(super) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Draw a block's conflict graph and its waves.
+    Graph(GraphArgs),
+    /// Execute blocks in parallel, and compare with sequential execution.
+    Run(RunArgs),
+    /// Score predictors against what the transactions did touch.
+    Score(ScoreArgs),
+}
+
+/// Which blocks, and how they are loaded and reported.
+#[derive(Debug, Args)]
+pub(super) struct BlockArgs {
+    /// Block directories: `block.json` and `pre_state.json`, optionally `block_hashes.json`,
+    /// each plain or `.gz`.
+    #[arg(value_name = "BLOCK", required = true)]
+    pub(super) blocks: Vec<PathBuf>,
+    /// Print JSON: one object per line (docs/json.md describes the fields).
+    #[arg(long)]
+    pub(super) json: bool,
+    /// The chain, by name or id: mainnet, sepolia, holesky or hoodi. Without it,
+    /// the one that the transactions name; mainnet if they name none.
+    #[arg(long, value_name = "CHAIN")]
+    chain: Option<Chain>,
+    /// Recover each sender from its signature and compare with the one stated.
+    #[arg(long)]
+    check_senders: bool,
+}
+
+impl BlockArgs {
+    pub(super) fn load_options(&self) -> LoadOptions {
+        let senders = if self.check_senders { Senders::Recovered } else { Senders::AsStated };
+        LoadOptions { chain: self.chain, senders }
+    }
+}
+
+/// How many threads.
+#[derive(Debug, Args)]
+pub(super) struct Threads {
+    /// Threads that execute [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=THREADS_MAX))]
+    threads: Option<u16>,
+}
+
+impl Threads {
+    pub(super) fn count(&self) -> usize {
+        let cores = || available_parallelism().map_or(1, NonZeroUsize::get);
+        self.threads.map_or_else(cores, usize::from)
+    }
+}
+
+/// `forewave graph`.
+#[derive(Debug, Args)]
+pub(super) struct GraphArgs {
+    #[command(flatten)]
+    pub(super) blocks: BlockArgs,
+    /// How to draw. `json` is what --json prints, `dot` is for Graphviz.
+    #[arg(long, value_enum, default_value_t = GraphFormat::Text, conflicts_with = "json")]
+    pub(super) format: GraphFormat,
+    /// Who predicts.
+    #[arg(long, value_name = "P", default_value = "static", value_parser = predictor())]
+    pub(super) predictor: PredictorKind,
+}
+
+/// How a graph is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum GraphFormat {
+    /// For a person.
+    Text,
+    /// For a machine.
+    Json,
+    /// For Graphviz.
+    Dot,
+}
+
+/// `forewave run`.
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    pub(super) blocks: BlockArgs,
+    #[command(flatten)]
+    pub(super) threads: Threads,
+    /// Who predicts.
+    #[arg(long, value_name = "P", default_value = "static", value_parser = predictor())]
+    pub(super) predictor: PredictorKind,
+    /// Execute sequentially too, and check outcome and header.
+    #[arg(long)]
+    pub(super) compare: bool,
+    /// Run each block K times and report the medians.
+    #[arg(long, value_name = "K", default_value_t = 1,
+          value_parser = clap::value_parser!(u32).range(1..=REPEAT_MAX))]
+    pub(super) repeat: u32,
+}
+
+/// `forewave score`.
+#[derive(Debug, Args)]
+pub(super) struct ScoreArgs {
+    #[command(flatten)]
+    pub(super) blocks: BlockArgs,
+    #[command(flatten)]
+    pub(super) threads: Threads,
+    /// The predictors to score, separated by commas.
+    #[arg(long, value_name = "P,...", value_delimiter = ',', value_parser = predictor(),
+          default_value = "none,access-list,recon,static,oracle")]
+    pub(super) predictor: Vec<PredictorKind>,
+    /// Time each prediction and each sequential run K times and take the medians.
+    #[arg(long, value_name = "K", default_value_t = 3,
+          value_parser = clap::value_parser!(u32).range(1..=REPEAT_MAX))]
+    pub(super) repeat: u32,
+}
+
+fn predictor() -> impl TypedValueParser<Value = PredictorKind> {
+    PossibleValuesParser::new(PredictorKind::ALL.map(PredictorKind::name))
+        .try_map(|name| name.parse::<PredictorKind>())
+}

@@ -1,0 +1,76 @@
+//! Failures as a person reads them, on standard error.
+
+use core::fmt;
+use std::{io, path::Path};
+
+use forewave::{AnalyzeError, BlockError, ExecutionError, StateError, input::InputError};
+use miette::{Diagnostic, MietteHandlerOpts, ReportHandler};
+
+/// Why a command could not do its work.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// A block could not be loaded.
+    #[error(transparent)]
+    Input(#[from] InputError),
+    /// A block could not be predicted or executed.
+    #[error(transparent)]
+    Block(#[from] BlockError<StateError>),
+    /// Standard output could not be written.
+    #[error("the output could not be written: {0}")]
+    Output(#[from] io::Error),
+}
+
+impl From<AnalyzeError<StateError>> for Failure {
+    fn from(error: AnalyzeError<StateError>) -> Self {
+        Self::Block(error.into())
+    }
+}
+
+impl From<ExecutionError<StateError>> for Failure {
+    fn from(error: ExecutionError<StateError>) -> Self {
+        Self::Block(error.into())
+    }
+}
+
+/// A failure with the block that it is about.
+#[derive(Debug)]
+struct Located<'a> {
+    failure: &'a Failure,
+    block: Option<&'a Path>,
+}
+
+impl fmt::Display for Located<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names_file = matches!(self.failure, Failure::Input(error) if error.names_file());
+        match self.block {
+            Some(block) if !names_file => write!(f, "{}: {}", block.display(), self.failure),
+            _ => self.failure.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for Located<'_> {}
+
+impl Diagnostic for Located<'_> {
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        match self.failure {
+            Failure::Input(error) => error.help().map(|help| Box::new(help) as _),
+            Failure::Block(_) | Failure::Output(_) => None,
+        }
+    }
+}
+
+/// Writes a failure to standard error, with the block that it is about.
+pub(super) fn report(failure: &Failure, block: Option<&Path>) {
+    eprintln!("{:?}", Rendered(Located { failure, block }));
+}
+
+struct Rendered<'a>(Located<'a>);
+
+impl fmt::Debug for Rendered<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Lines are left whole: paths and hashes are there to be copied.
+        let handler = MietteHandlerOpts::new().wrap_lines(false).break_words(false).build();
+        handler.debug(&self.0, f)
+    }
+}

@@ -1,0 +1,297 @@
+//! `forewave run`: parallel execution, timed, and compared on request.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, BufWriter, Write},
+    time::Duration,
+};
+
+use forewave::{
+    BlockOutcome, OutcomeNote, Plan, SystemOperation,
+    compare::{Against, Mismatch, compare_header, compare_outcomes},
+    input::BlockInput,
+    predict,
+    report::{BlockHeading, Comparison, RunReport, milliseconds},
+    sequential,
+};
+use rayon::ThreadPool;
+
+use super::{
+    Verdict,
+    args::RunArgs,
+    diagnostic::Failure,
+    for_each_block,
+    text::{Paint, counted, grouped},
+    thread_pool,
+    timing::{median, timed},
+};
+
+/// Runs every block.
+pub(super) fn run(args: &RunArgs) -> io::Result<Verdict> {
+    let pool = thread_pool(&args.threads)?;
+    let paint = Paint::of_stdout();
+    let mut out = BufWriter::new(io::stdout().lock());
+    let mut summary = Summary::default();
+    if !args.blocks.json {
+        write_columns(&mut out, paint, args, &pool)?;
+        out.flush()?;
+    }
+    let verdict = for_each_block(&args.blocks, |heading, input| {
+        let report = run_block(args, heading, input, &pool)?;
+        if args.blocks.json {
+            serde_json::to_writer(&mut out, &report).map_err(io::Error::from)?;
+            writeln!(out)?;
+        } else {
+            write_row(&mut out, paint, &report)?;
+        }
+        out.flush()?;
+        summary.add(&report);
+        let matches = report.comparison.is_none_or(|c| c.mismatches.is_empty());
+        Ok(if matches { Verdict::Fine } else { Verdict::Failed })
+    })?;
+    if !args.blocks.json && args.blocks.blocks.len() > 1 {
+        summary.write_total(&mut out, paint, args)?;
+    }
+    if !args.blocks.json {
+        summary.write_left_out(&mut out, paint)?;
+    }
+    out.flush()?;
+    Ok(verdict)
+}
+
+/// What the repetitions of one block took.
+#[derive(Debug, Default)]
+struct Times {
+    analyze: Vec<Duration>,
+    schedule: Vec<Duration>,
+    execute: Vec<Duration>,
+    parallel: Vec<Duration>,
+    sequential: Vec<Duration>,
+}
+
+fn run_block(
+    args: &RunArgs,
+    heading: BlockHeading,
+    input: &BlockInput,
+    pool: &ThreadPool,
+) -> Result<RunReport, Failure> {
+    let BlockInput { block, state, .. } = input;
+    let mut times = Times::default();
+    let mut mismatches = Vec::new();
+    let mut last: Option<(Plan, BlockOutcome)> = None;
+    for _ in 0..args.repeat {
+        // What the last repetition holds is freed before the clock starts.
+        drop(last.take());
+        let (predictions, analyze) = timed(|| predict(block, state, &args.predictor));
+        let predictions = predictions?;
+        let (plan, schedule) = timed(|| Plan::new(&predictions));
+        let (outcome, execute) = timed(|| plan.execute(block, state, pool));
+        let outcome = outcome?;
+        times.analyze.push(analyze);
+        times.schedule.push(schedule);
+        times.execute.push(execute);
+        times.parallel.push(analyze + schedule + execute);
+        if args.compare {
+            let (truth, sequential) = timed(|| sequential(block, state));
+            times.sequential.push(sequential);
+            if mismatches.is_empty() {
+                mismatches.extend(compare_outcomes(&outcome, &truth?));
+                mismatches.extend(compare_header(&outcome, &input.header, block.spec()));
+            }
+        }
+        last = Some((plan, outcome));
+    }
+    let (plan, outcome) = last.expect("a block is run at least once");
+    Ok(report(args, heading, pool, &plan, outcome, times, mismatches))
+}
+
+fn report(
+    args: &RunArgs,
+    heading: BlockHeading,
+    pool: &ThreadPool,
+    plan: &Plan,
+    outcome: BlockOutcome,
+    times: Times,
+    mismatches: Vec<Mismatch>,
+) -> RunReport {
+    let parallel_ms = milliseconds(median(times.parallel));
+    let comparison = args.compare.then(|| {
+        let sequential_ms = milliseconds(median(times.sequential));
+        let matches = |against| mismatches.iter().all(|mismatch| mismatch.against != against);
+        Comparison {
+            sequential_ms,
+            speedup: sequential_ms / parallel_ms,
+            matches_sequential: matches(Against::Sequential),
+            matches_header: matches(Against::Header),
+            mismatches,
+        }
+    });
+    RunReport {
+        block: BlockHeading { gas_used: outcome.gas_used, ..heading },
+        predictor: args.predictor,
+        threads: pool.current_num_threads(),
+        repeat: args.repeat,
+        waves: plan.schedule().waves().len(),
+        parallelism: plan.schedule().parallelism(),
+        reexecuted: outcome.stats.reexecuted.len(),
+        reexecutions: outcome.stats.reexecuted,
+        notes: outcome.notes,
+        analyze_ms: milliseconds(median(times.analyze)),
+        schedule_ms: milliseconds(median(times.schedule)),
+        execute_ms: milliseconds(median(times.execute)),
+        parallel_ms,
+        comparison,
+    }
+}
+
+fn write_columns(
+    out: &mut impl Write,
+    paint: Paint,
+    args: &RunArgs,
+    pool: &ThreadPool,
+) -> io::Result<()> {
+    let threads = counted(pool.current_num_threads(), "thread");
+    let runs = match args.repeat {
+        1 => "one run".to_owned(),
+        repeat => format!("medians of {repeat} runs"),
+    };
+    writeln!(out, "predictor {} · {threads} · {runs} · times in ms", args.predictor)?;
+    let mut columns = format!(
+        "{:<24} {:>5} {:>11} {:>5} {:>6} {:>8} {:>8} {:>8}",
+        "block", "txs", "gas", "waves", "re-run", "analyze", "schedule", "execute"
+    );
+    if args.compare {
+        columns += " sequential speed-up  result";
+    }
+    writeln!(out, "{}", paint.bold(&columns))
+}
+
+fn write_row(out: &mut impl Write, paint: Paint, report: &RunReport) -> io::Result<()> {
+    let BlockHeading { block, txs, gas_used, .. } = &report.block;
+    write!(
+        out,
+        "{block:<24} {txs:>5} {:>11} {:>5} {:>6} {:>8.2} {:>8.2} {:>8.2}",
+        grouped(*gas_used),
+        report.waves,
+        report.reexecuted,
+        report.analyze_ms,
+        report.schedule_ms,
+        report.execute_ms,
+    )?;
+    let Some(comparison) = &report.comparison else { return writeln!(out) };
+    let result = match (comparison.matches_sequential, comparison.matches_header) {
+        (true, true) => paint.good("matches"),
+        (false, true) => paint.bad("differs from sequential"),
+        (true, false) => paint.bad("differs from header"),
+        (false, false) => paint.bad("differs from sequential and header"),
+    };
+    let Comparison { sequential_ms, speedup, .. } = comparison;
+    writeln!(out, " {sequential_ms:>10.2} {speedup:>8.2}  {result}")?;
+    for Mismatch { against, field, expected, found } in &comparison.mismatches {
+        let whose = match against {
+            Against::Sequential => "sequential",
+            Against::Header => "header",
+        };
+        writeln!(out, "  {field}: {whose} {expected}, parallel {found}")?;
+    }
+    Ok(())
+}
+
+/// What all blocks together show.
+#[derive(Debug, Default)]
+struct Summary {
+    blocks: usize,
+    txs: usize,
+    gas: u64,
+    reexecuted: usize,
+    analyze_ms: f64,
+    schedule_ms: f64,
+    execute_ms: f64,
+    sequential_ms: f64,
+    speedups: Vec<f64>,
+    matching: usize,
+    left_out: BTreeMap<&'static str, usize>,
+}
+
+impl Summary {
+    fn add(&mut self, report: &RunReport) {
+        self.blocks += 1;
+        self.txs += report.block.txs;
+        self.gas += report.block.gas_used;
+        self.reexecuted += report.reexecuted;
+        for note in &report.notes {
+            *self.left_out.entry(what_is_left_out(note)).or_default() += 1;
+        }
+        self.analyze_ms += report.analyze_ms;
+        self.schedule_ms += report.schedule_ms;
+        self.execute_ms += report.execute_ms;
+        if let Some(comparison) = &report.comparison {
+            self.sequential_ms += comparison.sequential_ms;
+            self.matching += usize::from(comparison.mismatches.is_empty());
+            // The speed-up of a block without transactions says nothing.
+            if report.block.txs > 0 {
+                self.speedups.push(comparison.speedup);
+            }
+        }
+    }
+
+    fn write_total(
+        &mut self,
+        out: &mut impl Write,
+        paint: Paint,
+        args: &RunArgs,
+    ) -> io::Result<()> {
+        write!(
+            out,
+            "{:<24} {:>5} {:>11} {:>5} {:>6} {:>8.2} {:>8.2} {:>8.2}",
+            counted(self.blocks, "block"),
+            self.txs,
+            grouped(self.gas),
+            "",
+            self.reexecuted,
+            self.analyze_ms,
+            self.schedule_ms,
+            self.execute_ms,
+        )?;
+        if !args.compare {
+            return writeln!(out);
+        }
+        let Self { blocks, matching, sequential_ms, .. } = *self;
+        let speedup = sequential_ms / (self.analyze_ms + self.schedule_ms + self.execute_ms);
+        let result = format!("{matching} of {blocks} match");
+        let result = if matching == blocks { paint.good(&result) } else { paint.bad(&result) };
+        writeln!(out, " {sequential_ms:>10.2} {speedup:>8.2}  {result}")?;
+        self.speedups.sort_by(f64::total_cmp);
+        if let Some(median) = self.speedups.get(self.speedups.len() / 2) {
+            writeln!(out, "median speed-up of a block with transactions: {median:.2}")?;
+        }
+        Ok(())
+    }
+
+    /// What outcomes leave out because the pre-states do not hold it.
+    fn write_left_out(&self, out: &mut impl Write, paint: Paint) -> io::Result<()> {
+        for (what, &count) in &self.left_out {
+            let line = format!("{what}: left out {}, the pre-state lacks it", times(count));
+            writeln!(out, "{}", paint.dim(&line))?;
+        }
+        Ok(())
+    }
+}
+
+fn times(count: usize) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
+}
+
+/// What a note is about, in words.
+const fn what_is_left_out(note: &OutcomeNote) -> &'static str {
+    match note {
+        OutcomeNote::SystemContractAbsent { operation, .. } => match operation {
+            SystemOperation::BeaconRoots => "beacon root (EIP-4788)",
+            SystemOperation::HistoryStorage => "parent hash (EIP-2935)",
+            SystemOperation::WithdrawalRequests => "withdrawal requests (EIP-7002)",
+            SystemOperation::ConsolidationRequests => "consolidation requests (EIP-7251)",
+            SystemOperation::OmmerReward => "reward of an ommer",
+        },
+        OutcomeNote::OmmerHeaderAbsent { .. } => "reward of an ommer",
+    }
+}

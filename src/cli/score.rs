@@ -1,0 +1,285 @@
+//! `forewave score`: predictors side by side, on the same blocks in one run.
+
+use std::{
+    collections::BTreeMap,
+    io::{self, BufWriter, Write},
+    time::Duration,
+};
+
+use forewave::{
+    BlockError, Observation, Plan, PredictorKind,
+    input::BlockInput,
+    measure::{BlockMeasure, Score, TxClass, measure_block},
+    observe, predict,
+    report::{BlockHeading, BlockScores, ScoreReport, TotalScores, milliseconds},
+    sequential,
+};
+use rayon::ThreadPool;
+
+use super::{
+    Verdict,
+    args::ScoreArgs,
+    diagnostic::Failure,
+    for_each_block,
+    text::{Paint, counted, grouped},
+    thread_pool,
+    timing::{median, timed},
+};
+
+/// Scores every block.
+pub(super) fn score(args: &ScoreArgs) -> io::Result<Verdict> {
+    let pool = thread_pool(&args.threads)?;
+    let mut tally = Tally::default();
+    let verdict = for_each_block(&args.blocks, |heading, input| {
+        tally.add(heading, score_block(args, input, &pool)?);
+        Ok(Verdict::Fine)
+    })?;
+    let report = tally.report(pool.current_num_threads());
+    let mut out = BufWriter::new(io::stdout().lock());
+    if args.blocks.json {
+        serde_json::to_writer(&mut out, &report)?;
+        writeln!(out)?;
+    } else {
+        write_text(&mut out, Paint::of_stdout(), &report)?;
+    }
+    out.flush()?;
+    Ok(verdict)
+}
+
+/// One predictor on one block, or on several.
+#[derive(Debug, Default)]
+struct Measured {
+    measure: BlockMeasure,
+    analysis: Duration,
+}
+
+/// All predictors on one block.
+struct MeasuredBlock {
+    sequential: Duration,
+    by_predictor: BTreeMap<PredictorKind, Measured>,
+}
+
+fn score_block(
+    args: &ScoreArgs,
+    input: &BlockInput,
+    pool: &ThreadPool,
+) -> Result<MeasuredBlock, Failure> {
+    let BlockInput { block, state, .. } = input;
+    let observation = observe(block, state)?;
+    let classes = TxClass::of_block(block, state).map_err(forewave::ExecutionError::SystemState)?;
+    let mut sequential_times = Vec::new();
+    for _ in 0..args.repeat {
+        let (outcome, time) = timed(|| sequential(block, state));
+        outcome?;
+        sequential_times.push(time);
+    }
+    let mut by_predictor = BTreeMap::new();
+    for &predictor in &args.predictor {
+        let measured = score_predictor(args, input, pool, predictor, &observation, &classes)?;
+        by_predictor.insert(predictor, measured);
+    }
+    Ok(MeasuredBlock { sequential: median(sequential_times), by_predictor })
+}
+
+fn score_predictor(
+    args: &ScoreArgs,
+    input: &BlockInput,
+    pool: &ThreadPool,
+    predictor: PredictorKind,
+    observation: &Observation,
+    classes: &[TxClass],
+) -> Result<Measured, Failure> {
+    let BlockInput { block, state, .. } = input;
+    let (first, time) = timed(|| predict(block, state, &predictor));
+    let predictions = first?;
+    let mut times = vec![time];
+    for _ in 1..args.repeat {
+        times.push(timed(|| predict(block, state, &predictor)).1);
+    }
+    let plan = Plan::new(&predictions);
+    let outcome = plan.execute(block, state, pool).map_err(BlockError::from)?;
+    let measure =
+        measure_block(block, classes, observation, &predictions, plan.graph(), &outcome.stats);
+    Ok(Measured { measure, analysis: median(times) })
+}
+
+/// Everything measured so far.
+#[derive(Debug, Default)]
+struct Tally {
+    blocks: Vec<BlockScores>,
+    sequential: Duration,
+    by_predictor: BTreeMap<PredictorKind, Measured>,
+}
+
+impl Tally {
+    fn add(&mut self, block: BlockHeading, measured: MeasuredBlock) {
+        let MeasuredBlock { sequential, by_predictor } = measured;
+        let score =
+            |Measured { measure, analysis }: &Measured| Score::new(measure, *analysis, sequential);
+        self.blocks.push(BlockScores {
+            block,
+            sequential_ms: milliseconds(sequential),
+            predictors: by_predictor.iter().map(|(&kind, m)| (kind, score(m))).collect(),
+        });
+        self.sequential += sequential;
+        for (kind, Measured { measure, analysis }) in by_predictor {
+            let total = self.by_predictor.entry(kind).or_default();
+            total.measure += &measure;
+            total.analysis += analysis;
+        }
+    }
+
+    fn report(self, threads: usize) -> ScoreReport {
+        let scores = self.by_predictor.iter().map(|(&kind, Measured { measure, analysis })| {
+            (kind, Score::new(measure, *analysis, self.sequential))
+        });
+        let total = TotalScores {
+            blocks: self.blocks.len(),
+            txs: self.blocks.iter().map(|scores| scores.block.txs).sum(),
+            gas_used: self.blocks.iter().map(|scores| scores.block.gas_used).sum(),
+            threads,
+            sequential_ms: milliseconds(self.sequential),
+            predictors: scores.collect(),
+        };
+        ScoreReport { blocks: self.blocks, total }
+    }
+}
+
+/// How a figure is shown.
+#[derive(Clone, Copy)]
+enum Unit {
+    Ratio,
+    Percent,
+}
+
+impl Unit {
+    fn show(self, value: f64) -> String {
+        match self {
+            Self::Ratio => format!("{value:.3}"),
+            Self::Percent => format!("{:.2} %", value * 100.0),
+        }
+    }
+}
+
+type Row<T> = (&'static str, Unit, fn(&T) -> f64);
+
+const TOTAL_ROWS: [Row<Score>; 13] = [
+    ("location recall", Unit::Ratio, |score| score.location_recall),
+    ("location precision", Unit::Ratio, |score| score.location_precision),
+    ("storage recall", Unit::Ratio, |score| score.storage_recall),
+    ("storage precision", Unit::Ratio, |score| score.storage_precision),
+    ("code recall", Unit::Ratio, |score| score.code_recall),
+    ("code precision", Unit::Ratio, |score| score.code_precision),
+    ("exact transactions", Unit::Percent, |score| score.exact_txs),
+    ("widened transactions", Unit::Percent, |score| score.widened_txs),
+    ("dependency recall", Unit::Ratio, |score| score.dependency_recall),
+    ("re-executed transactions", Unit::Percent, |score| score.reexecuted_txs),
+    ("re-executed gas", Unit::Percent, |score| score.reexecuted_gas),
+    ("span inflation", Unit::Ratio, |score| score.span_inflation),
+    ("analysis / sequential", Unit::Ratio, |score| score.analysis_ratio),
+];
+
+const BLOCK_ROWS: [Row<Score>; 3] = [
+    ("location recall", Unit::Ratio, |score| score.location_recall),
+    ("dependency recall", Unit::Ratio, |score| score.dependency_recall),
+    ("re-executed transactions", Unit::Percent, |score| score.reexecuted_txs),
+];
+
+/// Width of the first column.
+const LABEL_WIDTH: usize = 34;
+/// Width of a predictor's column.
+const VALUE_WIDTH: usize = 12;
+
+fn write_text(out: &mut impl Write, paint: Paint, report: &ScoreReport) -> io::Result<()> {
+    let ScoreReport { blocks, total } = report;
+    if blocks.is_empty() {
+        return Ok(());
+    }
+    if blocks.len() > 1 {
+        for (title, unit, value) in BLOCK_ROWS {
+            write_block_table(out, paint, blocks, title, |score| unit.show(value(score)))?;
+        }
+    }
+    let (count, txs) = (counted(total.blocks, "block"), counted(total.txs, "transaction"));
+    let (gas, threads) = (grouped(total.gas_used), counted(total.threads, "thread"));
+    let title = format!("{count} · {txs} · {gas} gas · {threads}");
+    write_columns(out, paint, &title, total.predictors.keys())?;
+    for (label, unit, value) in TOTAL_ROWS {
+        write_row(out, label, total.predictors.values().map(|score| unit.show(value(score))))?;
+    }
+    for class in TxClass::ALL {
+        write_class(out, paint, class, &total.predictors)?;
+    }
+    Ok(())
+}
+
+/// One measure, a line for each block.
+fn write_block_table(
+    out: &mut impl Write,
+    paint: Paint,
+    blocks: &[BlockScores],
+    title: &str,
+    show: impl Fn(&Score) -> String,
+) -> io::Result<()> {
+    let Some(first) = blocks.first() else { return Ok(()) };
+    write_columns(out, paint, title, first.predictors.keys())?;
+    for BlockScores { block, predictors, .. } in blocks {
+        let BlockHeading { block, txs, .. } = block;
+        let label = format!("{block:<24} {txs:>5} tx");
+        write_row(out, &label, predictors.values().map(&show))?;
+    }
+    writeln!(out)
+}
+
+/// The measures of one class of transactions.
+fn write_class(
+    out: &mut impl Write,
+    paint: Paint,
+    class: TxClass,
+    predictors: &BTreeMap<PredictorKind, Score>,
+) -> io::Result<()> {
+    let scores: Vec<_> =
+        predictors.values().filter_map(|score| score.by_class.get(&class)).collect();
+    let Some(first) = scores.first() else { return Ok(()) };
+    writeln!(out)?;
+    let txs = usize::try_from(first.txs).unwrap_or(usize::MAX);
+    let title = format!("{class}: {}", counted(txs, "transaction"));
+    write_columns(out, paint, &title, predictors.keys())?;
+    let row = |show: fn(&forewave::measure::ClassScore) -> String| {
+        scores.iter().map(|score| show(score)).collect::<Vec<_>>().into_iter()
+    };
+    write_row(out, "location recall", row(|s| Unit::Ratio.show(s.location_recall)))?;
+    write_row(out, "location precision", row(|s| Unit::Ratio.show(s.location_precision)))?;
+    write_row(out, "exact transactions", row(|s| Unit::Percent.show(s.exact_txs)))?;
+    write_row(out, "dependency recall", row(|s| Unit::Ratio.show(s.dependency_recall)))?;
+    write_row(out, "re-executed transactions", row(|s| Unit::Percent.show(s.reexecuted_txs)))
+}
+
+fn write_columns<'a>(
+    out: &mut impl Write,
+    paint: Paint,
+    title: &str,
+    predictors: impl Iterator<Item = &'a PredictorKind>,
+) -> io::Result<()> {
+    // A title may be wider than its column; it then has a line of its own.
+    let label = if title.chars().count() > LABEL_WIDTH {
+        writeln!(out, "{}", paint.bold(title))?;
+        ""
+    } else {
+        title
+    };
+    let names: Vec<String> = predictors.map(|name| format!("{name:>VALUE_WIDTH$}")).collect();
+    writeln!(out, "{}", paint.bold(&format!("{label:<LABEL_WIDTH$}{}", names.concat())))
+}
+
+fn write_row(
+    out: &mut impl Write,
+    label: &str,
+    values: impl Iterator<Item = String>,
+) -> io::Result<()> {
+    write!(out, "{label:<LABEL_WIDTH$}")?;
+    for value in values {
+        write!(out, "{value:>VALUE_WIDTH$}")?;
+    }
+    writeln!(out)
+}

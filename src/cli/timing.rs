@@ -1,0 +1,35 @@
+//! The clock.
+
+use std::time::{Duration, Instant};
+
+/// What `work` gives, and how long it took.
+pub(super) fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let start = Instant::now();
+    let value = work();
+    (value, start.elapsed())
+}
+
+/// The median of what was measured; of an even number, the mean of the middle two.
+pub(super) fn median(mut times: Vec<Duration>) -> Duration {
+    times.sort_unstable();
+    let (upper, lower) = (times.len() / 2, times.len().saturating_sub(1) / 2);
+    match (times.get(lower), times.get(upper)) {
+        (Some(&lower), Some(&upper)) => (lower + upper) / 2,
+        _ => Duration::ZERO,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_the_middle() {
+        let ms = Duration::from_millis;
+        for (times, expected) in
+            [(vec![], 0), (vec![3], 3), (vec![9, 1, 2], 2), (vec![1, 2, 4, 9], 3)]
+        {
+            assert_eq!(median(times.into_iter().map(ms).collect()), ms(expected));
+        }
+    }
+}

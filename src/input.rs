@@ -1,0 +1,239 @@
+//! Loads a block: files to bytes, bytes to stated values, stated values to a
+//! [`Block`] with the state it starts from and the header it must reproduce.
+//!
+//! [`BlockFiles::read`] is the only step that touches the file system;
+//! [`BlockInput::parse`] is a function of bytes. What the chain guarantees about
+//! a header (its hash, its roots) is not proved here.
+
+mod block_json;
+mod chain;
+mod error;
+mod files;
+mod json;
+mod shape;
+mod state_json;
+
+use std::path::Path;
+
+use alloy_consensus::{Transaction as _, transaction::SignerRecoverable};
+use alloy_evm::FromRecoveredTx;
+use alloy_hardforks::EthereumHardfork;
+use alloy_primitives::{B256, Bloom};
+use alloy_rpc_types_eth::{Header as RpcHeader, Transaction as RpcTransaction};
+use forewave_analyzer::{Block, MemoryState, Ommer, TxIndex};
+use revm::{context::TxEnv, primitives::hardfork::SpecId};
+use serde::{Deserialize, Serialize};
+
+use self::block_json::StatedBlock;
+pub use self::{
+    chain::{Chain, UnknownChainName},
+    error::{InputError, NamedBy},
+    files::{BlockFiles, FILE_SIZE_MAX, SourceFile},
+};
+
+/// Where the senders of transactions come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Senders {
+    /// From the `from` field.
+    #[default]
+    AsStated,
+    /// From the `from` field, and each compared with the signature.
+    Recovered,
+}
+
+/// How a block is to be loaded.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LoadOptions {
+    /// The chain. Without it the block's transactions name the chain, then its
+    /// own `chainId` field; a block that names none is taken for mainnet's, as
+    /// every block before EIP-155 is.
+    pub chain: Option<Chain>,
+    /// Where senders come from.
+    pub senders: Senders,
+}
+
+/// What the header says that executing the block gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExpectedHeader {
+    /// Hash of the block.
+    pub hash: B256,
+    /// Block number.
+    pub number: u64,
+    /// Gas used by all transactions.
+    pub gas_used: u64,
+    /// Union of the receipts' blooms.
+    pub logs_bloom: Bloom,
+    /// Root of the receipts. Before Byzantium (EIP-658) receipts hold a state
+    /// root, which is not computed here, so it is not to be compared there.
+    pub receipts_root: B256,
+}
+
+/// A block with all that is needed to execute it and to judge the outcome.
+#[derive(Clone, Debug)]
+pub struct BlockInput {
+    /// The chain it belongs to.
+    pub chain: Chain,
+    /// The latest fork active in it, finer than [`Block::spec`]: the forks that
+    /// change only the difficulty or the blob parameters have names too.
+    pub fork: EthereumHardfork,
+    /// The block.
+    pub block: Block,
+    /// The state before its first transaction and its system calls.
+    pub state: MemoryState,
+    /// What its header says about the outcome.
+    pub header: ExpectedHeader,
+    /// Hash of each transaction, in block order.
+    pub tx_hashes: Vec<B256>,
+}
+
+impl BlockInput {
+    /// Loads the block directory at `path`.
+    pub fn load(path: &Path, options: &LoadOptions) -> Result<Self, InputError> {
+        Self::parse(&BlockFiles::read(path)?, options)
+    }
+
+    /// Makes sense of a block directory's files.
+    pub fn parse(files: &BlockFiles, options: &LoadOptions) -> Result<Self, InputError> {
+        let stated = block_json::parse_block_json(&files.block)?;
+        let chain = find_chain(&stated, options.chain)?;
+        let alloy_rpc_types_eth::Block { header, transactions, withdrawals, uncles } = stated.rpc;
+        let fork = check_fork(chain, &header)?;
+        let (cfg, env) = chain.environment(&header.inner);
+        let transactions: Vec<RpcTransaction> = transactions.into_transactions().collect();
+        if options.senders == Senders::Recovered {
+            check_senders(&transactions, cfg.spec)?;
+        }
+        Ok(Self {
+            chain,
+            fork,
+            header: expected_header(&header),
+            tx_hashes: transactions.iter().map(|tx| *tx.inner.tx_hash()).collect(),
+            block: Block {
+                cfg,
+                env,
+                parent_hash: header.parent_hash,
+                parent_beacon_block_root: header.parent_beacon_block_root,
+                transactions: transactions.iter().map(tx_env).collect(),
+                withdrawals: withdrawals.unwrap_or_default().into_inner(),
+                ommers: uncles.into_iter().map(Ommer::Hash).collect(),
+            },
+            state: state_json::parse_state(&files.pre_state, files.block_hashes.as_ref())?,
+        })
+    }
+}
+
+fn expected_header(header: &RpcHeader) -> ExpectedHeader {
+    ExpectedHeader {
+        hash: header.hash,
+        number: header.number,
+        gas_used: header.gas_used,
+        logs_bloom: header.logs_bloom,
+        receipts_root: header.receipts_root,
+    }
+}
+
+fn tx_env(tx: &RpcTransaction) -> TxEnv {
+    TxEnv::from_recovered_tx(tx.inner.inner(), tx.inner.signer())
+}
+
+/// The one chain that every place which names a chain agrees on.
+fn find_chain(stated: &StatedBlock, caller: Option<Chain>) -> Result<Chain, InputError> {
+    let transactions = stated.rpc.transactions.txns().enumerate().filter_map(|(position, tx)| {
+        let named_by = NamedBy::Transaction(TxIndex::new(position), *tx.inner.tx_hash());
+        Some((tx.chain_id()?, named_by))
+    });
+    let named = transactions
+        .chain(stated.chain_id.map(|id| (id, NamedBy::Block)))
+        .chain(caller.map(|chain| (chain.id(), NamedBy::Caller)));
+    let mut first: Option<(Chain, NamedBy)> = None;
+    for (chain_id, named_by) in named {
+        match first {
+            None => {
+                let chain = Chain::from_id(chain_id);
+                let chain = chain.ok_or(InputError::UnknownChain { chain_id, named_by })?;
+                first = Some((chain, named_by));
+            }
+            Some((chain, _)) if chain.id() == chain_id => {}
+            Some((chain, earlier)) => {
+                let expected = chain.id();
+                return Err(InputError::ChainMismatch {
+                    found: chain_id,
+                    named_by,
+                    expected,
+                    earlier,
+                });
+            }
+        }
+    }
+    Ok(first.map_or(Chain::Mainnet, |(chain, _)| chain))
+}
+
+/// The fork of the block, which its header must have the shape of.
+fn check_fork(chain: Chain, header: &RpcHeader) -> Result<EthereumHardfork, InputError> {
+    let (number, timestamp) = (header.number, header.timestamp);
+    let fork = chain.fork(number, timestamp);
+    if fork >= EthereumHardfork::Amsterdam {
+        return Err(InputError::UnsupportedFork { number, chain, fork: fork.to_string() });
+    }
+    // What each of these forks added to the header: EIP-1559, EIP-4895, EIP-4788, EIP-7685.
+    let additions = [
+        (
+            EthereumHardfork::London,
+            header.base_fee_per_gas.is_some(),
+            "has a base fee",
+            "has no base fee",
+        ),
+        (
+            EthereumHardfork::Shanghai,
+            header.withdrawals_root.is_some(),
+            "has a withdrawals root",
+            "has no withdrawals root",
+        ),
+        (
+            EthereumHardfork::Cancun,
+            header.parent_beacon_block_root.is_some(),
+            "has a parent beacon block root",
+            "has no parent beacon block root",
+        ),
+        (
+            EthereumHardfork::Prague,
+            header.requests_hash.is_some(),
+            "has a requests hash",
+            "has no requests hash",
+        ),
+    ];
+    for (since, present, when_present, when_absent) in additions {
+        if (fork >= since) != present {
+            let contradiction = if present { when_present } else { when_absent };
+            return Err(InputError::ForkMismatch {
+                number,
+                chain,
+                fork: fork.to_string(),
+                contradiction,
+            });
+        }
+    }
+    Ok(fork)
+}
+
+/// Compares every stated sender with the signature's. Signatures with a high `s`
+/// were valid in Frontier (EIP-2).
+fn check_senders(transactions: &[RpcTransaction], spec: SpecId) -> Result<(), InputError> {
+    for (position, tx) in transactions.iter().enumerate() {
+        let (envelope, stated) = (tx.inner.inner(), tx.inner.signer());
+        let (index, hash) = (TxIndex::new(position), *envelope.tx_hash());
+        let recovered = if spec.is_enabled_in(SpecId::HOMESTEAD) {
+            envelope.recover_signer()
+        } else {
+            envelope.recover_signer_unchecked()
+        };
+        match recovered {
+            Ok(recovered) if recovered == stated => {}
+            Ok(recovered) => {
+                return Err(InputError::SenderMismatch { index, hash, stated, recovered });
+            }
+            Err(_) => return Err(InputError::InvalidSignature { index, hash, stated }),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,186 @@
+//! The four Ethereum chains: name and chain id, the fork at a block's number
+//! and timestamp, and from a header the environment that the EVM sees.
+
+use core::{fmt, str::FromStr};
+
+use alloy_consensus::Header;
+use alloy_eips::eip7840::BlobParams;
+use alloy_evm::EvmEnv;
+use alloy_hardforks::{EthereumChainHardforks, EthereumHardfork, EthereumHardforks};
+use revm::{
+    context::{BlockEnv, CfgEnv},
+    primitives::hardfork::SpecId,
+};
+use serde::{Deserialize, Serialize};
+
+/// A chain whose fork schedule is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Chain {
+    /// Ethereum mainnet, chain id 1.
+    Mainnet,
+    /// Sepolia, chain id 11155111.
+    Sepolia,
+    /// Holesky, chain id 17000.
+    Holesky,
+    /// Hoodi, chain id 560048.
+    Hoodi,
+}
+
+/// A name or number that is none of the known chains.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is none of {names}", names = Chain::NAMES)]
+pub struct UnknownChainName(String);
+
+impl Chain {
+    /// Every chain.
+    pub const ALL: [Self; 4] = [Self::Mainnet, Self::Sepolia, Self::Holesky, Self::Hoodi];
+
+    /// The chains as a user may write them.
+    pub const NAMES: &str = "mainnet (1), sepolia (11155111), holesky (17000), hoodi (560048)";
+
+    /// The chain with this id.
+    pub fn from_id(id: u64) -> Option<Self> {
+        Self::ALL.into_iter().find(|chain| chain.id() == id)
+    }
+
+    /// The chain id (EIP-155).
+    pub const fn id(self) -> u64 {
+        match self {
+            Self::Mainnet => 1,
+            Self::Sepolia => 11_155_111,
+            Self::Holesky => 17_000,
+            Self::Hoodi => 560_048,
+        }
+    }
+
+    /// The name, in lower case.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Mainnet => "mainnet",
+            Self::Sepolia => "sepolia",
+            Self::Holesky => "holesky",
+            Self::Hoodi => "hoodi",
+        }
+    }
+
+    /// The latest fork that is active at this number and timestamp, the forks
+    /// that change only the difficulty or the blob parameters included.
+    pub fn fork(self, number: u64, timestamp: u64) -> EthereumHardfork {
+        let forks = self.hardforks();
+        EthereumHardfork::VARIANTS
+            .iter()
+            .rev()
+            .copied()
+            .find(|&fork| {
+                let condition = forks.ethereum_fork_activation(fork);
+                condition.active_at_timestamp(timestamp) || condition.active_at_block(number)
+            })
+            .unwrap_or(EthereumHardfork::Frontier)
+    }
+
+    /// The environment of the block with this header.
+    pub(super) fn environment(self, header: &Header) -> (CfgEnv, BlockEnv) {
+        let forks = self.hardforks();
+        let blob_params = blob_params(&forks, header.timestamp);
+        let EvmEnv { mut cfg_env, block_env } =
+            EvmEnv::<SpecId>::for_eth_block(header, &forks, self.id(), blob_params);
+        cfg_env.blob_base_fee_update_fraction = blob_params.map(|params| {
+            u64::try_from(params.update_fraction).expect("update fractions are a few million")
+        });
+        (cfg_env, block_env)
+    }
+
+    fn hardforks(self) -> EthereumChainHardforks {
+        match self {
+            Self::Mainnet => EthereumChainHardforks::mainnet(),
+            Self::Sepolia => EthereumChainHardforks::sepolia(),
+            Self::Holesky => EthereumChainHardforks::holesky(),
+            Self::Hoodi => EthereumChainHardforks::hoodi(),
+        }
+    }
+}
+
+/// The blob parameters at `timestamp` (EIP-4844, EIP-7691, EIP-7892).
+fn blob_params(forks: &EthereumChainHardforks, timestamp: u64) -> Option<BlobParams> {
+    let schedule: [(EthereumHardfork, fn() -> BlobParams); 5] = [
+        (EthereumHardfork::Bpo2, BlobParams::bpo2),
+        (EthereumHardfork::Bpo1, BlobParams::bpo1),
+        (EthereumHardfork::Osaka, BlobParams::osaka),
+        (EthereumHardfork::Prague, BlobParams::prague),
+        (EthereumHardfork::Cancun, BlobParams::cancun),
+    ];
+    schedule
+        .into_iter()
+        .find(|(fork, _)| forks.is_ethereum_fork_active_at_timestamp(*fork, timestamp))
+        .map(|(_, params)| params())
+}
+
+impl fmt::Display for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Chain {
+    type Err = UnknownChainName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let by_name = Self::ALL.into_iter().find(|chain| chain.name().eq_ignore_ascii_case(text));
+        by_name
+            .or_else(|| text.parse().ok().and_then(Self::from_id))
+            .ok_or_else(|| UnknownChainName(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fork_follows_number_and_timestamp() {
+        let cases = [
+            (Chain::Mainnet, 1, 1_438_269_988, EthereumHardfork::Frontier, SpecId::FRONTIER),
+            (Chain::Mainnet, 1_920_000, 1_469_020_840, EthereumHardfork::Dao, SpecId::HOMESTEAD),
+            (
+                Chain::Mainnet,
+                15_537_393,
+                1_663_224_162,
+                EthereumHardfork::GrayGlacier,
+                SpecId::LONDON,
+            ),
+            (Chain::Mainnet, 15_537_394, 1_663_224_179, EthereumHardfork::Paris, SpecId::MERGE),
+            (Chain::Mainnet, 24_000_000, 1_765_290_071, EthereumHardfork::Bpo1, SpecId::OSAKA),
+            (Chain::Mainnet, 24_628_608, 1_773_164_315, EthereumHardfork::Bpo2, SpecId::OSAKA),
+            (Chain::Sepolia, 9_220_591, 1_758_094_584, EthereumHardfork::Prague, SpecId::PRAGUE),
+            (Chain::Hoodi, 1, 1_742_212_824, EthereumHardfork::Cancun, SpecId::CANCUN),
+        ];
+        for (chain, number, timestamp, fork, spec) in cases {
+            assert_eq!(chain.fork(number, timestamp), fork, "{chain} {number}");
+            let header = Header { number, timestamp, ..Header::default() };
+            assert_eq!(chain.environment(&header).0.spec, spec, "{chain} {number}");
+        }
+    }
+
+    #[test]
+    fn blob_limits_grow_with_the_forks_and_the_limit_per_transaction_stays_at_six_since_osaka() {
+        let fraction = |timestamp| {
+            let header = Header { number: 24_000_000, timestamp, ..Header::default() };
+            let cfg = Chain::Mainnet.environment(&header).0;
+            (cfg.blob_base_fee_update_fraction, cfg.max_blobs_per_tx)
+        };
+        assert_eq!(fraction(1_710_338_134), (None, None));
+        assert_eq!(fraction(1_710_338_135), (Some(3_338_477), Some(6)));
+        assert_eq!(fraction(1_746_612_311), (Some(5_007_716), Some(9)));
+        assert_eq!(fraction(1_764_798_551), (Some(5_007_716), Some(6)));
+        assert_eq!(fraction(1_765_290_071), (Some(8_346_193), Some(6)));
+        assert_eq!(fraction(1_767_747_671), (Some(11_684_671), Some(6)));
+    }
+
+    #[test]
+    fn a_chain_is_named_by_name_or_number() {
+        assert_eq!("Sepolia".parse(), Ok(Chain::Sepolia));
+        assert_eq!("17000".parse(), Ok(Chain::Holesky));
+        assert!("10".parse::<Chain>().is_err());
+    }
+}

@@ -1,0 +1,228 @@
+//! What can be wrong with a block's input, each case with the file, the field
+//! or the transaction it is about and what was expected there.
+
+use std::{io, path::PathBuf};
+
+use alloy_primitives::{Address, B256};
+use forewave_analyzer::TxIndex;
+
+use super::Chain;
+
+/// A block could not be loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InputError {
+    /// Nothing is at the path.
+    #[error("{} does not exist", path.display())]
+    NotFound {
+        /// What was asked for.
+        path: PathBuf,
+    },
+    /// The path is a file.
+    #[error("{} is a file; a block is a directory that holds {looked_for}", path.display())]
+    NotADirectory {
+        /// What was asked for.
+        path: PathBuf,
+        /// The files of a block directory.
+        looked_for: &'static str,
+    },
+    /// A file that every block directory has is not there.
+    #[error("{} is no block directory: found neither {name} nor {name}.gz in it", path.display())]
+    MissingFile {
+        /// The directory.
+        path: PathBuf,
+        /// The plain name of the file.
+        name: &'static str,
+    },
+    /// A file could not be read.
+    #[error("{} could not be read: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A gzip stream ends before its end.
+    #[error("{} is truncated: its gzip stream ends early", path.display())]
+    TruncatedGzip {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A gzip stream is damaged, or none at all.
+    #[error("{} is not a valid gzip stream: {source}", path.display())]
+    BadGzip {
+        /// The file.
+        path: PathBuf,
+        /// What the decoder said.
+        source: io::Error,
+    },
+    /// A file holds more than a block can need.
+    #[error("{} holds more than {size_max} bytes", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The limit, in bytes after decompression.
+        size_max: u64,
+    },
+    /// A file is not JSON, or a value in it is not what its place needs.
+    #[error("{}:{line}:{column}: {message}, near `{near}`", path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// Column, from 1.
+        column: usize,
+        /// What was expected and what was found.
+        message: String,
+        /// The text around the place.
+        near: String,
+    },
+    /// A field is missing, or holds something else than it should.
+    #[error("{}: `{field}`: expected {expected}, found {found}", path.display())]
+    Field {
+        /// The file.
+        path: PathBuf,
+        /// Path of the field from the root of the file.
+        field: String,
+        /// What its place needs.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// A transaction type that Ethereum does not have, such as an Optimism deposit.
+    #[error("{index} ({hash}) has type {tx_type}: only Ethereum's types 0x0 to 0x4 are supported")]
+    UnsupportedTransaction {
+        /// The transaction.
+        index: TxIndex,
+        /// Its hash as the file states it.
+        hash: String,
+        /// Its type as the file states it.
+        tx_type: String,
+    },
+    /// A chain whose forks are not known here.
+    #[error("{named_by} names chain id {chain_id}, which is none of {}", Chain::NAMES)]
+    UnknownChain {
+        /// The chain id.
+        chain_id: u64,
+        /// Who named it.
+        named_by: NamedBy,
+    },
+    /// Two places name different chains.
+    #[error("{named_by} names chain id {found}, {earlier} names {expected}")]
+    ChainMismatch {
+        /// The second chain id.
+        found: u64,
+        /// Who named it.
+        named_by: NamedBy,
+        /// The first chain id.
+        expected: u64,
+        /// Who named it.
+        earlier: NamedBy,
+    },
+    /// The header does not have the shape of its fork, so the chain is most likely another.
+    #[error(
+        "block {number} would be a {fork} block of {chain}, yet its header {contradiction}; \
+         if it belongs to another chain, name it with --chain"
+    )]
+    ForkMismatch {
+        /// Block number.
+        number: u64,
+        /// The chain that was assumed.
+        chain: Chain,
+        /// Its fork at that number and timestamp.
+        fork: String,
+        /// What in the header speaks against it.
+        contradiction: &'static str,
+    },
+    /// A fork later than the last supported one.
+    #[error(
+        "block {number} of {chain} follows the rules of {fork}; the last supported fork is Osaka"
+    )]
+    UnsupportedFork {
+        /// Block number.
+        number: u64,
+        /// The chain.
+        chain: Chain,
+        /// The fork.
+        fork: String,
+    },
+    /// The stated sender did not sign the transaction.
+    #[error("{index} ({hash}) states sender {stated}, but {recovered} signed it")]
+    SenderMismatch {
+        /// The transaction.
+        index: TxIndex,
+        /// Its hash.
+        hash: B256,
+        /// `from` in the file.
+        stated: Address,
+        /// Who the signature belongs to.
+        recovered: Address,
+    },
+    /// A transaction's signature belongs to nobody.
+    #[error("{index} ({hash}) states sender {stated}, but its signature is invalid")]
+    InvalidSignature {
+        /// The transaction.
+        index: TxIndex,
+        /// Its hash.
+        hash: B256,
+        /// `from` in the file.
+        stated: Address,
+    },
+}
+
+impl InputError {
+    /// Whether the message already says which file it is about.
+    pub const fn names_file(&self) -> bool {
+        matches!(
+            self,
+            Self::NotFound { .. }
+                | Self::NotADirectory { .. }
+                | Self::MissingFile { .. }
+                | Self::Read { .. }
+                | Self::TruncatedGzip { .. }
+                | Self::BadGzip { .. }
+                | Self::TooLarge { .. }
+                | Self::Json { .. }
+                | Self::Field { .. }
+        )
+    }
+
+    /// What a user can do about it, where that is not plain from the message.
+    pub const fn help(&self) -> Option<&'static str> {
+        match self {
+            Self::MissingFile { .. } | Self::NotADirectory { .. } => Some(
+                "a block directory holds block.json (eth_getBlockByNumber with full transactions), \
+                 pre_state.json (prestateTracer form) and optionally block_hashes.json, each plain or .gz",
+            ),
+            Self::UnsupportedTransaction { .. } => {
+                Some("deposits of Optimism-like chains are not executed by Ethereum's rules")
+            }
+            Self::SenderMismatch { .. } | Self::InvalidSignature { .. } => {
+                Some("without --check-senders the sender is taken from the file")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The place that names a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamedBy {
+    /// `--chain`, or the caller of the library.
+    Caller,
+    /// The block's own `chainId` field.
+    Block,
+    /// A transaction.
+    Transaction(TxIndex, B256),
+}
+
+impl core::fmt::Display for NamedBy {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Caller => f.write_str("--chain"),
+            Self::Block => f.write_str("the block's `chainId`"),
+            Self::Transaction(index, hash) => write!(f, "{index} ({hash})"),
+        }
+    }
+}

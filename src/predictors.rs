@@ -1,0 +1,80 @@
+//! The predictors by name.
+
+use core::{fmt, str::FromStr};
+
+use forewave_analyzer::{
+    AccessListPredictor, AnalyzeError, Block, PredictedAccess, Predictor, ProtocolPredictor,
+    StaticPredictor,
+};
+use forewave_executor::{OraclePredictor, ReconPredictor};
+use revm::DatabaseRef;
+use serde::{Deserialize, Serialize};
+
+/// One of the predictors that come with forewave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PredictorKind {
+    /// What the protocol touches, no code looked at: nonces, value, fees.
+    None,
+    /// That, and what EIP-2930 access lists name.
+    AccessList,
+    /// Each transaction executed alone on the state before the block.
+    Recon,
+    /// Bytecode analysed: forewave's own.
+    Static,
+    /// What the transactions do touch, from a sequential run of the block.
+    Oracle,
+}
+
+/// A name that is none of the predictors'.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is none of none, access-list, recon, static, oracle")]
+pub struct UnknownPredictor(String);
+
+impl PredictorKind {
+    /// Every predictor.
+    pub const ALL: [Self; 5] =
+        [Self::None, Self::AccessList, Self::Recon, Self::Static, Self::Oracle];
+
+    /// The name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::AccessList => "access-list",
+            Self::Recon => "recon",
+            Self::Static => "static",
+            Self::Oracle => "oracle",
+        }
+    }
+}
+
+impl<DB: DatabaseRef> Predictor<DB> for PredictorKind {
+    fn predict(
+        &self,
+        block: &Block,
+        state: &DB,
+    ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
+        match self {
+            Self::None => ProtocolPredictor.predict(block, state),
+            Self::AccessList => AccessListPredictor.predict(block, state),
+            Self::Recon => ReconPredictor.predict(block, state),
+            Self::Static => StaticPredictor::default().predict(block, state),
+            Self::Oracle => OraclePredictor.predict(block, state),
+        }
+    }
+}
+
+impl fmt::Display for PredictorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for PredictorKind {
+    type Err = UnknownPredictor;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.into_iter().find(|kind| kind.name() == text);
+        found.ok_or_else(|| UnknownPredictor(text.to_owned()))
+    }
+}

@@ -1,0 +1,172 @@
+//! What the commands print with `--json`: one type for each, every field
+//! documented here and in `docs/json.md`.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use forewave_executor::{OutcomeNote, Reexecution};
+use forewave_scheduler::{ConflictGraph, GraphView, HotSpot, Schedule, hot_spots};
+use serde::Serialize;
+
+use crate::{
+    Plan, PredictorKind,
+    compare::Mismatch,
+    input::{BlockInput, Chain},
+    measure::Score,
+};
+
+/// Which block a report is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct BlockHeading {
+    /// Name of the block's directory.
+    pub block: String,
+    /// Block number.
+    pub number: u64,
+    /// The chain.
+    pub chain: Chain,
+    /// The latest fork active in the block.
+    pub fork: String,
+    /// Number of transactions.
+    pub txs: usize,
+    /// Gas used, as the header states it.
+    pub gas_used: u64,
+}
+
+impl BlockHeading {
+    /// The heading of a block loaded from a directory of this name.
+    pub fn new(block: &str, input: &BlockInput) -> Self {
+        Self {
+            block: block.to_owned(),
+            number: input.header.number,
+            chain: input.chain,
+            fork: input.fork.to_string(),
+            txs: input.block.transactions.len(),
+            gas_used: input.header.gas_used,
+        }
+    }
+}
+
+/// `forewave graph --json`: one object for each block.
+#[derive(Clone, Debug, Serialize)]
+pub struct GraphReport {
+    /// Which block.
+    #[serde(flatten)]
+    pub block: BlockHeading,
+    /// Who predicted.
+    pub predictor: PredictorKind,
+    /// Transactions and the pairs of them that conflict.
+    pub graph: GraphView,
+    /// Waves of chains, with work, span, parallelism and width.
+    pub schedule: Schedule,
+    /// The places where transactions meet, hottest first.
+    pub hot_spots: Vec<HotSpot>,
+}
+
+impl GraphReport {
+    /// The report on a planned block.
+    pub fn new(block: BlockHeading, predictor: PredictorKind, plan: &Plan) -> Self {
+        let graph: &ConflictGraph = plan.graph();
+        Self {
+            block,
+            predictor,
+            graph: GraphView::from(graph),
+            schedule: plan.schedule().clone(),
+            hot_spots: hot_spots(graph),
+        }
+    }
+}
+
+/// `forewave run --json`: one object for each block. Times are medians over the
+/// repetitions, in milliseconds.
+#[derive(Clone, Debug, Serialize)]
+pub struct RunReport {
+    /// Which block.
+    #[serde(flatten)]
+    pub block: BlockHeading,
+    /// Who predicted.
+    pub predictor: PredictorKind,
+    /// Threads of the pool.
+    pub threads: usize,
+    /// How often the block was run.
+    pub repeat: u32,
+    /// Waves of the schedule.
+    pub waves: usize,
+    /// Predicted work over predicted span.
+    pub parallelism: f64,
+    /// How many transactions ran more than once, in the last repetition.
+    pub reexecuted: usize,
+    /// Which, and why.
+    pub reexecutions: Vec<Reexecution>,
+    /// What the outcome leaves out because the pre-state does not hold it.
+    pub notes: Vec<OutcomeNote>,
+    /// Predicting.
+    pub analyze_ms: f64,
+    /// Drawing the graph and making the schedule.
+    pub schedule_ms: f64,
+    /// Executing in parallel.
+    pub execute_ms: f64,
+    /// All three together.
+    pub parallel_ms: f64,
+    /// With `--compare`: how parallel execution compares.
+    #[serde(flatten)]
+    pub comparison: Option<Comparison>,
+}
+
+/// The fields that `--compare` adds to a [`RunReport`].
+#[derive(Clone, Debug, Serialize)]
+pub struct Comparison {
+    /// Executing sequentially.
+    pub sequential_ms: f64,
+    /// `sequential_ms` over `parallel_ms`.
+    pub speedup: f64,
+    /// Whether every repetition gave the sequential outcome.
+    pub matches_sequential: bool,
+    /// Whether every repetition gave what the header says.
+    pub matches_header: bool,
+    /// What differs, at most the first difference from the sequential outcome.
+    pub mismatches: Vec<Mismatch>,
+}
+
+/// `forewave score --json`: one object.
+#[derive(Clone, Debug, Serialize)]
+pub struct ScoreReport {
+    /// The blocks, in the order given.
+    pub blocks: Vec<BlockScores>,
+    /// All of them together.
+    pub total: TotalScores,
+}
+
+/// How well one block was predicted.
+#[derive(Clone, Debug, Serialize)]
+pub struct BlockScores {
+    /// Which block.
+    #[serde(flatten)]
+    pub block: BlockHeading,
+    /// Executing sequentially, in milliseconds.
+    pub sequential_ms: f64,
+    /// The scores by predictor.
+    pub predictors: BTreeMap<PredictorKind, Score>,
+}
+
+/// How well all blocks together were predicted: counts and times are added up,
+/// then divided.
+#[derive(Clone, Debug, Serialize)]
+pub struct TotalScores {
+    /// Number of blocks.
+    pub blocks: usize,
+    /// Number of transactions.
+    pub txs: usize,
+    /// Gas used.
+    pub gas_used: u64,
+    /// Threads of the pool.
+    pub threads: usize,
+    /// Executing sequentially, in milliseconds.
+    pub sequential_ms: f64,
+    /// The scores by predictor.
+    pub predictors: BTreeMap<PredictorKind, Score>,
+}
+
+/// A duration in milliseconds.
+pub fn milliseconds(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}

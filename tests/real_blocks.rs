@@ -1,0 +1,107 @@
+//! The promise, and the observed accesses, on real blocks, where they are
+//! present beside the project. They are not ours to publish.
+
+#[path = "support/equality.rs"]
+mod equality;
+
+use std::{collections::BTreeSet, fs, fs::File, path::PathBuf};
+
+use flate2::read::GzDecoder;
+use forewave::{
+    AccessKind, AccessSetBuilder, Block, Location, ObservedAccess, TxIndex,
+    input::{BlockInput, InputError, LoadOptions},
+    measure::true_dependencies,
+    observe,
+};
+use serde::Deserialize;
+
+/// The directories of real blocks, or one line that says there are none.
+fn real_blocks() -> Vec<PathBuf> {
+    let blocks = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/blocks");
+    let Ok(entries) = fs::read_dir(&blocks) else {
+        eprintln!("skipped: no real blocks at {}", blocks.display());
+        return Vec::new();
+    };
+    let mut directories: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    directories.sort();
+    directories
+}
+
+/// Those that Ethereum's rules apply to.
+fn ethereum_blocks() -> Vec<PathBuf> {
+    let is_foreign = |directory: &PathBuf| {
+        let loaded = BlockInput::load(directory, &LoadOptions::default());
+        matches!(loaded, Err(InputError::UnsupportedTransaction { .. }))
+    };
+    real_blocks().into_iter().filter(|directory| !is_foreign(directory)).collect()
+}
+
+#[test]
+fn every_real_block_ends_as_in_sequential_execution_and_as_its_header_says() {
+    let pools = equality::pools();
+    for directory in ethereum_blocks() {
+        equality::check_equal_to_sequential(&directory, &pools);
+    }
+}
+
+/// What an independent program found of a block's dependencies.
+#[derive(Deserialize)]
+struct IndependentDependencies {
+    gas: Vec<u64>,
+    status: Vec<u8>,
+    raw_last_writer: Vec<BTreeSet<usize>>,
+}
+
+#[test]
+fn observed_accesses_give_the_dependencies_that_an_independent_program_found() {
+    for directory in ethereum_blocks() {
+        let Ok(file) = File::open(directory.join("deps.json.gz")) else { continue };
+        let expected: IndependentDependencies =
+            serde_json::from_reader(GzDecoder::new(file)).unwrap();
+        let input = BlockInput::load(&directory, &LoadOptions::default()).unwrap();
+        let observation = observe(&input.block, &input.state).unwrap();
+        let receipts = &observation.outcome.receipts;
+        let gas: Vec<u64> = receipts.iter().map(|receipt| receipt.gas_used).collect();
+        let name = directory.display();
+        assert_eq!(gas, expected.gas, "{name}");
+        // A receipt holds a status since Byzantium; the other program counts that way too.
+        let status: Vec<u8> = receipts.iter().map(|receipt| receipt.status.into()).collect();
+        assert_eq!(status, expected.status, "{name}");
+        let found = last_writers(&input.block, &observation.accesses);
+        let pays = |tx: usize| looks_at_beneficiary(&input.block, &observation.accesses[tx]);
+        for (tx, (found, expected)) in found.iter().zip(&expected.raw_last_writer).enumerate() {
+            assert!(found.is_subset(expected), "{name} tx{tx}: {found:?} but {expected:?}");
+            for &earlier in expected.difference(found) {
+                assert!(pays(tx) && pays(earlier), "{name} tx{tx}: {found:?} but {expected:?}");
+            }
+        }
+    }
+}
+
+/// Whether a transaction does more to the beneficiary than paying its fee. The
+/// other program tells fees from value that goes there, observed accesses do
+/// not: of such transactions alone it may find more dependencies.
+fn looks_at_beneficiary(block: &Block, ObservedAccess(set): &ObservedAccess) -> bool {
+    let beneficiary = block.env.beneficiary;
+    let places = [Location::Balance(beneficiary), Location::Code(beneficiary)];
+    places.iter().any(|place| set.contains(place, AccessKind::Read))
+}
+
+/// Dependencies by the other program's convention: any change of a balance is a
+/// read and a write of it, and the beneficiary's balance is left out.
+fn last_writers(block: &Block, accesses: &[ObservedAccess]) -> Vec<BTreeSet<usize>> {
+    let fees = Location::Balance(block.env.beneficiary);
+    let convert = |ObservedAccess(set): &ObservedAccess| {
+        let mut converted = AccessSetBuilder::new();
+        for (kind, &location) in set.iter().filter(|(_, location)| **location != fees) {
+            converted.add(kind, location);
+            if kind != AccessKind::Read && matches!(location, Location::Balance(_)) {
+                converted.read(location).write(location);
+            }
+        }
+        ObservedAccess(converted.build())
+    };
+    let converted: Vec<ObservedAccess> = accesses.iter().map(convert).collect();
+    let dependencies = true_dependencies(block, &converted);
+    dependencies.into_iter().map(|txs| txs.into_iter().map(TxIndex::index).collect()).collect()
+}

@@ -1,0 +1,92 @@
+//! The one promise, checked on one block: whatever was predicted and however
+//! many threads run, the outcome is the sequential one.
+
+use std::path::Path;
+
+use forewave::{
+    AccessKind, AccessSet, AccessSetBuilder, BlockOutcome, Plan, PredictedAccess, PredictorKind,
+    compare::{compare_header, compare_outcomes},
+    input::{BlockInput, LoadOptions},
+    predict, sequential, verify,
+};
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+/// How often a plan runs on each pool.
+const REPETITIONS: usize = 2;
+
+/// Pools of 1, 2 and 8 threads.
+pub(crate) fn pools() -> Vec<ThreadPool> {
+    let pool = |threads| ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    [1, 2, 8].map(pool).into()
+}
+
+/// Executes the block in `directory` on every pool, from predictions good, poor
+/// and wrong, and compares with sequential execution and with the header.
+pub(crate) fn check_equal_to_sequential(directory: &Path, pools: &[ThreadPool]) {
+    let input = BlockInput::load(directory, &LoadOptions::default()).unwrap();
+    let truth = sequential(&input.block, &input.state).unwrap();
+    let name = directory.display();
+    assert_eq!(compare_header(&truth, &input.header, input.block.spec()), [], "{name}");
+    for (who, predictions) in predictions(&input) {
+        let plan = Plan::new(&predictions);
+        assert_eq!(verify(plan.schedule(), plan.graph()), Ok(()), "{name} {who}");
+        for pool in pools {
+            for _ in 0..REPETITIONS {
+                let outcome = plan.execute(&input.block, &input.state, pool).unwrap();
+                check_outcome(&outcome, &truth, &format!("{name} {who}"));
+            }
+        }
+    }
+}
+
+fn check_outcome(outcome: &BlockOutcome, truth: &BlockOutcome, what: &str) {
+    let threads = outcome.stats.threads;
+    assert_eq!(compare_outcomes(outcome, truth), None, "{what}, {threads} threads");
+}
+
+/// Predictions to be right whatever they say.
+fn predictions(input: &BlockInput) -> Vec<(&'static str, Vec<PredictedAccess>)> {
+    let predicted = |kind| predict(&input.block, &input.state, &kind).unwrap();
+    let oracle = predicted(PredictorKind::Oracle);
+    let gas = |prediction: &PredictedAccess| prediction.gas();
+    let empty = oracle.iter().map(|p| PredictedAccess::exact(AccessSet::default(), gas(p)));
+    let mut random = Random(input.header.number);
+    let subset = oracle.iter().map(|p| random.subset(p)).collect();
+    let shifted = oracle.iter().cycle().skip(1).take(oracle.len()).cloned();
+    vec![
+        ("static", predicted(PredictorKind::Static)),
+        ("none", predicted(PredictorKind::None)),
+        ("recon", predicted(PredictorKind::Recon)),
+        ("empty", empty.collect()),
+        ("random subset", subset),
+        ("those of the next transaction", shifted.collect()),
+        ("everything", oracle.iter().map(|p| PredictedAccess::everything(gas(p))).collect()),
+    ]
+}
+
+/// The generator `SplitMix64`, seeded by the block's number.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// Half of the accesses, one in eight of them for another use, and any gas.
+    fn subset(&mut self, prediction: &PredictedAccess) -> PredictedAccess {
+        let mut set = AccessSetBuilder::new();
+        for (kind, location) in prediction.set().iter() {
+            let random = self.next();
+            let other = [AccessKind::Read, AccessKind::Write, AccessKind::Delta];
+            match random % 16 {
+                0..7 => set.add(kind, *location),
+                7 => set.add(other[(random >> 32) as usize % 3], *location),
+                _ => &mut set,
+            };
+        }
+        PredictedAccess::exact(set.build(), self.next() % 1_000_000)
+    }
+}
