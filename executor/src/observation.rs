@@ -15,8 +15,9 @@ use revm::{
 use crate::{
     BlockOutcome, ExecutionError, ExecutionStats, TxReceipt,
     flat_state::FlatState,
+    looks::Looked,
     system::{apply_post_block, apply_pre_block, check_gas_limit},
-    tracking::{Looked, Record, take_record, tracking_evm},
+    tracking::{Record, take_record, tracking_evm},
 };
 
 /// A sequential run and what each transaction touched.

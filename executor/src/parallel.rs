@@ -32,9 +32,10 @@ use revm::{
 use crate::{
     BlockOutcome, ExecutionError, ExecutionStats, Reexecution, ReexecutionReason, TxReceipt,
     flat_state::FlatState,
+    looks::Looked,
     system::{apply_post_block, apply_pre_block, check_gas_limit},
     tracking::{
-        AccountRead, Looked, Reads, Record, TrackingEvm, discard_record, take_record, tracking_evm,
+        AccountRead, Reads, Record, TrackingEvm, discard_record, take_record, tracking_evm,
     },
     versions::{VersionedView, Versions},
 };

@@ -10,8 +10,6 @@
 //! influence receipt or state changes is recorded. Where revm gives no narrower
 //! answer, the reads record more than was looked at.
 
-use bitflags::bitflags;
-use hashbrown::HashMap;
 use revm::{
     Context, Database, Journal, MainBuilder, MainContext, MainnetEvm,
     bytecode::{Bytecode, opcode},
@@ -23,46 +21,16 @@ use revm::{
         interpreter::EthInterpreter,
         interpreter_types::LoopControl,
     },
-    primitives::{
-        Address, B256, StorageKey, StorageValue, TxKind, U256, hardfork::SpecId,
-        map::DefaultHashBuilder,
-    },
+    primitives::{Address, B256, StorageKey, StorageValue, TxKind, U256, hardfork::SpecId},
     state::{AccountInfo, EvmState},
 };
 
 use forewave_analyzer::Block;
 
-use crate::transition::Transition;
-
-bitflags! {
-    /// The parts of an account that a transaction looked at.
-    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-    pub(crate) struct Looked: u8 {
-        const BALANCE = 1;
-        const NONCE = 2;
-        const CODE = 4;
-        /// Whether it is empty in the sense of EIP-161, and nothing more.
-        const EMPTINESS = 8;
-        /// Whether it exists, and nothing more.
-        const EXISTENCE = 16;
-    }
-}
-
-/// What was looked at so far, by account.
-#[derive(Debug, Default)]
-pub(crate) struct Looks {
-    accounts: HashMap<Address, Looked, DefaultHashBuilder>,
-}
-
-impl Looks {
-    pub(crate) fn add(&mut self, address: Address, looked: Looked) {
-        *self.accounts.entry(address).or_default() |= looked;
-    }
-
-    pub(crate) fn at(&self, address: Address) -> Looked {
-        self.accounts.get(&address).copied().unwrap_or_default()
-    }
-}
+use crate::{
+    looks::{Looked, Looks},
+    transition::Transition,
+};
 
 /// One account load, with what the outcome may depend on.
 #[derive(Clone, Debug)]
@@ -171,14 +139,14 @@ pub(crate) fn take_record<D: Database>(
         }
     }
     let transition = Transition::new(state, looks);
-    looks.accounts.clear();
+    looks.clear();
     Record { reads, transition }
 }
 
 /// Drops what was recorded, after a transaction that could not be executed.
 pub(crate) fn discard_record<D: Database>(evm: &mut TrackingEvm<D>) {
     evm.ctx.journaled_state.database.reads = Reads::default();
-    evm.ctx.chain.accounts.clear();
+    evm.ctx.chain.clear();
 }
 
 /// Validation of the sender (EIP-3607 its code) and of the authorities

@@ -11,7 +11,7 @@ use revm::{
     state::{Account, EvmState},
 };
 
-use crate::tracking::{Looked, Looks};
+use crate::looks::{Looked, Looks};
 
 /// What happens to a balance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -156,13 +156,12 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         let provenance = inputs.join(Provenance::INPUT);
         let done = precompile.execute(input, call.gas, 0).ok();
         let done = done.filter(|done| done.status == PrecompileStatus::Success);
-        match done.and_then(|done| Some((call.gas.checked_sub(done.gas_used)?, done.bytes))) {
-            Some((gas_left, output)) => self.answer(frame, call, &output, gas_left, provenance),
-            None => {
-                self.world.revert(checkpoint);
-                end(frame, 0, false)
-            }
-        }
+        let done = done.and_then(|done| Some((call.gas.checked_sub(done.gas_used)?, done.bytes)));
+        let Some((gas_left, output)) = done else {
+            self.world.revert(checkpoint);
+            return end(frame, 0, false);
+        };
+        self.answer(frame, call, &output, gas_left, provenance)
     }
 
     /// Hands the output of a precompile that succeeded to the frame that called it.
