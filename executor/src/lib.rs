@@ -23,6 +23,7 @@ mod predictors;
 mod sequential;
 mod system;
 mod tracking;
+mod transfer;
 mod transition;
 mod versions;
 

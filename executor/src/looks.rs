@@ -21,22 +21,73 @@ bitflags! {
     }
 }
 
-/// What was looked at so far, by account.
+/// Accounts up to which a list is searched faster than a map.
+const LISTED_ACCOUNTS_MAX: usize = 16;
+
+/// What was looked at so far, by account: a list, and a map once it is long.
 #[derive(Debug, Default)]
 pub(crate) struct Looks {
-    accounts: HashMap<Address, Looked, DefaultHashBuilder>,
+    listed: Vec<(Address, Looked)>,
+    positions: HashMap<Address, usize, DefaultHashBuilder>,
 }
 
 impl Looks {
     pub(crate) fn add(&mut self, address: Address, looked: Looked) {
-        *self.accounts.entry(address).or_default() |= looked;
-    }
-
-    pub(crate) fn clear(&mut self) {
-        self.accounts.clear();
+        if let Some(position) = self.position(address) {
+            self.listed[position].1 |= looked;
+            return;
+        }
+        self.listed.push((address, looked));
+        match self.listed.len() {
+            ..LISTED_ACCOUNTS_MAX => {}
+            LISTED_ACCOUNTS_MAX => {
+                let positions = self.listed.iter().enumerate();
+                self.positions
+                    .extend(positions.map(|(position, (address, _))| (*address, position)));
+            }
+            len => {
+                self.positions.insert(address, len - 1);
+            }
+        }
     }
 
     pub(crate) fn at(&self, address: Address) -> Looked {
-        self.accounts.get(&address).copied().unwrap_or_default()
+        self.position(address).map_or(Looked::empty(), |position| self.listed[position].1)
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.listed.clear();
+        self.positions.clear();
+    }
+
+    fn position(&self, address: Address) -> Option<usize> {
+        if self.positions.is_empty() {
+            return self.listed.iter().position(|(listed, _)| *listed == address);
+        }
+        self.positions.get(&address).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_add_up_in_a_short_list_and_in_a_long_one() {
+        let mut looks = Looks::default();
+        for round in [Looked::CODE, Looked::NONCE] {
+            for n in 0..2 * LISTED_ACCOUNTS_MAX {
+                let address = Address::left_padding_from(&[u8::try_from(n).unwrap()]);
+                assert_eq!(looks.at(address), looked_before(round));
+                looks.add(address, round);
+                assert!(looks.at(address).contains(round));
+            }
+        }
+        looks.clear();
+        assert_eq!(looks.at(Address::ZERO), Looked::empty());
+    }
+
+    fn looked_before(round: Looked) -> Looked {
+        if round == Looked::NONCE { Looked::CODE } else { Looked::empty() }
     }
 }

@@ -37,6 +37,7 @@ use crate::{
     tracking::{
         AccountRead, Reads, Record, TrackingEvm, discard_record, take_record, tracking_evm,
     },
+    transfer::transfer,
     versions::{VersionedView, Versions},
 };
 
@@ -173,6 +174,9 @@ fn run_transaction<D: Database>(
     tx: TxIndex,
 ) -> Option<TxRun> {
     let env = &block.transactions[tx.index()];
+    if let Some((result, record)) = transfer(evm, env) {
+        return Some(TxRun { result, record });
+    }
     let Ok(run) = evm.transact(env.clone()) else {
         discard_record(evm);
         return None;

@@ -83,7 +83,7 @@ impl<'a> Versions<'a> {
     }
 
     fn fill(&self, tx: TxIndex, location: &Location, version: Version) {
-        let Some(id) = self.table.id(location) else { return };
+        let Some(id) = self.table.id_used_by(tx, location) else { return };
         let writers = self.table.writers(id);
         if let Ok(position) = writers.binary_search_by_key(&tx, |(writer, _)| *writer) {
             let place = &self.places[self.starts[id.index()] + position];
@@ -99,7 +99,7 @@ impl<'a> Versions<'a> {
         location: Location,
         places_max: usize,
     ) -> impl Iterator<Item = (TxIndex, &Version)> {
-        let id: Option<LocationId> = self.table.id(&location);
+        let id: Option<LocationId> = self.table.id_used_by(tx, &location);
         let (writers, places) = id.map_or((&[][..], &[][..]), |id| {
             let writers = self.table.writers(id);
             let below = writers.partition_point(|(writer, _)| *writer < tx);
@@ -112,7 +112,7 @@ impl<'a> Versions<'a> {
 
     /// Whether `tx` is predicted to look at `location`.
     fn is_reader(&self, tx: TxIndex, location: &Location) -> bool {
-        let id = self.table.id(location);
+        let id = self.table.id_used_by(tx, location);
         id.is_some_and(|id| self.table.readers(id).binary_search(&tx).is_ok())
     }
 
