@@ -5,6 +5,11 @@ mod cli;
 
 use std::process::ExitCode;
 
+/// Of the whole program, so that it favours neither way to execute a block.
+#[cfg(feature = "mimalloc")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     cli::main()
 }

@@ -75,6 +75,11 @@ impl<'a, DB: DatabaseRef> FlatState<'a, DB> {
         Self { base, accounts: HashMap::default() }
     }
 
+    /// A second state that begins as this one is now.
+    pub(crate) fn fork(&self) -> Self {
+        Self { base: self.base, accounts: self.accounts.clone() }
+    }
+
     fn account_mut(&mut self, address: Address) -> Result<&mut FlatAccount, DB::Error> {
         Ok(match self.accounts.entry(address) {
             Entry::Occupied(entry) => entry.into_mut(),

@@ -15,6 +15,7 @@
 
 mod error;
 mod flat_state;
+mod ledger;
 mod looks;
 mod observation;
 mod outcome;

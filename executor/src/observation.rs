@@ -33,10 +33,7 @@ pub struct Observation {
 pub fn observe<DB: DatabaseRef>(
     block: &Block,
     state: &DB,
-) -> Result<Observation, ExecutionError<DB::Error>>
-where
-    DB::Error: 'static,
-{
+) -> Result<Observation, ExecutionError<DB::Error>> {
     let mut flat = FlatState::new(state);
     let mut notes = apply_pre_block(block, &mut flat)?;
     let precompiles = EthPrecompiles::new(block.spec());

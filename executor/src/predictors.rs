@@ -23,10 +23,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ReconPredictor;
 
-impl<DB: DatabaseRef> Predictor<DB> for ReconPredictor
-where
-    DB::Error: 'static,
-{
+impl<DB: DatabaseRef> Predictor<DB> for ReconPredictor {
     fn predict(
         &self,
         block: &Block,
@@ -63,10 +60,7 @@ where
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OraclePredictor;
 
-impl<DB: DatabaseRef> Predictor<DB> for OraclePredictor
-where
-    DB::Error: 'static,
-{
+impl<DB: DatabaseRef> Predictor<DB> for OraclePredictor {
     fn predict(
         &self,
         block: &Block,

@@ -16,10 +16,7 @@ use crate::{
 pub fn sequential<DB: DatabaseRef>(
     block: &Block,
     state: &DB,
-) -> Result<BlockOutcome, ExecutionError<DB::Error>>
-where
-    DB::Error: 'static,
-{
+) -> Result<BlockOutcome, ExecutionError<DB::Error>> {
     let mut flat = FlatState::new(state);
     let mut notes = apply_pre_block(block, &mut flat)?;
     let mut receipts: Vec<TxReceipt> = Vec::with_capacity(block.transactions.len());
