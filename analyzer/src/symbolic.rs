@@ -57,7 +57,7 @@ pub struct SummaryLimits {
 impl Default for SummaryLimits {
     fn default() -> Self {
         Self {
-            steps_max: 1 << 17,
+            steps_max: 1 << 18,
             entry_steps_max: 1 << 15,
             entries_max: 512,
             paths_max: 512,
@@ -173,6 +173,8 @@ pub fn summarize(code: &Bytecode, limits: SummaryLimits) -> AccessSummary {
         selectors.extend(constants(explorer.code));
     }
     let mut entries = Vec::new();
+    let count = selectors.len().min(limits.entries_max);
+    explorer.entries_left = u32::try_from(count + 1).unwrap_or(u32::MAX);
     for selector in selectors.into_iter().take(limits.entries_max) {
         let explored = explorer.explore(Input::Selector(selector));
         if explored.is_matched || compared.contains(&selector) {

@@ -5,7 +5,8 @@
 //! too many paths met, what differs becomes [`KeyExpr::Varying`], so that every
 //! loop comes to an end. Every count is bounded by [`SummaryLimits`].
 
-use std::collections::BTreeSet;
+use core::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hashbrown::HashMap;
 use revm::{
@@ -17,7 +18,7 @@ use super::{
     GaveUp, SummaryLimits,
     effects::Effect,
     generalize::generalize,
-    graph::Graph,
+    graph::{Graph, NodeId},
     path::{Cell, Path},
 };
 use crate::{
@@ -67,6 +68,13 @@ struct Met {
     is_widened: bool,
 }
 
+/// When a waiting path is followed: by height of the stack, place, stretch.
+type Turn = (Reverse<usize>, usize, NodeId);
+
+fn turn(path: &Path) -> Turn {
+    (Reverse(path.stack.len()), path.pc, path.node)
+}
+
 /// How a path goes on after an instruction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flow {
@@ -86,11 +94,15 @@ pub(super) struct Explorer<'a> {
     pub(super) limits: SummaryLimits,
     /// Steps left for the whole contract.
     steps_left: u32,
+    /// Entries still to be explored, which share those steps.
+    pub(super) entries_left: u32,
     pub(super) input: Input,
     selector: ExprId,
     pub(super) calldata_size: ExprId,
     pub(super) graph: Graph,
-    work: Vec<Path>,
+    /// Paths that wait: the deepest first, so that what is called ends before its
+    /// caller goes on, then the first in the code.
+    work: BTreeMap<Turn, Path>,
     meetings: HashMap<MeetingPlace, Vec<Met>, DefaultHashBuilder>,
     met_count: usize,
     varying: HashMap<(usize, usize, Cell, u32), ExprId, DefaultHashBuilder>,
@@ -115,9 +127,11 @@ impl<'a> Explorer<'a> {
             arena,
             limits,
             steps_left: limits.steps_max,
+            // Before the entries are known, the exploration that finds them has its share.
+            entries_left: 4,
             input: Input::Other,
             graph: Graph::default(),
-            work: Vec::new(),
+            work: BTreeMap::new(),
             meetings: HashMap::default(),
             met_count: 0,
             varying: HashMap::default(),
@@ -136,11 +150,14 @@ impl<'a> Explorer<'a> {
         self.met_count = 0;
         self.gave_up = None;
         self.is_matched = false;
-        let mut steps = self.limits.entry_steps_max.min(self.steps_left);
+        let share = self.steps_left / self.entries_left.max(1);
+        self.entries_left = self.entries_left.saturating_sub(1);
+        let mut steps = self.limits.entry_steps_max.min(share);
         let given = steps;
         let root = self.graph.add(None);
-        self.work.push(Path::start(root));
-        while let Some(path) = self.work.pop() {
+        let start = Path::start(root);
+        self.work.insert(turn(&start), start);
+        while let Some((_, path)) = self.work.pop_first() {
             if let Some(limit) = self.follow(path, &mut steps) {
                 self.gave_up = self.gave_up.max(Some(limit));
                 if limit != GaveUp::Jump {
@@ -149,7 +166,7 @@ impl<'a> Explorer<'a> {
             }
         }
         // What is not followed to its end may succeed.
-        for path in self.work.drain(..) {
+        for path in core::mem::take(&mut self.work).into_values() {
             self.graph.succeed(path.node);
         }
         self.steps_left -= given - steps;
@@ -182,12 +199,15 @@ impl<'a> Explorer<'a> {
                 // Where paths meet, their state is gone through.
                 let size = path.stack.len() + path.memory.len();
                 *steps = steps.saturating_sub(u32::try_from(size / CELLS_PER_STEP).unwrap_or(0));
-                match self.arrive(path) {
-                    Some(on) => path = on,
-                    None => return None,
-                }
+                // A path that ends here reached no limit.
+                path = self.arrive(path)?;
                 path.pc += 1;
-                continue;
+                if self.work.is_empty() {
+                    continue;
+                }
+                // Others may come here too before it goes on.
+                self.work.insert(turn(&path), path);
+                return None;
             }
             let target = match self.step(&mut path, opcode) {
                 Flow::Next => {
@@ -264,7 +284,7 @@ impl<'a> Explorer<'a> {
         let mut taken = path.clone();
         taken.pc = pc.expect("a jump that does not halt has a destination");
         taken.node = self.graph.add(Some(from));
-        self.work.push(taken);
+        self.work.insert(turn(&taken), taken);
         path.node = self.graph.add(Some(from));
         Ok(false)
     }
@@ -351,7 +371,14 @@ impl<'a> Explorer<'a> {
             self.graph.link(path.node, joined.node);
             return None;
         }
+        // One that still waits need not be followed any more.
+        let replaced = joined.node;
+        let (height, pc, node) = turn(&joined);
+        let waited = self.work.remove(&(height, pc + 1, node)).is_some();
         joined.node = self.graph.add(Some(path.node));
+        if waited {
+            self.graph.link(replaced, joined.node);
+        }
         joined.forks = path.forks;
         met[with] = Met { path: joined.clone(), is_widened: true };
         Some(joined)

@@ -7,7 +7,7 @@
 use super::effects::Effect;
 
 /// A stretch of one path, between two places where paths part or meet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct NodeId(u32);
 
 impl NodeId {
