@@ -39,4 +39,5 @@ mod verification;
 mod word;
 mod world;
 
+pub(crate) use branches::{RevertingBlocks, reverting_blocks};
 pub(crate) use machine::Machine;
