@@ -22,9 +22,6 @@ pub(super) fn create<const IS_CREATE2: bool, DB: DatabaseRef>(
     let [value, start, len] = frame.stack.pop_many();
     let salt = if IS_CREATE2 { frame.stack.pop() } else { Word::default() };
     let creator = frame.account;
-    let nonce = machine.world.read_nonce(creator);
-    let has_value = !value.value.is_zero();
-    let suffices = !has_value || machine.world.read_balance(creator) >= value.value;
     if frame.is_static {
         return Err(Exit::Halt);
     }
@@ -52,6 +49,9 @@ pub(super) fn create<const IS_CREATE2: bool, DB: DatabaseRef>(
     machine.set_returndata(frame, &[], Provenance::CONSTANT)?;
     machine.bound_touched()?;
 
+    let nonce = machine.world.read_nonce(creator);
+    let has_value = !value.value.is_zero();
+    let suffices = !has_value || machine.world.read_balance(creator) >= value.value;
     let too_deep = frame.depth >= CALL_DEPTH_MAX;
     if too_deep || !suffices {
         return fail(frame, gas);

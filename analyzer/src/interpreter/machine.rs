@@ -94,6 +94,7 @@ pub(crate) struct Machine<'a, DB: DatabaseRef> {
     suspended: Vec<Box<Frame>>,
     pool: Vec<Box<Frame>>,
     held_bytes: usize,
+    handed_bytes: usize,
 }
 
 impl<'a, DB: DatabaseRef> Machine<'a, DB> {
@@ -122,6 +123,7 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
             suspended: Vec::new(),
             pool: Vec::new(),
             held_bytes: 0,
+            handed_bytes: 0,
             block_gas: limits.block_gas_max,
         }
     }
@@ -130,6 +132,7 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
     pub(crate) fn begin(&mut self) {
         self.world.begin();
         self.held_bytes = 0;
+        self.handed_bytes = 0;
         self.init_code_bytes = 0;
         self.guessed = false;
         self.widened.clear();
@@ -267,6 +270,15 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
     pub(crate) fn hold(&mut self, bytes: usize) -> Step {
         self.held_bytes = self.held_bytes.saturating_add(bytes);
         if self.held_bytes > self.limits.memory_bytes_max {
+            return Err(self.abandon(Abandoned::Limit));
+        }
+        Ok(())
+    }
+
+    /// Accounts for call data that is handed on.
+    pub(super) fn hand_on(&mut self, bytes: usize) -> Step {
+        self.handed_bytes = self.handed_bytes.saturating_add(bytes);
+        if self.handed_bytes > self.limits.handed_bytes_max {
             return Err(self.abandon(Abandoned::Limit));
         }
         Ok(())

@@ -122,7 +122,7 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         self.block_gas -= spent;
         // With less gas than it has, a call may have failed that would not have;
         // then most of the gas is gone, since a call gets nearly all there is.
-        if followed < tx.gas_limit && spent > followed / 2 {
+        if followed < tx.gas_limit && spent >= followed / 2 {
             return Err(self.abandon(Abandoned::Limit));
         }
         let used = spent - refund.min(spent / self.gas_params.max_refund_quotient().max(1));
