@@ -3,8 +3,8 @@
 //! The pipeline, each step a module: a [`Block`] and a state view
 //! ([`MemoryState`], or any [`revm::DatabaseRef`]) go in; a [`Predictor`]
 //! gives one [`PredictedAccess`] for each transaction. [`ProtocolPredictor`] and
-//! [`AccessListPredictor`] look at its fields, [`StaticPredictor`] interprets
-//! its code within [`Limits`].
+//! [`AccessListPredictor`] look at its fields, [`StaticPredictor`] and
+//! [`StaticCodePredictor`] interpret its code within [`Limits`].
 //!
 //! This crate knows no threads, no graph and no I/O. What it does not know it
 //! widens ([`Scope`]); ignorance is never an empty set.
@@ -27,4 +27,4 @@ pub use limits::Limits;
 pub use predictor::{AnalyzeError, Predictor};
 pub use protocol::{AccessListPredictor, ProtocolPredictor};
 pub use state::{MemoryState, StateError};
-pub use static_predictor::StaticPredictor;
+pub use static_predictor::{StaticCodePredictor, StaticPredictor};

@@ -53,6 +53,7 @@ pub(super) fn call<const KIND: u8, DB: DatabaseRef>(
     if has_value {
         charge(frame, machine.gas_params.transfer_value_cost())?;
     }
+    let to = machine.resolve(to)?;
     let callee = machine.named_account(frame, to)?;
     if has_value {
         machine.world.read_balance(frame.account);

@@ -58,6 +58,8 @@ pub(super) fn create<const IS_CREATE2: bool, DB: DatabaseRef>(
     }
     let Some(next_nonce) = nonce.checked_add(1) else { return fail(frame, gas) };
     machine.world.change(creator, |values| values.nonce = next_nonce);
+    let knows_nonce = machine.world.knows_state() || machine.world.account(creator).now.created;
+    machine.guessed |= !IS_CREATE2 && !knows_nonce;
 
     let init_code = frame.memory.slice(range.start, range.len());
     let creator_address = machine.world.account(creator).address;
@@ -154,10 +156,14 @@ pub(super) fn selfdestruct<DB: DatabaseRef>(
     if frame.is_static {
         return Err(Exit::Halt);
     }
+    let name = machine.resolve(name)?;
     machine.guessed |= name.provenance.is_unknown();
     machine.bound_touched()?;
     let loaded = machine.world.load(name.to_address());
     let target = machine.known(loaded)?;
+    if name.provenance.is_unknown() {
+        machine.world.note_guess(target);
+    }
     let is_cold = machine.warm(target);
     if is_cold && frame.gas < machine.gas_params.selfdestruct_cold_cost() {
         return Err(Exit::Halt);
