@@ -44,6 +44,10 @@ pub struct Counts {
     pub exact_txs: u64,
     /// Transactions whose prediction is widened.
     pub widened_txs: u64,
+    /// Those of them that are widened to no more than mappings.
+    pub widened_to_mapping_txs: u64,
+    /// Those of them that are widened to no more than contracts.
+    pub widened_to_contract_txs: u64,
     /// True dependencies of these transactions on earlier ones.
     pub dependencies: u64,
     /// Those of them that the predicted graph orders.
@@ -63,6 +67,8 @@ impl AddAssign for Counts {
         self.code += other.code;
         self.exact_txs += other.exact_txs;
         self.widened_txs += other.widened_txs;
+        self.widened_to_mapping_txs += other.widened_to_mapping_txs;
+        self.widened_to_contract_txs += other.widened_to_contract_txs;
         self.dependencies += other.dependencies;
         self.dependencies_ordered += other.dependencies_ordered;
         self.reexecuted_txs += other.reexecuted_txs;

@@ -4,7 +4,7 @@ use core::{fmt, str::FromStr};
 
 use forewave_analyzer::{
     AccessListPredictor, AnalyzeError, Block, PredictedAccess, Predictor, ProtocolPredictor,
-    StaticPredictor,
+    StaticCodePredictor, StaticPredictor,
 };
 use forewave_executor::{OraclePredictor, ReconPredictor};
 use revm::DatabaseRef;
@@ -20,6 +20,8 @@ pub enum PredictorKind {
     AccessList,
     /// Each transaction executed alone on the state before the block.
     Recon,
+    /// Bytecode analysed, with no state but code and the slots that hold what is called.
+    StaticCode,
     /// Bytecode analysed: forewave's own.
     Static,
     /// What the transactions do touch, from a sequential run of the block.
@@ -28,13 +30,13 @@ pub enum PredictorKind {
 
 /// A name that is none of the predictors'.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is none of none, access-list, recon, static, oracle")]
+#[error("`{0}` is none of none, access-list, recon, static-code, static, oracle")]
 pub struct UnknownPredictor(String);
 
 impl PredictorKind {
     /// Every predictor.
-    pub const ALL: [Self; 5] =
-        [Self::None, Self::AccessList, Self::Recon, Self::Static, Self::Oracle];
+    pub const ALL: [Self; 6] =
+        [Self::None, Self::AccessList, Self::Recon, Self::StaticCode, Self::Static, Self::Oracle];
 
     /// The name.
     pub const fn name(self) -> &'static str {
@@ -42,6 +44,7 @@ impl PredictorKind {
             Self::None => "none",
             Self::AccessList => "access-list",
             Self::Recon => "recon",
+            Self::StaticCode => "static-code",
             Self::Static => "static",
             Self::Oracle => "oracle",
         }
@@ -58,6 +61,7 @@ impl<DB: DatabaseRef> Predictor<DB> for PredictorKind {
             Self::None => ProtocolPredictor.predict(block, state),
             Self::AccessList => AccessListPredictor.predict(block, state),
             Self::Recon => ReconPredictor.predict(block, state),
+            Self::StaticCode => StaticCodePredictor::default().predict(block, state),
             Self::Static => StaticPredictor::default().predict(block, state),
             Self::Oracle => OraclePredictor.predict(block, state),
         }

@@ -6,7 +6,8 @@
 //! [`word`]s live on the [`stack`], in [`region`]s and in the [`world`];
 //! [`origin`] tells which mapping a hash points into; [`frame`]s are run by the
 //! [`machine`] through the instruction [`table`]; [`transaction`] surrounds
-//! them with the protocol's own accesses.
+//! them with the protocol's own accesses. [`guesses`] stand in for state that may
+//! not be read.
 //!
 //! Gas is accounted as revm accounts it, since whether a call runs out of gas
 //! decides what it touches. Logs and output are not kept. There is nothing
@@ -25,6 +26,7 @@ mod control;
 mod create;
 mod environment;
 mod frame;
+mod guesses;
 mod hash_cache;
 mod machine;
 mod memory;
@@ -40,4 +42,5 @@ mod word;
 mod world;
 
 pub(crate) use branches::{RevertingBlocks, reverting_blocks};
+pub(crate) use guesses::Knowledge;
 pub(crate) use machine::Machine;

@@ -3,8 +3,8 @@
 //! The pipeline, each step a module: a [`Block`] and a state view
 //! ([`MemoryState`], or any [`revm::DatabaseRef`]) go in; a [`Predictor`]
 //! gives one [`PredictedAccess`] for each transaction. [`ProtocolPredictor`] and
-//! [`AccessListPredictor`] look at its fields, [`StaticPredictor`] interprets
-//! its code within [`Limits`].
+//! [`AccessListPredictor`] look at its fields, [`StaticPredictor`] and
+//! [`StaticCodePredictor`] interpret its code within [`Limits`].
 //!
 //! [`summarize`] looks at bytecode alone, inputs unknown, and says what each
 //! function of it can touch, as expressions over the call's inputs.
@@ -33,7 +33,7 @@ pub use limits::Limits;
 pub use predictor::{AnalyzeError, Predictor};
 pub use protocol::{AccessListPredictor, ProtocolPredictor};
 pub use state::{MemoryState, StateError};
-pub use static_predictor::StaticPredictor;
+pub use static_predictor::{StaticCodePredictor, StaticPredictor};
 pub use symbolic::{
     AccessSummary, CallKind, Completeness, Effect, Entry, EntrySummary, GaveUp, Implementation,
     SummaryLimits, Target, summarize, summarize_account,

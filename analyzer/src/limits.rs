@@ -17,6 +17,10 @@ pub struct Limits {
     pub call_depth_max: usize,
     /// Bytes of memory, call data and return data of all frames of one transaction together.
     pub memory_bytes_max: usize,
+    /// Bytes of call data that one transaction hands from frame to frame and to
+    /// precompiles. The EVM charges for the memory that they lie in, but not for
+    /// handing it on again and again.
+    pub handed_bytes_max: usize,
     /// Accounts and slots touched by one transaction, and changes that it could undo, together.
     pub touched_max: usize,
     /// Accounts and slots known of one block together.
@@ -35,6 +39,7 @@ impl Default for Limits {
             block_gas_max: 1 << 32,
             call_depth_max: 1024,
             memory_bytes_max: 64 << 20,
+            handed_bytes_max: 256 << 20,
             touched_max: 1 << 20,
             overlay_max: 1 << 21,
             mappings_max: 1 << 16,

@@ -1,10 +1,12 @@
-//! The predictor `static`: bytecode, call data and state, by abstract interpretation.
+//! The predictors `static` and `static-code`: bytecode, call data and state, or
+//! bytecode and call data alone, by abstract interpretation.
 
 use alloy_eips::{eip2935::HISTORY_STORAGE_ADDRESS, eip4788::BEACON_ROOTS_ADDRESS};
 use revm::{DatabaseRef, primitives::hardfork::SpecId};
 
 use crate::{
-    AnalyzeError, Block, Limits, PredictedAccess, Predictor, TxIndex, interpreter::Machine,
+    AnalyzeError, Block, Limits, PredictedAccess, Predictor, TxIndex,
+    interpreter::{Knowledge, Machine},
 };
 
 /// Interprets each transaction's code in block order, over what the earlier
@@ -30,20 +32,56 @@ impl<DB: DatabaseRef> Predictor<DB> for StaticPredictor {
         block: &Block,
         state: &DB,
     ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
-        let mut machine = Machine::new(block, state, self.limits);
-        let before_all = |source| AnalyzeError { tx: TxIndex::default(), source };
-        if block.spec().is_enabled_in(SpecId::PRAGUE) {
-            let hash = block.parent_hash.as_slice();
-            machine.system_call(HISTORY_STORAGE_ADDRESS, hash).map_err(before_all)?;
-        }
-        if block.spec().is_enabled_in(SpecId::CANCUN)
-            && let Some(root) = block.parent_beacon_block_root
-        {
-            machine.system_call(BEACON_ROOTS_ADDRESS, root.as_slice()).map_err(before_all)?;
-        }
-        block
-            .indexed()
-            .map(|(tx, env)| machine.analyze(env).map_err(|source| AnalyzeError { tx, source }))
-            .collect()
+        predict(block, Machine::new(block, state, Knowledge::State, self.limits))
     }
+}
+
+/// Interprets each transaction's code without knowing balances, nonces and
+/// storage: the predictor `static-code`, for those whose state is far away.
+///
+/// Of storage it reads the slots whose value is called, as a proxy calls its
+/// implementation. What depends on other state is covered by a scope: a
+/// mapping, a contract, everything. As in `static`, a branch is assumed not to
+/// be taken if it can only revert.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StaticCodePredictor {
+    limits: Limits,
+}
+
+impl StaticCodePredictor {
+    /// A predictor with limits of its own.
+    pub const fn new(limits: Limits) -> Self {
+        Self { limits }
+    }
+}
+
+impl<DB: DatabaseRef> Predictor<DB> for StaticCodePredictor {
+    fn predict(
+        &self,
+        block: &Block,
+        state: &DB,
+    ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
+        predict(block, Machine::new(block, state, Knowledge::Code, self.limits))
+    }
+}
+
+/// Runs a machine over its block: system calls, then the transactions.
+fn predict<DB: DatabaseRef>(
+    block: &Block,
+    mut machine: Machine<'_, DB>,
+) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
+    let before_all = |source| AnalyzeError { tx: TxIndex::default(), source };
+    if block.spec().is_enabled_in(SpecId::PRAGUE) {
+        let hash = block.parent_hash.as_slice();
+        machine.system_call(HISTORY_STORAGE_ADDRESS, hash).map_err(before_all)?;
+    }
+    if block.spec().is_enabled_in(SpecId::CANCUN)
+        && let Some(root) = block.parent_beacon_block_root
+    {
+        machine.system_call(BEACON_ROOTS_ADDRESS, root.as_slice()).map_err(before_all)?;
+    }
+    block
+        .indexed()
+        .map(|(tx, env)| machine.analyze(env).map_err(|source| AnalyzeError { tx, source }))
+        .collect()
 }

@@ -6,6 +6,8 @@
 mod assembler;
 #[path = "analysis/calls.rs"]
 mod calls;
+#[path = "analysis/code_only.rs"]
+mod code_only;
 #[path = "analysis/hostile.rs"]
 mod hostile;
 #[path = "analysis/keys.rs"]

@@ -14,9 +14,10 @@ use revm::{
     Context, Database, Journal, MainBuilder, MainContext, MainnetEvm,
     bytecode::{Bytecode, opcode},
     context::{BlockEnv, CfgEnv, TxEnv},
-    context_interface::transaction::AuthorizationTr,
+    context_interface::{Cfg as _, transaction::AuthorizationTr},
     interpreter::{
-        FrameInput, Instruction, InstructionContext, InstructionExecResult, InterpreterAction,
+        FrameInput, Instruction, InstructionContext, InstructionExecResult, InstructionResult,
+        InterpreterAction,
         instructions::{contract, host},
         interpreter::EthInterpreter,
         interpreter_types::LoopControl,
@@ -180,7 +181,7 @@ fn look_at_delegates(looks: &mut Looks, reads: &Reads, state: &EvmState) {
 
 type Frame<'a, D> = InstructionContext<'a, TrackingContext<D>, EthInterpreter>;
 
-/// The instructions that look at accounts, each noting it before it runs.
+/// The instructions that look at accounts, each noting it once it has.
 fn looking_instructions<D: Database>() -> [(u8, Instruction<EthInterpreter, TrackingContext<D>>); 12]
 {
     use opcode::{CALL, CALLCODE, DELEGATECALL, STATICCALL};
@@ -200,18 +201,53 @@ fn looking_instructions<D: Database>() -> [(u8, Instruction<EthInterpreter, Trac
     ]
 }
 
-/// Notes a look at the account whose address lies `depth` below the stack's top.
-/// An instruction that underflows the stack loads nothing, so there is nothing to note.
-fn look_at_stack<D: Database>(frame: &mut Frame<'_, D>, depth: usize, looked: Looked) {
-    if let Ok(word) = frame.interpreter.stack.peek(depth) {
-        frame.host.chain.add(Address::from_word(word.into()), looked);
+/// What an instruction looks at if it comes to that.
+struct Aim {
+    /// Of the account whose code or storage context is executing.
+    own: Looked,
+    /// Of the account whose address lies this deep below the stack's top.
+    target: Option<(usize, Looked)>,
+    /// Whether what it sees can decide that it runs out of gas: a halt for
+    /// want of gas then is a look.
+    decides_gas: bool,
+}
+
+impl Aim {
+    const fn at(depth: usize, looked: Looked) -> Self {
+        Self { own: Looked::empty(), target: Some((depth, looked)), decides_gas: false }
     }
 }
 
-/// Notes a look at the account whose code or storage context is executing.
-fn look_at_self<D: Database>(frame: &mut Frame<'_, D>, looked: Looked) {
-    let address = frame.interpreter.input.target_address;
-    frame.host.chain.add(address, looked);
+/// Runs an instruction and notes what it looked at. One that halts before it
+/// looks, for want of operands or because it is not allowed here, depends on nothing.
+fn looking<D: Database>(
+    frame: Frame<'_, D>,
+    aim: &Aim,
+    run: impl FnOnce(Frame<'_, D>) -> InstructionExecResult,
+) -> InstructionExecResult {
+    let InstructionContext { interpreter, host } = frame;
+    let itself = interpreter.input.target_address;
+    let target = aim.target.and_then(|(depth, looked)| {
+        let word = interpreter.stack.peek(depth).ok()?;
+        Some((Address::from_word(word.into()), looked))
+    });
+    let result = run(InstructionContext { interpreter, host: &mut *host });
+    let has_looked = match result {
+        Ok(()) | Err(InstructionResult::Suspend | InstructionResult::SelfDestruct) => true,
+        Err(InstructionResult::OutOfGas) => {
+            // Without the gas to load its target, an instruction leaves it unloaded.
+            let state = &host.journaled_state.inner.state;
+            aim.decides_gas && target.is_none_or(|(address, _)| state.contains_key(&address))
+        }
+        Err(_) => false,
+    };
+    if has_looked {
+        let own = (!aim.own.is_empty()).then_some((itself, aim.own));
+        for (address, looked) in own.into_iter().chain(target) {
+            host.chain.add(address, looked);
+        }
+    }
+    result
 }
 
 /// Whether the word `depth` below the stack's top is other than zero.
@@ -219,68 +255,73 @@ fn is_nonzero<D: Database>(frame: &Frame<'_, D>, depth: usize) -> bool {
     frame.interpreter.stack.peek(depth).is_ok_and(|word| word != U256::ZERO)
 }
 
-fn balance<D: Database>(mut frame: Frame<'_, D>) -> InstructionExecResult {
-    look_at_stack(&mut frame, 0, Looked::BALANCE);
-    host::balance(frame)
+fn balance<D: Database>(frame: Frame<'_, D>) -> InstructionExecResult {
+    looking(frame, &Aim::at(0, Looked::BALANCE), host::balance)
 }
 
-fn selfbalance<D: Database>(mut frame: Frame<'_, D>) -> InstructionExecResult {
-    look_at_self(&mut frame, Looked::BALANCE);
-    host::selfbalance(frame)
+fn selfbalance<D: Database>(frame: Frame<'_, D>) -> InstructionExecResult {
+    let aim = Aim { own: Looked::BALANCE, target: None, decides_gas: false };
+    looking(frame, &aim, host::selfbalance)
 }
 
-fn extcodesize<D: Database>(mut frame: Frame<'_, D>) -> InstructionExecResult {
-    look_at_stack(&mut frame, 0, Looked::CODE);
-    host::extcodesize(frame)
+fn extcodesize<D: Database>(frame: Frame<'_, D>) -> InstructionExecResult {
+    looking(frame, &Aim::at(0, Looked::CODE), host::extcodesize)
 }
 
-fn extcodecopy<D: Database>(mut frame: Frame<'_, D>) -> InstructionExecResult {
-    look_at_stack(&mut frame, 0, Looked::CODE);
-    host::extcodecopy(frame)
+fn extcodecopy<D: Database>(frame: Frame<'_, D>) -> InstructionExecResult {
+    looking(frame, &Aim::at(0, Looked::CODE), host::extcodecopy)
 }
 
 /// The hash of an empty account is zero (EIP-1052), so emptiness matters too.
-fn extcodehash<D: Database>(mut frame: Frame<'_, D>) -> InstructionExecResult {
-    look_at_stack(&mut frame, 0, Looked::CODE | Looked::EMPTINESS);
-    host::extcodehash(frame)
+fn extcodehash<D: Database>(frame: Frame<'_, D>) -> InstructionExecResult {
+    looking(frame, &Aim::at(0, Looked::CODE | Looked::EMPTINESS), host::extcodehash)
 }
 
 /// The whole balance is sent; a new account at the target costs gas (EIP-161).
-fn selfdestruct<D: Database>(mut frame: Frame<'_, D>) -> InstructionExecResult {
-    look_at_self(&mut frame, Looked::BALANCE);
-    look_at_stack(&mut frame, 0, Looked::EMPTINESS);
-    host::selfdestruct(frame)
+fn selfdestruct<D: Database>(frame: Frame<'_, D>) -> InstructionExecResult {
+    let target = Some((0, Looked::EMPTINESS));
+    let aim = Aim { own: Looked::BALANCE, target, decides_gas: true };
+    looking(frame, &aim, host::selfdestruct)
 }
 
 /// The creator's nonce is bumped and goes into the address; its balance counts
 /// where value is sent; the address must hold no account yet (EIP-684).
-fn create<const IS_CREATE2: bool, D: Database>(mut frame: Frame<'_, D>) -> InstructionExecResult {
-    look_at_self(&mut frame, Looked::NONCE);
+fn create<const IS_CREATE2: bool, D: Database>(frame: Frame<'_, D>) -> InstructionExecResult {
+    let mut own = Looked::NONCE;
     if is_nonzero(&frame, 0) {
-        look_at_self(&mut frame, Looked::BALANCE);
+        own |= Looked::BALANCE;
     }
-    let InstructionContext { interpreter, host } = frame;
-    let result = contract::create::<IS_CREATE2, _, _>(InstructionContext {
-        interpreter: &mut *interpreter,
-        host: &mut *host,
-    });
-    if let Some(InterpreterAction::NewFrame(FrameInput::Create(inputs))) =
-        interpreter.bytecode.action()
-    {
-        let creator = host.journaled_state.inner.account(inputs.caller());
-        let created = inputs.created_address(creator.info.nonce);
-        host.chain.add(created, Looked::NONCE | Looked::CODE);
-    }
-    result
+    // EIP-8037 charges for an account that is not there yet.
+    let decides_gas = frame.host.cfg.spec.is_enabled_in(SpecId::AMSTERDAM);
+    looking(frame, &Aim { own, target: None, decides_gas }, |frame| {
+        let InstructionContext { interpreter, host } = frame;
+        let result = contract::create::<IS_CREATE2, _, _>(InstructionContext {
+            interpreter: &mut *interpreter,
+            host: &mut *host,
+        });
+        if let Some(InterpreterAction::NewFrame(FrameInput::Create(inputs))) =
+            interpreter.bytecode.action()
+        {
+            let creator = host.journaled_state.inner.account(inputs.caller());
+            let created = inputs.created_address(creator.info.nonce);
+            host.chain.add(created, Looked::NONCE | Looked::CODE);
+        }
+        result
+    })
 }
 
 /// The callee's code is run. Value comes out of the caller's balance, and
-/// sending it to an empty account costs gas.
-fn call<const KIND: u8, D: Database>(mut frame: Frame<'_, D>) -> InstructionExecResult {
-    look_at_stack(&mut frame, 1, Looked::CODE);
+/// sending it to an empty account costs gas, as following a delegation does.
+fn call<const KIND: u8, D: Database>(frame: Frame<'_, D>) -> InstructionExecResult {
+    let (mut own, mut target) = (Looked::empty(), Looked::CODE);
+    let mut decides_gas = true;
     if matches!(KIND, opcode::CALL | opcode::CALLCODE) && is_nonzero(&frame, 2) {
-        look_at_self(&mut frame, Looked::BALANCE);
-        look_at_stack(&mut frame, 1, Looked::EMPTINESS);
+        own = Looked::BALANCE;
+        target |= Looked::EMPTINESS;
+        // Value is paid for before the callee is loaded.
+        let cost = frame.host.cfg.gas_params().transfer_value_cost();
+        decides_gas = frame.interpreter.gas.remaining() >= cost;
     }
-    contract::call::<KIND, _, _>(frame)
+    let aim = Aim { own, target: Some((1, target)), decides_gas };
+    looking(frame, &aim, contract::call::<KIND, _, _>)
 }

@@ -163,7 +163,7 @@ impl Unit {
 
 type Row<T> = (&'static str, Unit, fn(&T) -> f64);
 
-const TOTAL_ROWS: [Row<Score>; 13] = [
+const TOTAL_ROWS: [Row<Score>; 15] = [
     ("location recall", Unit::Ratio, |score| score.location_recall),
     ("location precision", Unit::Ratio, |score| score.location_precision),
     ("storage recall", Unit::Ratio, |score| score.storage_recall),
@@ -172,6 +172,8 @@ const TOTAL_ROWS: [Row<Score>; 13] = [
     ("code precision", Unit::Ratio, |score| score.code_precision),
     ("exact transactions", Unit::Percent, |score| score.exact_txs),
     ("widened transactions", Unit::Percent, |score| score.widened_txs),
+    ("  to mappings at most", Unit::Percent, |score| score.widened_to_mapping_txs),
+    ("  to contracts at most", Unit::Percent, |score| score.widened_to_contract_txs),
     ("dependency recall", Unit::Ratio, |score| score.dependency_recall),
     ("re-executed transactions", Unit::Percent, |score| score.reexecuted_txs),
     ("re-executed gas", Unit::Percent, |score| score.reexecuted_gas),

@@ -7,7 +7,9 @@
 use core::ops::AddAssign;
 
 use alloy_primitives::Address;
-use forewave_analyzer::{AccessKind, AccessSet, Block, Location, PredictedAccess};
+use forewave_analyzer::{
+    AccessKind, AccessSet, Block, Confidence, Location, PredictedAccess, Scope,
+};
 use revm::handler::EthPrecompiles;
 
 use super::Counts;
@@ -87,7 +89,11 @@ impl MeasuredLocations {
         let is_code = |location: &Location| matches!(location, Location::Code(_));
         let is_storage = |location: &Location| matches!(location, Location::Storage(..));
         let locations = Overlap::of(&actual, &named, |at| !is_code(at));
-        let is_widened = !predicted.widened().is_empty();
+        let scope = match predicted.confidence() {
+            Confidence::Exact => None,
+            Confidence::Widened(scope) => Some(scope),
+        };
+        let is_widened = scope.is_some();
         let is_exact = !is_widened
             && locations.common == locations.actual
             && locations.common == locations.predicted;
@@ -97,6 +103,8 @@ impl MeasuredLocations {
             code: Overlap::of(&actual, &named, is_code),
             exact_txs: is_exact.into(),
             widened_txs: is_widened.into(),
+            widened_to_mapping_txs: matches!(scope, Some(Scope::Mapping { .. })).into(),
+            widened_to_contract_txs: matches!(scope, Some(Scope::Contract { .. })).into(),
             ..Counts::default()
         }
     }

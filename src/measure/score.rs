@@ -26,6 +26,11 @@ pub struct Score {
     pub exact_txs: f64,
     /// Share of the transactions whose prediction is widened.
     pub widened_txs: f64,
+    /// Share of transactions widened to no more than mappings.
+    pub widened_to_mapping_txs: f64,
+    /// Share of transactions widened to no more than contracts; the rest of
+    /// those that are widened are widened to everything.
+    pub widened_to_contract_txs: f64,
     /// Share of the true dependencies that the predicted graph orders.
     pub dependency_recall: f64,
     /// Share of the transactions that ran more than once.
@@ -76,6 +81,8 @@ impl Score {
             code_precision: counts.code.precision(),
             exact_txs: share(counts.exact_txs, counts.txs),
             widened_txs: share_of_some(counts.widened_txs, counts.txs),
+            widened_to_mapping_txs: share_of_some(counts.widened_to_mapping_txs, counts.txs),
+            widened_to_contract_txs: share_of_some(counts.widened_to_contract_txs, counts.txs),
             dependency_recall: share(counts.dependencies_ordered, counts.dependencies),
             reexecuted_txs: share_of_some(counts.reexecuted_txs, counts.txs),
             reexecuted_gas: share_of_some(counts.reexecuted_gas, counts.gas),

@@ -7,6 +7,9 @@ use revm::{
     state::AccountInfo,
 };
 
+/// The balance of an account whose balance may not be read, in wei: more than there is.
+const PRESUMED_BALANCE: U256 = U256::from_limbs([0, 1 << 56, 0, 0]);
+
 /// Position of an account in [`World`](super::world::World).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct AccountId(pub(super) u32);
@@ -60,6 +63,9 @@ pub(crate) struct Account {
     pub(crate) reads: AccountReads,
     /// The code with hash `now.code_hash`, once it was asked for.
     pub(crate) code: Option<Bytecode>,
+    /// Whether the transaction named it from a guess of what may not be read:
+    /// then there is no such account, and a scope stands for the one there is.
+    pub(crate) is_guess: bool,
     /// Grows when the storage is cleared; slots of an earlier one are zero.
     pub(crate) generation: u32,
     /// The last transaction that touched it.
@@ -82,7 +88,25 @@ impl Account {
         };
         let code = if now.has_code() { info.code } else { Some(Bytecode::default()) };
         let reads = AccountReads::default();
-        Self { address, now, start: now, reads, code, generation: 0, touched_by: 0 }
+        Self {
+            address,
+            now,
+            start: now,
+            reads,
+            code,
+            is_guess: false,
+            generation: 0,
+            touched_by: 0,
+        }
+    }
+
+    /// Puts guesses in the place of balance and nonce: enough, and as any
+    /// account has that never created another.
+    pub(crate) fn forget(&mut self) {
+        self.now.balance = PRESUMED_BALANCE;
+        self.now.nonce = u64::from(self.now.has_code());
+        self.now.exists = true;
+        self.start = self.now;
     }
 
     /// Opens the account for transaction number `tx`.
@@ -92,6 +116,7 @@ impl Account {
         self.now.destroyed = false;
         self.now.warm = false;
         self.start = self.now;
+        self.is_guess = false;
         self.reads = AccountReads::default();
     }
 }

@@ -14,7 +14,11 @@ use revm::{
     primitives::{B256, map::DefaultHashBuilder},
 };
 
-use super::{machine::Machine, word::Word};
+use super::{
+    frame::{Exit, Frame},
+    machine::Machine,
+    word::Word,
+};
 
 /// Passes over the blocks at most; each follows reverting chains one jump further back.
 const PASSES_MAX: usize = 16;
@@ -105,19 +109,27 @@ fn basic_blocks(code: &[u8]) -> Vec<(usize, Exits)> {
 
 impl<DB: DatabaseRef> Machine<'_, DB> {
     /// Which way a branch goes whose condition is only a guess: where one side
-    /// must revert and the other need not, the other.
+    /// must revert and the other need not, the other. Where both may go on, the
+    /// other side is covered by a scope.
     pub(super) fn assume_success(
         &mut self,
+        frame: &mut Frame,
         code: &Bytecode,
         pc: usize,
         target: Word,
         guess: bool,
-    ) -> bool {
+    ) -> Result<bool, Exit> {
         let blocks =
             self.branches.entry(code.hash_slow()).or_insert_with(|| reverting_blocks(code));
         let taken = usize::try_from(target.value).is_ok_and(|pc| blocks.contains(pc));
         let passed = blocks.contains(pc);
-        if taken == passed { guess } else { passed }
+        if taken != passed {
+            return Ok(passed);
+        }
+        if !taken {
+            self.widen_path(frame, code)?;
+        }
+        Ok(guess)
     }
 }
 

@@ -45,9 +45,6 @@ pub(super) fn call<const KIND: u8, DB: DatabaseRef>(
     let value = if matches!(KIND, CALL | CALLCODE) { frame.stack.pop() } else { Word::default() };
     let [in_start, in_len, out_start, out_len] = frame.stack.pop_many();
     let has_value = !value.value.is_zero();
-    if has_value {
-        machine.world.read_balance(frame.account);
-    }
     if KIND == CALL && frame.is_static && has_value {
         return Err(Exit::Halt);
     }
@@ -56,7 +53,11 @@ pub(super) fn call<const KIND: u8, DB: DatabaseRef>(
     if has_value {
         charge(frame, machine.gas_params.transfer_value_cost())?;
     }
+    let to = machine.resolve(to)?;
     let callee = machine.named_account(frame, to)?;
+    if has_value {
+        machine.world.read_balance(frame.account);
+    }
     let code = machine.code_to_run(frame, callee, KIND == CALL, has_value)?;
 
     let asked = u64::try_from(gas.value).unwrap_or(u64::MAX);
@@ -81,6 +82,7 @@ pub(super) fn call<const KIND: u8, DB: DatabaseRef>(
         machine.world.credit(callee, U256::ZERO);
     }
     let prepared = Prepared { to: to.to_address(), code, gas, value, input, output };
+    machine.hand_on(prepared.input.len())?;
     if machine.precompiles.get(&prepared.to).is_some() {
         return machine.call_precompile(frame, &prepared, checkpoint);
     }

@@ -22,9 +22,6 @@ pub(super) fn create<const IS_CREATE2: bool, DB: DatabaseRef>(
     let [value, start, len] = frame.stack.pop_many();
     let salt = if IS_CREATE2 { frame.stack.pop() } else { Word::default() };
     let creator = frame.account;
-    let nonce = machine.world.read_nonce(creator);
-    let has_value = !value.value.is_zero();
-    let suffices = !has_value || machine.world.read_balance(creator) >= value.value;
     if frame.is_static {
         return Err(Exit::Halt);
     }
@@ -52,12 +49,17 @@ pub(super) fn create<const IS_CREATE2: bool, DB: DatabaseRef>(
     machine.set_returndata(frame, &[], Provenance::CONSTANT)?;
     machine.bound_touched()?;
 
+    let nonce = machine.world.read_nonce(creator);
+    let has_value = !value.value.is_zero();
+    let suffices = !has_value || machine.world.read_balance(creator) >= value.value;
     let too_deep = frame.depth >= CALL_DEPTH_MAX;
     if too_deep || !suffices {
         return fail(frame, gas);
     }
     let Some(next_nonce) = nonce.checked_add(1) else { return fail(frame, gas) };
     machine.world.change(creator, |values| values.nonce = next_nonce);
+    let knows_nonce = machine.world.knows_state() || machine.world.account(creator).now.created;
+    machine.guessed |= !IS_CREATE2 && !knows_nonce;
 
     let init_code = frame.memory.slice(range.start, range.len());
     let creator_address = machine.world.account(creator).address;
@@ -154,10 +156,14 @@ pub(super) fn selfdestruct<DB: DatabaseRef>(
     if frame.is_static {
         return Err(Exit::Halt);
     }
+    let name = machine.resolve(name)?;
     machine.guessed |= name.provenance.is_unknown();
     machine.bound_touched()?;
     let loaded = machine.world.load(name.to_address());
     let target = machine.known(loaded)?;
+    if name.provenance.is_unknown() {
+        machine.world.note_guess(target);
+    }
     let is_cold = machine.warm(target);
     if is_cold && frame.gas < machine.gas_params.selfdestruct_cold_cost() {
         return Err(Exit::Halt);

@@ -65,6 +65,8 @@ pub(crate) struct Frame {
     pub(crate) caller: Word,
     pub(crate) value: Word,
     pub(crate) is_static: bool,
+    /// Whether a guess decided which way its control went.
+    pub(crate) is_guessed: bool,
     pub(crate) depth: usize,
     pub(crate) checkpoint: Checkpoint,
 }
@@ -91,5 +93,6 @@ impl Frame {
         self.calldata.clear();
         self.returndata.clear();
         self.output = 0..0;
+        self.is_guessed = false;
     }
 }

@@ -19,6 +19,7 @@ use revm::{
 use super::{
     branches::BranchCache,
     frame::{Exit, Frame},
+    guesses::Knowledge,
     hash_cache::HashCache,
     origin::DeclaredSlots,
     region::Region,
@@ -94,14 +95,17 @@ pub(crate) struct Machine<'a, DB: DatabaseRef> {
     suspended: Vec<Box<Frame>>,
     pool: Vec<Box<Frame>>,
     held_bytes: usize,
+    handed_bytes: usize,
+    /// Branches of the transaction that a guess has decided.
+    pub(super) guessed_branches: usize,
 }
 
 impl<'a, DB: DatabaseRef> Machine<'a, DB> {
     /// A machine at the start of `block`, over the state before it.
-    pub(crate) fn new(block: &'a Block, db: &'a DB, limits: Limits) -> Self {
+    pub(crate) fn new(block: &'a Block, db: &'a DB, knowledge: Knowledge, limits: Limits) -> Self {
         let spec = block.spec();
         Self {
-            world: World::new(db),
+            world: World::new(db, knowledge),
             block,
             spec,
             gas_params: block.cfg.gas_params().clone(),
@@ -122,6 +126,8 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
             suspended: Vec::new(),
             pool: Vec::new(),
             held_bytes: 0,
+            handed_bytes: 0,
+            guessed_branches: 0,
             block_gas: limits.block_gas_max,
         }
     }
@@ -130,6 +136,8 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
     pub(crate) fn begin(&mut self) {
         self.world.begin();
         self.held_bytes = 0;
+        self.handed_bytes = 0;
+        self.guessed_branches = 0;
         self.init_code_bytes = 0;
         self.guessed = false;
         self.widened.clear();
@@ -216,7 +224,11 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
                 }
                 opcode::JUMPI => {
                     let [target, condition] = frame.stack.pop_many();
-                    if self.is_taken(&code, pc, target, condition) {
+                    let taken = match self.is_taken(frame, &code, pc, target, condition) {
+                        Ok(taken) => taken,
+                        Err(exit) => break exit,
+                    };
+                    if taken {
                         let Some(target) = destination(&code, target) else { break Exit::Halt };
                         pc = target;
                     }
@@ -238,12 +250,19 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
     /// depends on state: the overlay carries what earlier transactions of the
     /// block did. Only a guess is not.
     #[inline]
-    fn is_taken(&mut self, code: &Bytecode, pc: usize, target: Word, condition: Word) -> bool {
+    fn is_taken(
+        &mut self,
+        frame: &mut Frame,
+        code: &Bytecode,
+        pc: usize,
+        target: Word,
+        condition: Word,
+    ) -> Result<bool, Exit> {
         let is_taken = !condition.value.is_zero();
         if condition.provenance.is_unknown() {
-            return self.assume_success(code, pc, target, is_taken);
+            return self.assume_success(frame, code, pc, target, is_taken);
         }
-        is_taken
+        Ok(is_taken)
     }
 
     /// Replaces what the last call returned.
@@ -267,6 +286,15 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
     pub(crate) fn hold(&mut self, bytes: usize) -> Step {
         self.held_bytes = self.held_bytes.saturating_add(bytes);
         if self.held_bytes > self.limits.memory_bytes_max {
+            return Err(self.abandon(Abandoned::Limit));
+        }
+        Ok(())
+    }
+
+    /// Accounts for call data that is handed on.
+    pub(super) fn hand_on(&mut self, bytes: usize) -> Step {
+        self.handed_bytes = self.handed_bytes.saturating_add(bytes);
+        if self.handed_bytes > self.limits.handed_bytes_max {
             return Err(self.abandon(Abandoned::Limit));
         }
         Ok(())

@@ -13,7 +13,7 @@ use super::{
     machine::{Ending, Machine, Step},
     region::Region,
     table,
-    word::Word,
+    word::{Provenance, Word},
     world::AccountId,
 };
 
@@ -84,9 +84,15 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
             }
             FrameKind::Call(range) => {
                 take_output(&mut caller.returndata, callee);
+                let mut success = table::success(ending == Ending::Success);
+                if callee.is_guessed {
+                    let output = callee.memory.slice(callee.output.start, callee.output.len());
+                    caller.returndata.fill(output, Provenance::UNKNOWN);
+                    success.provenance = Provenance::UNKNOWN;
+                }
                 let len = range.len().min(caller.returndata.len());
                 caller.memory.copy(range.start, &caller.returndata, 0, len);
-                caller.stack.push(table::success(ending == Ending::Success));
+                caller.stack.push(success);
             }
             FrameKind::Top => {}
         }

@@ -39,10 +39,14 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         frame: &mut Frame,
         name: Word,
     ) -> Result<AccountId, Exit> {
+        let name = self.resolve(name)?;
         self.guessed |= name.provenance.is_unknown();
         self.bound_touched()?;
         let loaded = self.world.load(name.to_address());
         let account = self.known(loaded)?;
+        if name.provenance.is_unknown() {
+            self.world.note_guess(account);
+        }
         if self.warm(account) {
             charge(frame, self.gas_params.cold_account_additional_cost())?;
         }
@@ -83,12 +87,14 @@ fn state_word(value: U256) -> Word {
 fn balance<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
     let name = frame.stack.pop();
     let account = machine.named_account(frame, name)?;
-    frame.stack.push(state_word(machine.world.read_balance(account)));
+    let balance = machine.world.read_balance(account);
+    frame.stack.push(Word::new(balance, machine.world.balance_provenance()));
     Ok(())
 }
 
 fn self_balance<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
-    frame.stack.push(state_word(machine.world.read_balance(frame.account)));
+    let balance = machine.world.read_balance(frame.account);
+    frame.stack.push(Word::new(balance, machine.world.balance_provenance()));
     Ok(())
 }
 
@@ -123,7 +129,9 @@ fn ext_code_hash<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Fra
     machine.world.note_emptiness_read(account);
     let now = machine.world.account(account).now;
     let hash = if now.is_empty() { B256::ZERO } else { now.code_hash };
-    frame.stack.push(state_word(hash.into()));
+    let provenance =
+        if now.has_code() { Provenance::STATE } else { machine.world.balance_provenance() };
+    frame.stack.push(Word::new(hash.into(), provenance));
     Ok(())
 }
 

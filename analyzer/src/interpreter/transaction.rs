@@ -122,7 +122,7 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         self.block_gas -= spent;
         // With less gas than it has, a call may have failed that would not have;
         // then most of the gas is gone, since a call gets nearly all there is.
-        if followed < tx.gas_limit && spent > followed / 2 {
+        if followed < tx.gas_limit && spent >= followed / 2 {
             return Err(self.abandon(Abandoned::Limit));
         }
         let used = spent - refund.min(spent / self.gas_params.max_refund_quotient().max(1));
@@ -174,7 +174,8 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
             let code = self.world.read_code(authority);
             let code = self.known(code)?;
             let delegable = code.is_empty() || code.is_eip7702();
-            if !delegable || nonce != authorization.nonce() {
+            let has_nonce = nonce == authorization.nonce() || !self.world.knows_state();
+            if !delegable || !has_nonce {
                 continue;
             }
             let now = self.world.account(authority).now;
@@ -312,17 +313,22 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
     /// Reads the accesses off the overlay.
     fn predicted(&mut self, gas: u64) -> PredictedAccess {
         let mut set = AccessSetBuilder::new();
-        for account in self.world.touched_accounts() {
+        let knows_state = self.world.knows_state();
+        for account in self.world.touched_accounts().filter(|account| !account.is_guess) {
             if self.precompiles.get(&account.address).is_none() {
-                add_account(&mut set, account);
+                add_account(&mut set, account, knows_state);
             }
         }
         let mut origins: Vec<(Address, U256, KeyOrigin)> = Vec::new();
         for slot in self.world.touched_slots().filter(|slot| slot.used) {
             let account = self.world.account(slot.account);
+            // A scope stands for a slot that was named from what may not be read.
+            if account.is_guess || (!knows_state && slot.key.provenance.is_unknown()) {
+                continue;
+            }
             let location = Location::Storage(account.address, slot.key.value);
             set.read(location);
-            if is_written(slot) {
+            if is_written(slot, knows_state) {
                 set.write(location);
             }
             if let Some(origin) = self.declared.origin(slot.key) {
@@ -342,7 +348,11 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
             Some(KeyOrigin::Mapping(slot)) => Scope::Mapping { address, slot },
             _ => Scope::Contract { address },
         };
-        let widened = WidenedAccess { scope, kind: AccessKind::Write };
+        self.widen(WidenedAccess { scope, kind: AccessKind::Write });
+    }
+
+    /// Notes a scope, once.
+    pub(super) fn widen(&mut self, widened: WidenedAccess) {
         if self.widened.contains(&widened) {
             return;
         }
@@ -355,16 +365,19 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
 }
 
 /// Whether the slot ends the transaction with another value, as far as is known.
-fn is_written(slot: &Slot) -> bool {
-    slot.now.value != slot.start || slot.now.provenance.is_unknown()
+///
+/// Where the state may not be read, the start is a guess that stands for itself.
+fn is_written(slot: &Slot, knows_state: bool) -> bool {
+    slot.now.value != slot.start || (knows_state && slot.now.provenance.is_unknown())
 }
 
-fn add_account(set: &mut AccessSetBuilder, account: &super::world::Account) {
+fn add_account(set: &mut AccessSetBuilder, account: &super::world::Account, knows_state: bool) {
     let &super::world::Account { address, now, start, reads, .. } = account;
     let balance = Location::Balance(address);
     let (nonce, code) = (Location::Nonce(address), Location::Code(address));
     // That an account is empty is what a credit by another would change.
-    if reads.balance || (reads.emptiness && start.is_empty()) {
+    let may_be_empty = start.is_empty() || !(knows_state || start.has_code());
+    if reads.balance || (reads.emptiness && may_be_empty) {
         set.read(balance);
     }
     if reads.nonce {

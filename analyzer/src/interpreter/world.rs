@@ -13,7 +13,10 @@ use revm::{
 };
 
 pub(crate) use super::account::{Account, AccountId, AccountValues};
-use super::word::{Provenance, Word};
+use super::{
+    guesses::{Knowledge, Pointers},
+    word::{Provenance, Word},
+};
 
 /// Position of a slot in [`World`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +56,8 @@ enum Undo {
 #[derive(Debug)]
 pub(crate) struct World<'a, DB> {
     db: &'a DB,
+    knowledge: Knowledge,
+    pointers: Pointers,
     accounts: Vec<Account>,
     account_ids: HashMap<Address, AccountId, DefaultHashBuilder>,
     slots: Vec<Slot>,
@@ -67,9 +72,11 @@ pub(crate) struct World<'a, DB> {
 
 impl<'a, DB: DatabaseRef> World<'a, DB> {
     /// The state before the block.
-    pub(crate) fn new(db: &'a DB) -> Self {
+    pub(crate) fn new(db: &'a DB, knowledge: Knowledge) -> Self {
         Self {
             db,
+            knowledge,
+            pointers: Pointers::default(),
             accounts: Vec::new(),
             account_ids: HashMap::default(),
             slots: Vec::new(),
@@ -112,7 +119,11 @@ impl<'a, DB: DatabaseRef> World<'a, DB> {
             Entry::Occupied(known) => *known.get(),
             Entry::Vacant(new) => {
                 let position = u32::try_from(self.accounts.len()).unwrap_or(u32::MAX);
-                self.accounts.push(Account::new(address, self.db.basic_ref(address)?));
+                let mut account = Account::new(address, self.db.basic_ref(address)?);
+                if self.knowledge == Knowledge::Code {
+                    account.forget();
+                }
+                self.accounts.push(account);
                 *new.insert(AccountId(position))
             }
         };
@@ -214,8 +225,11 @@ impl<'a, DB: DatabaseRef> World<'a, DB> {
             Entry::Occupied(known) => *known.get(),
             Entry::Vacant(new) => {
                 let cleared = generation > 0 || now.created;
-                let value =
-                    if cleared { U256::ZERO } else { self.db.storage_ref(address, key.value)? };
+                let value = if cleared || self.knowledge == Knowledge::Code {
+                    U256::ZERO
+                } else {
+                    self.db.storage_ref(address, key.value)?
+                };
                 let position = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
                 self.slots.push(Slot {
                     account,
@@ -237,6 +251,10 @@ impl<'a, DB: DatabaseRef> World<'a, DB> {
                 slot.now.value = U256::ZERO;
             }
             slot.touched_by = self.tx;
+            if self.knowledge == Knowledge::Code && !now.created {
+                let guess = self.pointers.guess(address, key.value);
+                slot.now = Word::new(guess, Provenance::UNKNOWN);
+            }
             slot.now.provenance = slot.now.provenance.flags().join(Provenance::STATE);
             slot.start = slot.now.value;
             slot.key = key;
@@ -284,6 +302,26 @@ impl<'a, DB: DatabaseRef> World<'a, DB> {
     pub(crate) fn store_transient(&mut self, account: AccountId, key: StorageKey, word: Word) {
         let old = self.transient.insert((account, key), word).unwrap_or_default();
         self.journal.push(Undo::Transient(account, key, old));
+    }
+
+    /// Notes that the account was named from a guess.
+    pub(crate) fn note_guess(&mut self, id: AccountId) {
+        self.accounts[id.0 as usize].is_guess |= self.knowledge == Knowledge::Code;
+    }
+
+    /// Whether balances, nonces and storage are those of the state.
+    pub(crate) fn knows_state(&self) -> bool {
+        self.knowledge == Knowledge::State
+    }
+
+    /// What a balance depends on.
+    pub(crate) fn balance_provenance(&self) -> Provenance {
+        if self.knows_state() { Provenance::STATE } else { Provenance::UNKNOWN }
+    }
+
+    /// The address in the state for which `guess` stands, if it stands for one.
+    pub(crate) fn resolve(&self, guess: Address) -> Result<Option<Address>, DB::Error> {
+        self.pointers.find(guess).map(|pointer| pointer.read(self.db)).transpose()
     }
 
     /// The hash of an earlier block, if the state knows it.

@@ -15,6 +15,7 @@ fn small_limits() -> Limits {
         block_gas_max: 10_000_000,
         call_depth_max: 64,
         memory_bytes_max: 1 << 16,
+        handed_bytes_max: 1 << 20,
         touched_max: 1_000,
         overlay_max: 2_000,
         mappings_max: 16,
@@ -38,10 +39,12 @@ fn what_exceeds_a_limit_is_widened_to_everything() {
         "0 0 0 0 0 ADDRESS GAS CALL POP STOP",
         "1 1000000 MSTORE STOP",
         "60000 0 0 CALLDATACOPY loop: 0 60000 0 60000 0 ADDRESS GAS CALL @loop JUMP",
+        "1 50000 MSTORE loop: 0 0 50000 0 4 GAS STATICCALL @loop JUMP",
+        "1 50000 MSTORE loop: 0 0 50000 0 $b GAS STATICCALL POP @loop JUMP",
         "0 16000 0 CREATE loop: POP 0 16000 0 CREATE @loop JUMP",
     ];
     for program in programs {
-        let mut scene = scene().contract(A, program).tx(rich_call(Vec::new()));
+        let mut scene = scene().contract(A, program).contract(B, "STOP").tx(rich_call(Vec::new()));
         scene.block.transactions[0].gas_limit = u64::MAX / 2;
         let predictions = scene.predict_with(&StaticPredictor::new(small_limits()));
         let everything = Confidence::Widened(Scope::Everything);
