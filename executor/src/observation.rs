@@ -65,8 +65,8 @@ pub fn observe<DB: DatabaseRef>(
 /// Reads are the account fields that were looked at and the slots that were
 /// loaded, those of accounts created on the way included; writes are net
 /// changes; deltas are balances that grew without having been looked at. An
-/// account that was only tested for emptiness counts as a balance read if it
-/// was empty: it is the one case in which a credit by another would matter.
+/// account that was only tested for emptiness counts as a balance read if it has
+/// neither code nor nonce: then the balance alone decides (EIP-161).
 pub(crate) fn observed_access(
     record: &Record,
     state: &EvmState,
@@ -75,10 +75,10 @@ pub(crate) fn observed_access(
     let mut set = AccessSetBuilder::new();
     for read in record.reads.accounts.iter().filter(|read| !excluded(&read.address)) {
         let looked = read.looked;
-        let empty = read.info.as_ref().is_none_or(AccountInfo::is_empty);
+        let by_balance = read.info.as_ref().is_none_or(AccountInfo::has_no_code_and_nonce);
         let fields = [
             (looked.contains(Looked::BALANCE), Location::Balance(read.address)),
-            (looked.contains(Looked::EMPTINESS) && empty, Location::Balance(read.address)),
+            (looked.contains(Looked::EMPTINESS) && by_balance, Location::Balance(read.address)),
             (looked.contains(Looked::NONCE), Location::Nonce(read.address)),
             (looked.contains(Looked::CODE), Location::Code(read.address)),
         ];

@@ -375,9 +375,9 @@ fn add_account(set: &mut AccessSetBuilder, account: &super::world::Account, know
     let &super::world::Account { address, now, start, reads, .. } = account;
     let balance = Location::Balance(address);
     let (nonce, code) = (Location::Nonce(address), Location::Code(address));
-    // That an account is empty is what a credit by another would change.
-    let may_be_empty = start.is_empty() || !(knows_state || start.has_code());
-    if reads.balance || (reads.emptiness && may_be_empty) {
+    // Without code and nonce the balance alone decides whether an account is empty.
+    let by_balance = !start.has_code() && (start.nonce == 0 || !knows_state);
+    if reads.balance || (reads.emptiness && by_balance) {
         set.read(balance);
     }
     if reads.nonce {
