@@ -13,6 +13,7 @@
 //! widens ([`Scope`]); ignorance is never an empty set.
 
 mod access;
+mod alu;
 mod block;
 mod expr;
 mod interpreter;

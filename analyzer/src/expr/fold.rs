@@ -1,5 +1,6 @@
 //! From an instruction and known operands to its result: the EVM's arithmetic.
 
+use crate::alu::{bit, byte, shift_amount, sign_extend};
 use core::cmp::Ordering;
 
 use revm::{bytecode::opcode as op, primitives::U256};
@@ -36,27 +37,4 @@ pub(crate) fn fold(code: u8, [a, b, c]: [U256; 3]) -> Option<U256> {
         op::CLZ => U256::from(a.leading_zeros()),
         _ => return None,
     })
-}
-
-fn bit(set: bool) -> U256 {
-    U256::from(u8::from(set))
-}
-
-/// 256 and more shift everything out.
-fn shift_amount(shift: U256) -> usize {
-    usize::try_from(shift).map_or(256, |shift| shift.min(256))
-}
-
-fn byte(index: U256, value: U256) -> U256 {
-    match usize::try_from(index) {
-        Ok(index @ 0..32) => U256::from(value.byte(31 - index)),
-        _ => U256::ZERO,
-    }
-}
-
-fn sign_extend(index: U256, value: U256) -> U256 {
-    let Ok(index @ 0..31) = usize::try_from(index) else { return value };
-    let sign_bit = 8 * index + 7;
-    let mask = (U256::ONE << sign_bit) - U256::ONE;
-    if value.bit(sign_bit) { value | !mask } else { value & mask }
 }
