@@ -6,7 +6,7 @@
 //!    starts from and the header it must reproduce. A block builder that has
 //!    them in memory starts from a [`Block`] and any [`revm::DatabaseRef`].
 //! 2. [`predict`] gives one [`PredictedAccess`] for each transaction.
-//! 3. [`Plan::new`] turns the predictions into a [`ConflictGraph`] and a
+//! 3. [`Plan::to_run`] turns the predictions into a [`ConflictGraph`] and a
 //!    [`Schedule`] of waves.
 //! 4. [`execute`] runs the waves on a thread pool; its [`BlockOutcome`] equals
 //!    that of [`sequential`], however wrong the predictions were.
@@ -43,8 +43,8 @@ pub use forewave_analyzer::{
     Block, CallKind, Completeness, Confidence, Effect, Entry, EntrySummary, ExprArena, ExprId,
     GaveUp, Implementation, KeyExpr, KeyOrigin, Limits, Location, MemoryState, ObservedAccess,
     Ommer, PredictedAccess, Predictor, ProtocolPredictor, Scope, StateError, StaticCodePredictor,
-    StaticPredictor, SummaryLimits, Target, TxIndex, WidenedAccess, Words, summarize,
-    summarize_account,
+    StaticPredictor, SummaryLimits, Target, TxIndex, WidenedAccess, Words, commute_payments,
+    summarize, summarize_account,
 };
 pub use forewave_executor::{
     AccountChange, BlockOutcome, ExecutionError, ExecutionStats, Observation, OraclePredictor,

@@ -89,7 +89,8 @@ fn run_block(
         drop(last.take());
         let (predictions, analyze) = timed(|| predict(block, state, &args.predictor));
         let predictions = predictions?;
-        let (plan, schedule) = timed(|| Plan::new(&predictions));
+        let (plan, schedule) = timed(|| Plan::to_run(block, state, predictions));
+        let plan = plan?;
         let (outcome, execute) = timed(|| plan.execute(block, state, pool));
         let outcome = outcome?;
         times.analyze.push(analyze);
