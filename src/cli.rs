@@ -10,6 +10,7 @@ mod diagnostic;
 mod graph;
 mod run;
 mod score;
+mod test;
 mod text;
 mod timing;
 
@@ -52,6 +53,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Score(args) => score::score(&args),
         Command::Analyze(args) => analyze::analyze(&args),
+        Command::Test(args) => test::test(&args),
     };
     match done {
         Ok(Verdict::Fine) => ExitCode::SUCCESS,

@@ -6,12 +6,12 @@
 //! a header (its hash, its roots) is not proved here.
 
 mod block_json;
-mod chain;
+pub(crate) mod chain;
 mod error;
 mod files;
-mod json;
+pub(crate) mod json;
 mod shape;
-mod state_json;
+pub(crate) mod state_json;
 
 use std::path::Path;
 

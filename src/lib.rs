@@ -12,7 +12,8 @@
 //!    that of [`sequential`], however wrong the predictions were.
 //!
 //! [`execute_block`] is 2 to 4 in one call. [`measure`] scores predictions
-//! against what the block's transactions did touch.
+//! against what the block's transactions did touch. [`conformance`] runs
+//! ethereum/tests through all of it, and [`state_root`] hashes what comes out.
 //!
 //! ```
 //! use forewave::{PredictorKind, execute_block, input::{BlockInput, LoadOptions}};
@@ -30,6 +31,7 @@
 //! ```
 
 pub mod compare;
+pub mod conformance;
 pub mod contract;
 pub mod input;
 pub mod measure;
@@ -37,6 +39,7 @@ mod pipeline;
 mod predictors;
 pub mod report;
 pub mod selectors;
+mod state_root;
 
 pub use forewave_analyzer::{
     AccessKind, AccessListPredictor, AccessSet, AccessSetBuilder, AccessSummary, AnalyzeError,
@@ -57,3 +60,4 @@ pub use forewave_scheduler::{
 };
 pub use pipeline::{BlockError, Plan, execute_block, predict};
 pub use predictors::{PredictorKind, UnknownPredictor};
+pub use state_root::{apply_changes, state_root};

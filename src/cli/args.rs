@@ -39,6 +39,8 @@ pub(super) enum Command {
     Score(ScoreArgs),
     /// Say what a contract reads and writes, function by function.
     Analyze(AnalyzeArgs),
+    /// Run the blocks of ethereum/tests in parallel, and compare with what they must give.
+    Test(TestArgs),
 }
 
 /// Which blocks, and how they are loaded and reported.
@@ -158,6 +160,38 @@ pub(super) struct AnalyzeArgs {
     /// Print JSON (docs/json.md describes the fields).
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// `forewave test`.
+#[derive(Debug, Args)]
+pub(super) struct TestArgs {
+    /// Files of `BlockchainTests`, directories of them, or archives (.tar, .tar.gz, .tar.zst).
+    #[arg(value_name = "PATH", required = true)]
+    pub(super) paths: Vec<PathBuf>,
+    /// The predictors that each block is executed with, separated by commas.
+    #[arg(long, value_name = "P,...", value_delimiter = ',', value_parser = predictor(),
+          default_value = "none,access-list,recon,static-code,static,oracle")]
+    pub(super) predictor: Vec<PredictorKind>,
+    /// On how many threads each block is executed, separated by commas.
+    #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1,2,8",
+          value_parser = clap::value_parser!(u16).range(1..=THREADS_MAX))]
+    pub(super) threads: Vec<u16>,
+    /// Run only the cases whose name contains TEXT.
+    #[arg(long, value_name = "TEXT")]
+    filter: Option<String>,
+    /// Print a line for each case, with the root of the state that it ends in.
+    #[arg(short, long, conflicts_with = "json")]
+    pub(super) verbose: bool,
+    /// Print JSON: one object for each case, then the total (docs/json.md describes the fields).
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl TestArgs {
+    /// Whether a case of this name is asked for.
+    pub(super) fn wants(&self, case: &str) -> bool {
+        self.filter.as_ref().is_none_or(|text| case.contains(text))
+    }
 }
 
 fn predictor() -> impl TypedValueParser<Value = PredictorKind> {

@@ -15,7 +15,7 @@ const NEAR_BYTES: usize = 24;
 const FOUND_CHARS_MAX: usize = 80;
 
 /// Parses a whole file.
-pub(super) fn parse<T: DeserializeOwned>(file: &SourceFile) -> Result<T, InputError> {
+pub(crate) fn parse<T: DeserializeOwned>(file: &SourceFile) -> Result<T, InputError> {
     serde_json::from_slice(&file.bytes).map_err(|error| json_error(file, &error))
 }
 
