@@ -35,6 +35,7 @@ pub mod input;
 pub mod measure;
 mod pipeline;
 mod predictors;
+mod printable;
 pub mod report;
 pub mod selectors;
 
@@ -57,3 +58,4 @@ pub use forewave_scheduler::{
 };
 pub use pipeline::{BlockError, Plan, execute_block, predict};
 pub use predictors::{PredictorKind, UnknownPredictor};
+pub use printable::{Printable, is_printable};
