@@ -37,6 +37,7 @@ pub mod input;
 pub mod measure;
 mod pipeline;
 mod predictors;
+mod printable;
 pub mod report;
 pub mod selectors;
 mod state_root;
@@ -60,4 +61,5 @@ pub use forewave_scheduler::{
 };
 pub use pipeline::{BlockError, Plan, execute_block, predict};
 pub use predictors::{PredictorKind, UnknownPredictor};
+pub use printable::{Printable, is_printable};
 pub use state_root::{apply_changes, state_root};
