@@ -6,8 +6,10 @@
 
 mod analyze;
 mod args;
+mod bench;
 mod diagnostic;
 mod graph;
+mod process;
 mod run;
 mod score;
 mod test;
@@ -51,6 +53,7 @@ pub(crate) fn main() -> ExitCode {
     let done = match arguments().command {
         Command::Graph(args) => graph::graph(&args),
         Command::Run(args) => run::run(&args),
+        Command::Bench(args) => bench::bench(&args),
         Command::Score(args) => score::score(&args),
         Command::Analyze(args) => analyze::analyze(&args),
         Command::Test(args) => test::test(&args),
@@ -110,5 +113,9 @@ fn name(path: &Path) -> String {
 
 /// The thread pool that was asked for.
 fn thread_pool(threads: &Threads) -> io::Result<ThreadPool> {
-    ThreadPoolBuilder::new().num_threads(threads.count()).build().map_err(io::Error::other)
+    thread_pool_of(threads.count())
+}
+
+fn thread_pool_of(threads: usize) -> io::Result<ThreadPool> {
+    ThreadPoolBuilder::new().num_threads(threads).build().map_err(io::Error::other)
 }

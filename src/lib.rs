@@ -30,6 +30,7 @@
 //! # }
 //! ```
 
+pub mod bench;
 pub mod compare;
 pub mod conformance;
 pub mod contract;
@@ -53,7 +54,7 @@ pub use forewave_analyzer::{
 pub use forewave_executor::{
     AccountChange, BlockOutcome, ExecutionError, ExecutionStats, Observation, OraclePredictor,
     OutcomeNote, ReconPredictor, Reexecution, ReexecutionReason, StateChanges, SystemOperation,
-    TxReceipt, execute, observe, sequential,
+    TxReceipt, execute, observe, sequential, sequential_with,
 };
 pub use forewave_scheduler::{
     AccessTable, Cause, Chain, ConflictGraph, Edge, Hazard, HazardCounts, HotSpot, LocationId,

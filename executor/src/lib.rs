@@ -36,4 +36,4 @@ pub use outcome::{
 };
 pub use parallel::execute;
 pub use predictors::{OraclePredictor, ReconPredictor};
-pub use sequential::sequential;
+pub use sequential::{sequential, sequential_with};
