@@ -205,8 +205,8 @@ mod tests {
             (vec![8, 2, 4, 6], [3.5, 5.0, 6.5]),
         ] {
             let times = times.into_iter().map(Duration::from_millis).collect();
-            let Spread { lower, median, upper } = Spread::new(times);
-            assert_eq!([lower, median, upper], expected);
+            let [lower, median, upper] = expected;
+            assert_eq!(Spread::new(times), Spread { median, lower, upper });
         }
     }
 

@@ -52,9 +52,10 @@ pub use forewave_analyzer::{
     summarize, summarize_account,
 };
 pub use forewave_executor::{
-    AccountChange, BlockOutcome, ExecutionError, ExecutionStats, Observation, OraclePredictor,
-    OutcomeNote, ReconPredictor, Reexecution, ReexecutionReason, StateChanges, SystemOperation,
-    TxReceipt, execute, observe, sequential, sequential_with,
+    AccountChange, BlockOutcome, ExecutionError, ExecutionStats, Observation, OneByOne,
+    OraclePredictor, OutcomeNote, PrefetchStats, Prefetched, ReconPredictor, Reexecution,
+    ReexecutionReason, StateChanges, StateView, SystemOperation, TxReceipt, execute, observe,
+    sequential, sequential_with, with_prefetch,
 };
 pub use forewave_scheduler::{
     AccessTable, Cause, Chain, ConflictGraph, Edge, Hazard, HazardCounts, HotSpot, LocationId,
