@@ -10,6 +10,7 @@ pub(crate) mod chain;
 mod error;
 mod files;
 pub(crate) mod json;
+pub mod limits;
 mod shape;
 pub(crate) mod state_json;
 
@@ -28,7 +29,7 @@ use self::block_json::StatedBlock;
 pub use self::{
     chain::{Chain, UnknownChainName},
     error::{InputError, NamedBy},
-    files::{BlockFiles, FILE_SIZE_MAX, SourceFile},
+    files::{BlockFiles, SourceFile},
 };
 
 /// Where the senders of transactions come from.

@@ -9,6 +9,7 @@ use std::{
 };
 
 use flate2::{Compression, write::GzEncoder};
+use forewave::is_printable;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -338,6 +339,68 @@ fn a_reader_that_leaves_early_is_no_failure() {
     drop(child.stdout.take());
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+}
+
+/// Text that would clear the screen, set the title, turn the direction around
+/// and begin a script, if it were shown as it is.
+const HOSTILE_NAME: &str = "a\x1b[2J\x1b]0;t\x07\u{202e}\u{9b}31m<script>\"b\nc";
+
+#[test]
+fn nothing_that_a_name_or_a_file_holds_reaches_the_terminal_as_a_command() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join(HOSTILE_NAME);
+    fs::create_dir(&path).unwrap();
+    for entry in fs::read_dir(sample("hot-pool")).unwrap() {
+        let from = entry.unwrap().path();
+        fs::copy(&from, path.join(from.file_name().unwrap())).unwrap();
+    }
+    let run = |args: &[&str], path: &Path| {
+        let ran = forewave(args.iter().map(Path::new).chain([path]));
+        for text in [&ran.stdout, &ran.stderr] {
+            assert!(text.lines().all(is_printable), "{args:?} {text:?}");
+        }
+        ran
+    };
+    for args in [
+        &["graph"][..],
+        &["graph", "--format", "dot"],
+        &["run", "--compare"],
+        &["score", "--repeat", "1", "--predictor", "static"],
+    ] {
+        assert_eq!(run(args, &path).code, Some(0), "{args:?}");
+        if args != ["graph", "--format", "dot"] {
+            assert_eq!(run(&[args, &["--json"]].concat(), &path).code, Some(0), "{args:?}");
+        }
+        assert_eq!(run(args, &path.join(HOSTILE_NAME)).code, Some(1), "{args:?}");
+    }
+    assert_eq!(run(&["analyze"], &path.join(HOSTILE_NAME)).code, Some(1));
+    assert_eq!(run(&["graph"], Path::new(&format!("--{HOSTILE_NAME}"))).code, Some(2));
+    let text = serde_json::to_string(HOSTILE_NAME).unwrap();
+    let abi = format!(r#"[{{"type":"function","name":{text},"inputs":[],"outputs":[]}}]"#);
+    fs::write(path.join("abi.json"), abi).unwrap();
+    let ran = run(&["analyze", "0x00", "--abi"], &path.join("abi.json"));
+    check_refused(&ran, &["is not a JSON ABI"]);
+    for change in [
+        format!("{{{text}: 1, {text}: 2}}"),
+        format!(r#"{{"transactions": [{{"type": "0x7e", "hash": {text}}}]}}"#),
+        format!(r#"{{"transactions": [{{"type": "0x2", "hash": {text}}}]}}"#),
+        format!(r#"{{"number": {text}}}"#),
+        HOSTILE_NAME.to_owned(),
+    ] {
+        fs::write(path.join("block.json"), &change).unwrap();
+        assert_eq!(run(&["graph"], &path).code, Some(1), "{change}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_need_not_end_is_refused() {
+    let block = Copied::new();
+    fs::remove_file(block.path().join("block.json")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", block.path().join("block.json")).unwrap();
+    check_refused(&block.graph(&[]), &["block.json is not a regular file"]);
+    let ran = forewave(["analyze", "/dev/zero"]);
+    check_refused(&ran, &["/dev/zero is larger than 16777216 bytes"]);
 }
 
 #[test]

@@ -39,7 +39,8 @@ pub(super) fn run(
         let diverges = |threads, difference| Divergence { predictor, threads, difference };
         let predictions = predict(block, state, &predictor)
             .map_err(|error| diverges(None, format!("no prediction: {error}")))?;
-        let plan = Plan::new(&predictions);
+        let plan = Plan::to_run(block, state, predictions)
+            .map_err(|error| diverges(None, format!("no plan: {error}")))?;
         for pool in setup.pools {
             let found = plan.execute(block, state, pool);
             if let Some(difference) = difference(&found, &truth) {

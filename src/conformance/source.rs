@@ -12,7 +12,7 @@ use std::{
 
 use flate2::read::MultiGzDecoder;
 
-use crate::input::{FILE_SIZE_MAX, InputError, SourceFile};
+use crate::input::{InputError, SourceFile, limits::CASES_BYTES_MAX};
 
 /// Directories inside directories, at most.
 const DEPTH_MAX: usize = 32;
@@ -129,10 +129,10 @@ fn walk_archive<E: From<InputError>>(
 fn read_json(path: &Path, reader: impl Read) -> Result<SourceFile, InputError> {
     let path = path.to_owned();
     let mut bytes = Vec::new();
-    match reader.take(FILE_SIZE_MAX + 1).read_to_end(&mut bytes) {
+    match reader.take(CASES_BYTES_MAX + 1).read_to_end(&mut bytes) {
         Err(source) => Err(InputError::Read { path, source }),
-        Ok(_) if bytes.len() as u64 > FILE_SIZE_MAX => {
-            Err(InputError::TooLarge { path, size_max: FILE_SIZE_MAX })
+        Ok(_) if bytes.len() as u64 > CASES_BYTES_MAX => {
+            Err(InputError::TooLarge { path, size_max: CASES_BYTES_MAX })
         }
         Ok(_) => Ok(SourceFile { path, bytes }),
     }
