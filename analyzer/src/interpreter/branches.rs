@@ -4,6 +4,8 @@
 //! not exist, or if every block it can go on to must. Jumps are followed where
 //! the target is pushed right before; any other jump may lead anywhere.
 
+use std::rc::Rc;
+
 use hashbrown::HashMap;
 use revm::{
     DatabaseRef,
@@ -20,7 +22,7 @@ use super::{machine::Machine, word::Word};
 const PASSES_MAX: usize = 16;
 
 /// The reverting blocks of each piece of code that was asked for.
-pub(crate) type BranchCache = HashMap<B256, RevertingBlocks, DefaultHashBuilder>;
+pub(crate) type BranchCache = HashMap<B256, Rc<RevertingBlocks>, DefaultHashBuilder>;
 
 /// Starts of the basic blocks that must revert, sorted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -113,11 +115,36 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         target: Word,
         guess: bool,
     ) -> bool {
-        let blocks =
-            self.branches.entry(code.hash_slow()).or_insert_with(|| reverting_blocks(code));
+        let blocks = self.reverting_blocks(code);
         let taken = usize::try_from(target.value).is_ok_and(|pc| blocks.contains(pc));
         let passed = blocks.contains(pc);
         if taken == passed { guess } else { passed }
+    }
+
+    /// The blocks of `code` that must revert, found once.
+    fn reverting_blocks(&mut self, code: &Bytecode) -> Rc<RevertingBlocks> {
+        let blocks = self.branches.entry(code.hash_slow());
+        Rc::clone(blocks.or_insert_with(|| Rc::new(reverting_blocks(code))))
+    }
+
+    /// Notes in the trace which way a branch goes, and which ways can only revert.
+    pub(super) fn record_branch(
+        &mut self,
+        code: &Bytecode,
+        reverting: &mut Option<Rc<RevertingBlocks>>,
+        pc: usize,
+        target: Word,
+        condition: Word,
+    ) {
+        if self.trace.is_constant(condition) {
+            return;
+        }
+        let blocks = reverting.get_or_insert_with(|| self.reverting_blocks(code));
+        let jumped = usize::try_from(target.value).is_ok_and(|pc| blocks.contains(pc));
+        let passed = blocks.contains(pc);
+        let (then_reverts, else_reverts) =
+            if condition.value.is_zero() { (passed, jumped) } else { (jumped, passed) };
+        self.trace.branch(condition, else_reverts, then_reverts);
     }
 }
 
