@@ -24,6 +24,6 @@ pub use cache::TemplateCache;
 pub(crate) use cache::TemplateKey;
 pub(crate) use path::Outcome;
 pub(crate) use replay::{Replay, Replayed};
-pub(crate) use trace::{AccountRef, CheckpointRef, SlotRef, Trace};
+pub(crate) use trace::{AccountRef, CheckpointRef, CodeRef, SlotRef, Trace};
 pub(crate) use tree::Tree;
 pub(crate) use value::{Input, ValueId};

@@ -83,7 +83,8 @@ fn score_block(
     }
     let mut by_predictor = BTreeMap::new();
     for &predictor in &args.predictor {
-        let measured = score_predictor(args, input, pool, (predictor, sharing), &observation, &classes)?;
+        let measured =
+            score_predictor(args, input, pool, (predictor, sharing), &observation, &classes)?;
         by_predictor.insert(predictor, measured);
     }
     Ok(MeasuredBlock { sequential: median(sequential_times), by_predictor })

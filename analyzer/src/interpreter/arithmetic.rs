@@ -88,10 +88,7 @@ fn unary<const OP: u8, DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &m
     Ok(())
 }
 
-fn binary<const OP: u8, DB: DatabaseRef>(
-    machine: &mut Machine<'_, DB>,
-    frame: &mut Frame,
-) -> Step {
+fn binary<const OP: u8, DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
     let first = frame.stack.pop();
     let provenance = first.provenance.join(frame.stack.top().provenance);
     combine::<OP, DB>(machine, frame, first, provenance)

@@ -4,8 +4,6 @@
 //! not exist, or if every block it can go on to must. Jumps are followed where
 //! the target is pushed right before; any other jump may lead anywhere.
 
-use std::rc::Rc;
-
 use hashbrown::HashMap;
 use revm::{
     DatabaseRef,
@@ -21,8 +19,11 @@ use super::{machine::Machine, word::Word};
 /// Passes over the blocks at most; each follows reverting chains one jump further back.
 const PASSES_MAX: usize = 16;
 
+/// Instructions that a walk straight on looks at.
+const STRAIGHT_STEPS_MAX: usize = 256;
+
 /// The reverting blocks of each piece of code that was asked for.
-pub(crate) type BranchCache = HashMap<B256, Rc<RevertingBlocks>, DefaultHashBuilder>;
+pub(crate) type BranchCache = HashMap<B256, RevertingBlocks, DefaultHashBuilder>;
 
 /// Starts of the basic blocks that must revert, sorted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -105,6 +106,34 @@ fn basic_blocks(code: &[u8]) -> Vec<(usize, Exits)> {
     blocks
 }
 
+/// Whether control that comes to `pc` must revert, as far as a walk straight on
+/// shows: cheaper than looking at all the code, and blind where it branches.
+pub(crate) fn reverts_straight(code: &[u8], pc: usize) -> bool {
+    let mut pc = pc;
+    let mut pushed = None;
+    for _ in 0..STRAIGHT_STEPS_MAX {
+        let Some(&opcode) = code.get(pc) else { return false };
+        let next = match OpCode::info_by_op(opcode) {
+            None => return true,
+            Some(info) => pc + 1 + usize::from(info.immediate_size()),
+        };
+        match opcode {
+            op::REVERT | op::INVALID => return true,
+            op::STOP | op::RETURN | op::SELFDESTRUCT | op::JUMPI => return false,
+            op::JUMP => match pushed {
+                Some(to) => pc = to,
+                None => return false,
+            },
+            _ => pc = next,
+        }
+        pushed = (op::PUSH1..=op::PUSH4).contains(&opcode).then(|| {
+            let immediate = code.get(next - usize::from(opcode - op::PUSH0)..next);
+            immediate.unwrap_or_default().iter().fold(0, |to, byte| to << 8 | usize::from(*byte))
+        });
+    }
+    false
+}
+
 impl<DB: DatabaseRef> Machine<'_, DB> {
     /// Which way a branch goes whose condition is only a guess: where one side
     /// must revert and the other need not, the other.
@@ -115,36 +144,11 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         target: Word,
         guess: bool,
     ) -> bool {
-        let blocks = self.reverting_blocks(code);
+        let blocks =
+            self.branches.entry(code.hash_slow()).or_insert_with(|| reverting_blocks(code));
         let taken = usize::try_from(target.value).is_ok_and(|pc| blocks.contains(pc));
         let passed = blocks.contains(pc);
         if taken == passed { guess } else { passed }
-    }
-
-    /// The blocks of `code` that must revert, found once.
-    fn reverting_blocks(&mut self, code: &Bytecode) -> Rc<RevertingBlocks> {
-        let blocks = self.branches.entry(code.hash_slow());
-        Rc::clone(blocks.or_insert_with(|| Rc::new(reverting_blocks(code))))
-    }
-
-    /// Notes in the trace which way a branch goes, and which ways can only revert.
-    pub(super) fn record_branch(
-        &mut self,
-        code: &Bytecode,
-        reverting: &mut Option<Rc<RevertingBlocks>>,
-        pc: usize,
-        target: Word,
-        condition: Word,
-    ) {
-        if self.trace.is_constant(condition) {
-            return;
-        }
-        let blocks = reverting.get_or_insert_with(|| self.reverting_blocks(code));
-        let jumped = usize::try_from(target.value).is_ok_and(|pc| blocks.contains(pc));
-        let passed = blocks.contains(pc);
-        let (then_reverts, else_reverts) =
-            if condition.value.is_zero() { (passed, jumped) } else { (jumped, passed) };
-        self.trace.branch(condition, else_reverts, then_reverts);
     }
 }
 
@@ -181,6 +185,16 @@ mod tests {
             ],
             &[4, 11, 13],
         );
+    }
+
+    #[test]
+    fn a_walk_straight_on_sees_through_jumps_and_stops_at_branches() {
+        let code =
+            [op::PUSH1, 4, op::JUMP, op::STOP, op::JUMPDEST, op::PUSH0, op::PUSH0, op::REVERT];
+        let reverts: Vec<bool> = (0..9).map(|pc| reverts_straight(&code, pc)).collect();
+        assert_eq!(reverts, [true, true, false, false, true, true, true, true, false]);
+        assert!(!reverts_straight(&[op::JUMPDEST, op::PUSH1, 0, op::JUMP], 0));
+        assert!(!reverts_straight(&[op::CALLER, op::PUSH0, op::JUMPI, op::INVALID], 0));
     }
 
     #[test]

@@ -264,6 +264,7 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         next.depth = depth;
         next.checkpoint = checkpoint;
         next.traced_checkpoint = call.traced_checkpoint;
+        next.traced_code = self.trace.code(&next.code);
         let keeps_storage = matches!(KIND, CALLCODE | DELEGATECALL);
         (next.account, next.traced, next.address) = if keeps_storage {
             (frame.account, frame.traced, frame.address)

@@ -21,12 +21,10 @@ pub(super) fn function<DB: DatabaseRef>(code: u8) -> Run<DB> {
         op::ADDRESS => |_, frame| push(frame, frame.address),
         op::CALLER => |_, frame| push(frame, frame.caller),
         op::CALLVALUE => |_, frame| push(frame, frame.value),
-        op::ORIGIN => {
-            |machine, frame| {
-                let id = machine.trace.input(Input::Caller);
-                push(frame, Word::address(machine.tx.origin, Provenance::INPUT).with_id(id))
-            }
-        }
+        op::ORIGIN => |machine, frame| {
+            let id = machine.trace.input(Input::Caller);
+            push(frame, Word::address(machine.tx.origin, Provenance::INPUT).with_id(id))
+        },
         op::GASPRICE => |machine, frame| {
             let price = U256::from(machine.tx.gas_price);
             push_input(machine, frame, Input::GasPrice, price)
@@ -45,21 +43,19 @@ pub(super) fn function<DB: DatabaseRef>(code: u8) -> Run<DB> {
         op::TIMESTAMP => |machine, frame| {
             push_input(machine, frame, Input::Timestamp, machine.block.env.timestamp)
         },
-        op::NUMBER => |machine, frame| {
-            push_input(machine, frame, Input::Number, machine.block.env.number)
-        },
+        op::NUMBER => {
+            |machine, frame| push_input(machine, frame, Input::Number, machine.block.env.number)
+        }
         op::DIFFICULTY => difficulty,
         op::GASLIMIT => |machine, frame| {
             let limit = U256::from(machine.block.env.gas_limit);
             push_input(machine, frame, Input::GasLimit, limit)
         },
-        op::CHAINID => {
-            |machine, frame| {
-                let id = machine.trace.input(Input::ChainId);
-                let chain = U256::from(machine.block.cfg.chain_id);
-                push(frame, Word::constant(chain).with_id(id))
-            }
-        }
+        op::CHAINID => |machine, frame| {
+            let id = machine.trace.input(Input::ChainId);
+            let chain = U256::from(machine.block.cfg.chain_id);
+            push(frame, Word::constant(chain).with_id(id))
+        },
         op::BASEFEE => |machine, frame| {
             let fee = U256::from(machine.block.env.basefee);
             push_input(machine, frame, Input::BaseFee, fee)
@@ -102,8 +98,7 @@ fn push_input<DB: DatabaseRef>(
 fn calldata_size<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
     let size = Word::new(U256::from(frame.calldata.len()), Provenance::INPUT);
     let is_input = frame.calldata.is_input();
-    let id =
-        if is_input { machine.trace.input(Input::CallDataSize) } else { ValueId::CONSTANT };
+    let id = if is_input { machine.trace.input(Input::CallDataSize) } else { ValueId::CONSTANT };
     push(frame, size.with_id(id))
 }
 

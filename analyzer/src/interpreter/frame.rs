@@ -1,18 +1,16 @@
 //! One call or creation under way, and how it can end.
 
 use core::ops::Range;
-use std::rc::Rc;
 
 use revm::bytecode::Bytecode;
 
 use super::{
-    branches::RevertingBlocks,
     region::Region,
     stack::Stack,
     word::Word,
     world::{AccountId, Checkpoint},
 };
-use crate::template::{AccountRef, CheckpointRef};
+use crate::template::{AccountRef, CheckpointRef, CodeRef};
 
 /// A frame this deep cannot call; the top call has depth 0.
 pub(crate) const CALL_DEPTH_MAX: usize = 1024;
@@ -76,8 +74,8 @@ pub(crate) struct Frame {
     pub(crate) traced: AccountRef,
     /// The checkpoint, as the trace names it.
     pub(crate) traced_checkpoint: CheckpointRef,
-    /// Which blocks of the code can only revert, once that was asked.
-    pub(crate) reverting: Option<Rc<RevertingBlocks>>,
+    /// The code, as the trace names it.
+    pub(crate) traced_code: CodeRef,
 }
 
 impl Frame {
@@ -104,6 +102,6 @@ impl Frame {
         self.output = 0..0;
         self.traced = AccountRef::default();
         self.traced_checkpoint = CheckpointRef::default();
-        self.reverting = None;
+        self.traced_code = CodeRef::default();
     }
 }

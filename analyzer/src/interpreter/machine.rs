@@ -17,7 +17,7 @@ use revm::{
 };
 
 use super::{
-    branches::{BranchCache, RevertingBlocks},
+    branches::BranchCache,
     frame::{Exit, Frame},
     hash_cache::HashCache,
     origin::DeclaredSlots,
@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     Block, Limits, WidenedAccess,
-    template::{Replay, TemplateCache, Trace},
+    template::{CodeRef, Replay, TemplateCache, Trace},
 };
 
 /// A frame that has grown beyond this is not kept for the next call.
@@ -106,7 +106,12 @@ pub(crate) struct Machine<'a, DB: DatabaseRef> {
 
 impl<'a, DB: DatabaseRef> Machine<'a, DB> {
     /// A machine at the start of `block`, over the state before it.
-    pub(crate) fn new(block: &'a Block, db: &'a DB, limits: Limits, templates: &'a TemplateCache) -> Self {
+    pub(crate) fn new(
+        block: &'a Block,
+        db: &'a DB,
+        limits: Limits,
+        templates: &'a TemplateCache,
+    ) -> Self {
         let spec = block.spec();
         Self {
             world: World::new(db),
@@ -230,7 +235,7 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
                 }
                 opcode::JUMPI => {
                     let [target, condition] = frame.stack.pop_many();
-                    if self.is_taken(&code, &mut frame.reverting, pc, target, condition) {
+                    if self.is_taken(&code, frame.traced_code, pc, target, condition) {
                         let Some(target) = destination(&code, target) else { break Exit::Halt };
                         pc = target;
                     }
@@ -255,7 +260,7 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
     fn is_taken(
         &mut self,
         code: &Bytecode,
-        reverting: &mut Option<Rc<RevertingBlocks>>,
+        traced_code: CodeRef,
         pc: usize,
         target: Word,
         condition: Word,
@@ -266,7 +271,8 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
         }
         if self.trace.is_on() {
             self.trace.pin(target);
-            self.record_branch(code, reverting, pc, target, condition);
+            let target = usize::try_from(target.value).unwrap_or(usize::MAX);
+            self.trace.branch(condition, traced_code, [target, pc]);
         }
         is_taken
     }

@@ -74,7 +74,8 @@ impl DeclaredSlots {
     /// A key that points into what is declared at `slot`, or nowhere.
     pub(crate) fn key(&mut self, value: StorageKey, slot: Option<StorageKey>) -> Word {
         let slot = slot.and_then(|slot| self.intern(slot));
-        let provenance = slot.map_or(Provenance::INPUT, |slot| Provenance::INPUT.pointing_into(slot));
+        let provenance =
+            slot.map_or(Provenance::INPUT, |slot| Provenance::INPUT.pointing_into(slot));
         Word::new(value, provenance)
     }
 

@@ -279,6 +279,7 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         frame.calldata.mark_input();
         frame.traced = trace.account(frame.address);
         frame.traced_checkpoint = trace.checkpoint();
+        frame.traced_code = trace.code(&frame.code);
     }
 
     fn finish_by_template(

@@ -97,7 +97,13 @@ impl TemplateCache {
     }
 
     /// Adds the path that `trace` took.
-    pub(crate) fn insert(&self, key: TemplateKey, trace: &Trace, outcome: Outcome, limits: &Limits) {
+    pub(crate) fn insert(
+        &self,
+        key: TemplateKey,
+        trace: &Trace,
+        outcome: Outcome,
+        limits: &Limits,
+    ) {
         let entry = self.get(&key).unwrap_or_else(|| self.create(key));
         let mut tree = entry.tree.write().unwrap_or_else(PoisonError::into_inner);
         let before = tree.bytes();
@@ -121,9 +127,7 @@ impl TemplateCache {
         Arc::clone(trees.entry(key).or_default())
     }
 
-    fn write(
-        &self,
-    ) -> RwLockWriteGuard<'_, HashMap<TemplateKey, Arc<Entry>, DefaultHashBuilder>> {
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<TemplateKey, Arc<Entry>, DefaultHashBuilder>> {
         self.trees.write().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -15,7 +15,7 @@ use super::{
     trace::{AccountRef, CheckpointRef, Event, SlotRef, Trace, Truth},
     value::{Input, Operand, Value, ValueId},
 };
-
+use crate::interpreter::reverts_straight;
 
 /// A guard whose other way can only revert is dropped, and success assumed, if
 /// evaluating it takes operations of more than this weight.
@@ -32,14 +32,27 @@ const PRECOMPILE_WEIGHT: usize = 1 << 10;
 pub(crate) enum Operation {
     Input(Input),
     Compute(u8, [Operand; 3]),
-    Piece { of: Operand, from: u8, to: u8, len: u8 },
-    Digest { function: u8, parts: Box<[Operand]>, bytes: u32 },
+    Piece {
+        of: Operand,
+        from: u8,
+        to: u8,
+        len: u8,
+    },
+    Digest {
+        function: u8,
+        parts: Box<[Operand]>,
+        bytes: u32,
+    },
     Load(SlotRef),
     TransientLoad(AccountRef, Operand),
     Balance(AccountRef),
     CodeSize(AccountRef),
     CodeHash(AccountRef),
-    Pay { from: AccountRef, to: AccountRef, value: Operand },
+    Pay {
+        from: AccountRef,
+        to: AccountRef,
+        value: Operand,
+    },
     /// Names the next account.
     Account(Operand),
     /// Names the next slot; the constant that is its declared slot, if any.
@@ -239,15 +252,21 @@ impl<'a> Compiler<'a> {
     }
 
     fn truth(&mut self, truth: Truth) -> Option<()> {
-        let Truth { mut value, mut is_true, else_reverts, then_reverts } = truth;
+        let Truth { mut value, mut is_true, branch } = truth;
         while let Some(Value::Compute(code, [of, ..])) =
             value.position().map(|at| &self.trace.values[at])
             && *code == opcode::ISZERO
         {
             (value, is_true) = (*of, !is_true);
         }
-        if else_reverts != then_reverts && self.weight(value) > ASSUMED_WEIGHT_MIN {
-            return else_reverts.then_some(());
+        if let Some(branch) = branch
+            && self.weight(value) > ASSUMED_WEIGHT_MIN
+        {
+            let code = self.trace.code_of(branch);
+            let [taken, left] = [branch.taken, branch.left].map(|pc| reverts_straight(code, pc));
+            if taken != left {
+                return left.then_some(());
+            }
         }
         let value = self.demand(value);
         if self.decided.insert(value) {
@@ -405,4 +424,3 @@ fn for_each_operand(value: &Value, mut each: impl FnMut(Operand)) {
         Value::Digest { parts, .. } => parts.iter().copied().for_each(each),
     }
 }
-

@@ -8,7 +8,7 @@
 //! dependency: an instruction that it cannot express ends the recording.
 
 use revm::{
-    bytecode::opcode as op,
+    bytecode::{Bytecode, opcode as op},
     primitives::{B256, U256},
 };
 
@@ -33,6 +33,10 @@ pub(crate) struct SlotRef(pub(crate) u32);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct CheckpointRef(pub(crate) u32);
 
+/// A piece of code that the trace has run, by position.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CodeRef(u32);
+
 /// What happened, in order. Those with a value give it the identifier that follows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Event {
@@ -52,7 +56,12 @@ pub(crate) enum Event {
     /// Before EIP-161 a call brings its target into being.
     Touch(AccountRef),
     /// Moves a value; whether it was there.
-    Pay { from: AccountRef, to: AccountRef, value: Operand, paid: ValueId },
+    Pay {
+        from: AccountRef,
+        to: AccountRef,
+        value: Operand,
+        paid: ValueId,
+    },
     /// Takes the next [`CheckpointRef`].
     Checkpoint,
     Revert(CheckpointRef),
@@ -69,10 +78,17 @@ pub(crate) enum Event {
 pub(crate) struct Truth {
     pub(crate) value: Operand,
     pub(crate) is_true: bool,
-    /// The way that was not taken can only revert.
-    pub(crate) else_reverts: bool,
-    /// The way that was taken can only revert.
-    pub(crate) then_reverts: bool,
+    /// Where it decides, if it is a branch of some code.
+    pub(crate) branch: Option<Branch>,
+}
+
+/// A conditional jump.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Branch {
+    code: CodeRef,
+    /// Where it goes on, and where it would otherwise.
+    pub(crate) taken: usize,
+    pub(crate) left: usize,
 }
 
 /// What is known of a value on this path.
@@ -95,6 +111,7 @@ pub(crate) struct Trace {
     known: Vec<Known>,
     pub(super) constants: Vec<U256>,
     pub(super) events: Vec<Event>,
+    codes: Vec<Bytecode>,
     accounts: u32,
     slots: u32,
     checkpoints: u32,
@@ -127,6 +144,7 @@ impl Trace {
         self.known.clear();
         self.constants.clear();
         self.events.clear();
+        self.codes.clear();
         (self.accounts, self.slots, self.checkpoints) = (0, 0, 0);
     }
 
@@ -223,7 +241,10 @@ impl Trace {
         if region.is_input() {
             let id = self.input(Input::CallData(u32::try_from(start).unwrap_or(u32::MAX)));
             // The first four bytes of call data choose the template.
-            if start == 0 && region.len() >= 4 && let Some(at) = id.position() {
+            if start == 0
+                && region.len() >= 4
+                && let Some(at) = id.position()
+            {
                 self.known[at].lead = 4;
             }
             return id;
@@ -256,10 +277,13 @@ impl Trace {
                 rest[at..at + len].fill(0);
                 let of = self.operand(Word { id, ..Word::default() });
                 let [to, len] = [at, len].map(|n| u8::try_from(n).unwrap_or(u8::MAX));
-                let piece = Word { id: self.value(Value::Piece { of, from, to, len }), ..Word::default() };
+                let piece =
+                    Word { id: self.value(Value::Piece { of, from, to, len }), ..Word::default() };
                 word = Some(match word {
                     None => piece,
-                    Some(word) => Word { id: self.compute(op::OR, [word, piece]), ..Word::default() },
+                    Some(word) => {
+                        Word { id: self.compute(op::OR, [word, piece]), ..Word::default() }
+                    }
                 });
             }
             at += len;
@@ -345,8 +369,28 @@ impl Trace {
         AccountRef(self.accounts - 1)
     }
 
+    /// Names a piece of code.
+    pub(crate) fn code(&mut self, code: &Bytecode) -> CodeRef {
+        if !self.is_on {
+            return CodeRef::default();
+        }
+        self.codes.push(code.clone());
+        CodeRef(u32::try_from(self.codes.len() - 1).unwrap_or(u32::MAX))
+    }
+
+    /// The bytes of the code that a branch is in.
+    pub(super) fn code_of(&self, branch: Branch) -> &[u8] {
+        let code = self.codes.get(branch.code.0 as usize);
+        code.map_or(&[], |code| code.original_byte_slice())
+    }
+
     /// Names a slot.
-    pub(crate) fn slot(&mut self, account: AccountRef, key: Word, declared: Option<U256>) -> SlotRef {
+    pub(crate) fn slot(
+        &mut self,
+        account: AccountRef,
+        key: Word,
+        declared: Option<U256>,
+    ) -> SlotRef {
         if !self.is_on {
             return SlotRef::default();
         }
@@ -431,16 +475,21 @@ impl Trace {
 
     /// The path depends on whether the word is zero.
     pub(crate) fn decide(&mut self, condition: Word) {
-        self.branch(condition, false, false);
+        self.decide_branch(condition, None);
     }
 
-    /// The path depends on a branch; see [`Truth`].
-    pub(crate) fn branch(&mut self, condition: Word, else_reverts: bool, then_reverts: bool) {
+    /// The path depends on a conditional jump, to the first of these places or the second.
+    pub(crate) fn branch(&mut self, condition: Word, code: CodeRef, [to, on]: [usize; 2]) {
+        let (taken, left) = if condition.value.is_zero() { (on, to) } else { (to, on) };
+        self.decide_branch(condition, Some(Branch { code, taken, left }));
+    }
+
+    fn decide_branch(&mut self, condition: Word, branch: Option<Branch>) {
         if self.is_constant(condition) || self.known(condition.id).decided {
             return;
         }
         let (value, is_true) = (self.operand(condition), !condition.value.is_zero());
-        self.event(Event::Truth(Truth { value, is_true, else_reverts, then_reverts }));
+        self.event(Event::Truth(Truth { value, is_true, branch }));
         self.learn(condition.id, is_true);
     }
 

@@ -109,9 +109,18 @@ pub(crate) enum Value {
     /// An instruction that only computes.
     Compute(u8, [Operand; 3]),
     /// `len` bytes of a value, from byte `from` to byte `to`; the others are zero.
-    Piece { of: Operand, from: u8, to: u8, len: u8 },
+    Piece {
+        of: Operand,
+        from: u8,
+        to: u8,
+        len: u8,
+    },
     /// The first word of a function of bytes: `KECCAK256`, or a precompile by its number.
-    Digest { function: u8, parts: Box<[Operand]>, bytes: u32 },
+    Digest {
+        function: u8,
+        parts: Box<[Operand]>,
+        bytes: u32,
+    },
     /// What an event found in the state.
     Found,
 }
