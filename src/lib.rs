@@ -39,7 +39,7 @@ pub mod report;
 pub use forewave_analyzer::{
     AccessKind, AccessListPredictor, AccessSet, AccessSetBuilder, AnalyzeError, Block, Confidence,
     KeyOrigin, Limits, Location, MemoryState, ObservedAccess, Ommer, PredictedAccess, Predictor,
-    ProtocolPredictor, Scope, StateError, StaticPredictor, TxIndex, WidenedAccess,
+    ProtocolPredictor, Scope, StateError, StaticPredictor, TemplateCache, TxIndex, WidenedAccess,
 };
 pub use forewave_executor::{
     AccountChange, BlockOutcome, ExecutionError, ExecutionStats, Observation, OraclePredictor,

@@ -4,7 +4,7 @@
 //! ([`MemoryState`], or any [`revm::DatabaseRef`]) go in; a [`Predictor`]
 //! gives one [`PredictedAccess`] for each transaction. [`ProtocolPredictor`] and
 //! [`AccessListPredictor`] look at its fields, [`StaticPredictor`] interprets
-//! its code within [`Limits`].
+//! its code within [`Limits`], by a template where one fits ([`TemplateCache`]).
 //!
 //! This crate knows no threads, no graph and no I/O. What it does not know it
 //! widens ([`Scope`]); ignorance is never an empty set.
@@ -17,6 +17,7 @@ mod predictor;
 mod protocol;
 mod state;
 mod static_predictor;
+mod template;
 
 pub use access::{
     AccessKind, AccessSet, AccessSetBuilder, Confidence, KeyOrigin, Location, ObservedAccess,
@@ -28,3 +29,4 @@ pub use predictor::{AnalyzeError, Predictor};
 pub use protocol::{AccessListPredictor, ProtocolPredictor};
 pub use state::{MemoryState, StateError};
 pub use static_predictor::StaticPredictor;
+pub use template::TemplateCache;

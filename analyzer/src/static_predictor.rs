@@ -1,10 +1,13 @@
 //! The predictor `static`: bytecode, call data and state, by abstract interpretation.
 
+use std::sync::Arc;
+
 use alloy_eips::{eip2935::HISTORY_STORAGE_ADDRESS, eip4788::BEACON_ROOTS_ADDRESS};
 use revm::{DatabaseRef, primitives::hardfork::SpecId};
 
 use crate::{
-    AnalyzeError, Block, Limits, PredictedAccess, Predictor, TxIndex, interpreter::Machine,
+    AnalyzeError, Block, Limits, PredictedAccess, Predictor, TemplateCache, TxIndex,
+    interpreter::Machine,
 };
 
 /// Interprets each transaction's code in block order, over what the earlier
@@ -12,15 +15,29 @@ use crate::{
 ///
 /// The prediction of a transaction whose analysis would exceed the [`Limits`]
 /// is widened to everything.
-#[derive(Clone, Copy, Debug, Default)]
+///
+/// What it learns of code it keeps in a [`TemplateCache`], for the later
+/// transactions of the block and for whoever shares the cache.
+#[derive(Clone, Debug, Default)]
 pub struct StaticPredictor {
     limits: Limits,
+    templates: Arc<TemplateCache>,
 }
 
 impl StaticPredictor {
     /// A predictor with limits of its own.
-    pub const fn new(limits: Limits) -> Self {
-        Self { limits }
+    pub fn new(limits: Limits) -> Self {
+        Self::sharing(limits, Arc::default())
+    }
+
+    /// A predictor that shares its templates with others.
+    pub const fn sharing(limits: Limits, templates: Arc<TemplateCache>) -> Self {
+        Self { limits, templates }
+    }
+
+    /// The templates.
+    pub const fn templates(&self) -> &Arc<TemplateCache> {
+        &self.templates
     }
 }
 
@@ -30,7 +47,7 @@ impl<DB: DatabaseRef> Predictor<DB> for StaticPredictor {
         block: &Block,
         state: &DB,
     ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
-        let mut machine = Machine::new(block, state, self.limits);
+        let mut machine = Machine::new(block, state, self.limits, &self.templates);
         let before_all = |source| AnalyzeError { tx: TxIndex::default(), source };
         if block.spec().is_enabled_in(SpecId::PRAGUE) {
             let hash = block.parent_hash.as_slice();
