@@ -16,3 +16,5 @@ mod protocol;
 mod scene;
 #[path = "analysis/state.rs"]
 mod state;
+#[path = "analysis/templates.rs"]
+mod templates;

@@ -248,9 +248,12 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
             return Ok(Finished { ending: Ending::Success, gas_left: gas, refund: 0 });
         }
         let key = TemplateKey::new(&code, &tx.data, self.spec);
-        let template = self.templates.get(&key).filter(|_| self.replays);
-        if let Some(template) = template {
-            return self.finish_by_template(&template.read(), tx, to, gas, checkpoint);
+        let templates = self.templates.get(&key);
+        if let Some(templates) = templates.as_ref().filter(|_| self.replays) {
+            let tree = templates.read();
+            if tree.root().is_some() {
+                return self.finish_by_template(&tree, tx, to, gas, checkpoint);
+            }
         }
         let mut frame = self.frame();
         frame.calldata.fill(&tx.data, Provenance::INPUT);
@@ -258,7 +261,11 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         frame.gas = gas;
         self.open(&mut frame, recipient, to, tx.caller, tx.value);
         frame.checkpoint = checkpoint;
-        self.record(&mut frame);
+        // Most entries are never seen again, and recording is dearer than interpreting.
+        match templates {
+            Some(_) => self.record(&mut frame),
+            None => self.templates.note(key, self.limits.cache_bytes_max),
+        }
         let finished = self.finish(frame)?;
         if self.trace.is_on() {
             let Finished { ending, gas_left, refund } = finished;

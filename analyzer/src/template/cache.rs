@@ -114,17 +114,33 @@ impl TemplateCache {
         if let Some(path) = path {
             tree.insert(path, limits);
         }
-        let bytes = self.bytes.fetch_add(tree.bytes() - before, Ordering::Relaxed);
+        self.bytes.fetch_add(tree.bytes() - before, Ordering::Relaxed);
         drop(tree);
-        if bytes > limits.cache_bytes_max {
-            self.evict(limits.cache_bytes_max);
-        }
+        self.bound(limits.cache_bytes_max);
+    }
+
+    /// Notes that an entry was seen: the next transaction into it is worth recording.
+    pub(crate) fn note(&self, key: TemplateKey, bytes_max: usize) {
+        self.create(key);
+        self.bound(bytes_max);
     }
 
     fn create(&self, key: TemplateKey) -> Arc<Entry> {
         let mut trees = self.write();
-        self.bytes.fetch_add(EMPTY_TREE_BYTES, Ordering::Relaxed);
-        Arc::clone(trees.entry(key).or_default())
+        let entry = trees.entry(key).or_insert_with(|| {
+            self.bytes.fetch_add(EMPTY_TREE_BYTES, Ordering::Relaxed);
+            let entry = Entry::default();
+            entry.used.store(self.clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+            Arc::new(entry)
+        });
+        Arc::clone(entry)
+    }
+
+    /// Makes room if the bound is exceeded.
+    fn bound(&self, bytes_max: usize) {
+        if self.bytes() > bytes_max {
+            self.evict(bytes_max);
+        }
     }
 
     fn write(&self) -> RwLockWriteGuard<'_, HashMap<TemplateKey, Arc<Entry>, DefaultHashBuilder>> {

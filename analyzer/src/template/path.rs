@@ -27,6 +27,9 @@ const DIGEST_WEIGHT: usize = 16;
 /// Weight of recovering a signer, or of another precompile.
 const PRECOMPILE_WEIGHT: usize = 1 << 10;
 
+/// Room that a compilation starts with: what an ordinary path has.
+const OPERATIONS_ABOUT: usize = 512;
+
 /// One step of a path. Those that give a value give it the next number.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Operation {
@@ -165,13 +168,16 @@ impl<'a> Compiler<'a> {
             operations_max,
             emitted: 0,
             operations: Vec::new(),
-            segments: Vec::new(),
+            segments: Vec::with_capacity(OPERATIONS_ABOUT / 8),
             places: vec![None; trace.values.len()],
             accounts: Vec::new(),
             slots: Vec::new(),
             values: 0,
             slot_count: 0,
-            known_values: HashMap::default(),
+            known_values: HashMap::with_capacity_and_hasher(
+                OPERATIONS_ABOUT,
+                DefaultHashBuilder::default(),
+            ),
             known_accounts: HashMap::default(),
             known_slots: HashMap::default(),
             held: HashMap::default(),
