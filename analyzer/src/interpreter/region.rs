@@ -46,6 +46,9 @@ impl Tag {
 /// Bits of a byte's shadow that say which byte of the value it is.
 const BYTE_BITS: u32 = 5;
 
+/// Shadow of the last byte of a value, beside the value.
+const LAST_BYTE: u32 = (1 << BYTE_BITS) - 1;
+
 /// Which values of the trace the 32 bytes at some place belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shadow {
@@ -53,8 +56,8 @@ pub(crate) enum Shadow {
     Constant,
     /// They are this value.
     Whole(ValueId),
-    /// Each is constant, or some byte of some value.
-    Mixed([Option<(ValueId, u8)>; WORD_BYTES]),
+    /// Each is constant, or some byte of some value: [`Region::shadow_bytes`].
+    Mixed,
 }
 
 /// Bytes that grow at the end, with provenance. Reads beyond the end are zero.
@@ -103,7 +106,7 @@ impl Region {
     pub(crate) fn shadow(&self, start: usize) -> Shadow {
         let rest = self.shadow.get(start..).unwrap_or_default();
         let Some(word) = rest.first_chunk::<WORD_BYTES>() else {
-            return if rest.is_empty() { Shadow::Constant } else { mixed(rest) };
+            return if rest.is_empty() { Shadow::Constant } else { Shadow::Mixed };
         };
         let first = word[0];
         if word.iter().all(|byte| *byte == 0) {
@@ -112,7 +115,22 @@ impl Region {
         let is_whole = first != 0
             && first.trailing_zeros() >= BYTE_BITS
             && word.iter().zip(first..).all(|(byte, expected)| *byte == expected);
-        if is_whole { Shadow::Whole(ValueId::from_number(first >> BYTE_BITS)) } else { mixed(word) }
+        if is_whole {
+            Shadow::Whole(ValueId::from_number(first >> BYTE_BITS))
+        } else {
+            Shadow::Mixed
+        }
+    }
+
+    /// For each of the 32 bytes at `start`, which byte of which value it is.
+    pub(crate) fn shadow_bytes(&self, start: usize) -> [Option<(ValueId, u8)>; WORD_BYTES] {
+        let mut named = [None; WORD_BYTES];
+        let bytes = self.shadow.get(start..).unwrap_or_default();
+        for (named, byte) in named.iter_mut().zip(bytes) {
+            let index = u8::try_from(byte % (1 << BYTE_BITS)).unwrap_or_default();
+            *named = (*byte != 0).then(|| (ValueId::from_number(byte >> BYTE_BITS), index));
+        }
+        named
     }
 
     /// Says that the `len` bytes at `start` are the first of a value.
@@ -256,7 +274,7 @@ impl Region {
         self.clear_shadow(at, 1);
         if !word.id.is_constant() {
             self.grow_shadow(at + 1);
-            self.shadow[at] = (word.id.number() << BYTE_BITS) | (WORD_BYTES as u32 - 1);
+            self.shadow[at] = (word.id.number() << BYTE_BITS) | LAST_BYTE;
         }
     }
 
@@ -328,16 +346,6 @@ impl Region {
         }
         words.extend((0..len / WORD_BYTES).map(|at| self.word(start + rest + at * WORD_BYTES)));
     }
-}
-
-/// The shadows of single bytes; what is missing at the end is constant.
-fn mixed(bytes: &[u32]) -> Shadow {
-    let mut named = [None; WORD_BYTES];
-    for (named, byte) in named.iter_mut().zip(bytes) {
-        let index = u8::try_from(byte % (1 << BYTE_BITS)).unwrap_or_default();
-        *named = (*byte != 0).then(|| (ValueId::from_number(byte >> BYTE_BITS), index));
-    }
-    Shadow::Mixed(named)
 }
 
 #[cfg(test)]

@@ -262,8 +262,9 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         self.open(&mut frame, recipient, to, tx.caller, tx.value);
         frame.checkpoint = checkpoint;
         // Most entries are never seen again, and recording is dearer than interpreting.
-        match templates {
-            Some(_) => self.record(&mut frame),
+        match &templates {
+            Some(templates) if templates.is_worth_recording() => self.record(&mut frame),
+            Some(_) => {}
             None => self.templates.note(key, self.limits.cache_bytes_max),
         }
         let finished = self.finish(frame)?;
@@ -272,6 +273,8 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
             let succeeds = ending == Ending::Success;
             let outcome = Outcome { succeeds, gas: gas - gas_left, refund };
             self.templates.insert(key, &self.trace, outcome, &self.limits);
+        } else if let Some(templates) = templates {
+            templates.note_futile();
         }
         Ok(finished)
     }

@@ -5,7 +5,7 @@
 
 use std::sync::{
     Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
+    atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
 };
 
 use hashbrown::HashMap;
@@ -23,6 +23,9 @@ use crate::Limits;
 
 /// Bytes of a tree before it has a path, about.
 const EMPTY_TREE_BYTES: usize = 256;
+
+/// After this many recordings in a row that added no path, none is made any more.
+const FUTILE_MAX: u32 = 4;
 
 /// What a tree of templates is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,9 +49,21 @@ impl TemplateKey {
 pub(crate) struct Entry {
     tree: RwLock<Tree>,
     used: AtomicU64,
+    /// Recordings in a row that added no path.
+    futile: AtomicU32,
 }
 
 impl Entry {
+    /// Whether recording another transaction may add a path.
+    pub(crate) fn is_worth_recording(&self) -> bool {
+        self.futile.load(Ordering::Relaxed) < FUTILE_MAX
+    }
+
+    /// Notes that a recording was given up.
+    pub(crate) fn note_futile(&self) {
+        self.futile.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// The tree, for evaluation.
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, Tree> {
         self.tree.read().unwrap_or_else(PoisonError::into_inner)
@@ -108,11 +123,14 @@ impl TemplateCache {
         let mut tree = entry.tree.write().unwrap_or_else(PoisonError::into_inner);
         let before = tree.bytes();
         if before > limits.template_bytes_max {
+            entry.note_futile();
             return;
         }
         let path = path::compile(trace, &mut tree.constants, outcome, limits.path_operations_max);
-        if let Some(path) = path {
-            tree.insert(path, limits);
+        if path.is_some_and(|path| tree.insert(path, limits)) {
+            entry.futile.store(0, Ordering::Relaxed);
+        } else {
+            entry.note_futile();
         }
         self.bytes.fetch_add(tree.bytes() - before, Ordering::Relaxed);
         drop(tree);

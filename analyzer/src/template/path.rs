@@ -17,16 +17,6 @@ use super::{
 };
 use crate::interpreter::reverts_straight;
 
-/// A guard whose other way can only revert is dropped, and success assumed, if
-/// evaluating it takes operations of more than this weight.
-const ASSUMED_WEIGHT_MIN: usize = 64;
-
-/// Weight of one function of bytes, in operations: a Keccak-256, or a precompile.
-const DIGEST_WEIGHT: usize = 16;
-
-/// Weight of recovering a signer, or of another precompile.
-const PRECOMPILE_WEIGHT: usize = 1 << 10;
-
 /// Room that a compilation starts with: what an ordinary path has.
 const OPERATIONS_ABOUT: usize = 512;
 
@@ -149,7 +139,6 @@ struct Compiler<'a> {
     accounts: Vec<AccountRef>,
     slots: Vec<SlotRef>,
     values: u32,
-    slot_count: u32,
     known_values: HashMap<Operation, Operand, DefaultHashBuilder>,
     known_accounts: HashMap<Operand, AccountRef, DefaultHashBuilder>,
     known_slots: HashMap<(AccountRef, Operand), SlotRef, DefaultHashBuilder>,
@@ -173,7 +162,6 @@ impl<'a> Compiler<'a> {
             accounts: Vec::new(),
             slots: Vec::new(),
             values: 0,
-            slot_count: 0,
             known_values: HashMap::with_capacity_and_hasher(
                 OPERATIONS_ABOUT,
                 DefaultHashBuilder::default(),
@@ -257,6 +245,8 @@ impl<'a> Compiler<'a> {
         Some(())
     }
 
+    /// A guard whose other way can only revert is dropped, and success assumed,
+    /// unless its value is at hand.
     fn truth(&mut self, truth: Truth) -> Option<()> {
         let Truth { mut value, mut is_true, branch } = truth;
         while let Some(Value::Compute(code, [of, ..])) =
@@ -266,7 +256,7 @@ impl<'a> Compiler<'a> {
             (value, is_true) = (*of, !is_true);
         }
         if let Some(branch) = branch
-            && self.weight(value) > ASSUMED_WEIGHT_MIN
+            && value.position().is_some_and(|at| self.places[at].is_none())
         {
             let code = self.trace.code_of(branch);
             let [taken, left] = [branch.taken, branch.left].map(|pc| reverts_straight(code, pc));
@@ -292,30 +282,27 @@ impl<'a> Compiler<'a> {
 
     fn account(&mut self, address: Operand) {
         let address = self.demand(address);
-        let account = match self.known_accounts.get(&address) {
-            Some(known) => *known,
-            None => {
-                let next = u32::try_from(self.known_accounts.len()).unwrap_or(u32::MAX);
-                self.known_accounts.insert(address, AccountRef(next));
-                self.emit(Operation::Account(address));
-                AccountRef(next)
-            }
+        let account = if let Some(known) = self.known_accounts.get(&address) {
+            *known
+        } else {
+            let next = AccountRef(u32::try_from(self.known_accounts.len()).unwrap_or(u32::MAX));
+            self.known_accounts.insert(address, next);
+            self.emit(Operation::Account(address));
+            next
         };
         self.accounts.push(account);
     }
 
     fn slot(&mut self, account: AccountRef, key: Operand, declared: Option<U256>) {
         let (account, key) = (self.account_at(account), self.demand(key));
-        let slot = match self.known_slots.get(&(account, key)) {
-            Some(known) => *known,
-            None => {
-                let slot = SlotRef(self.slot_count);
-                self.slot_count += 1;
-                self.known_slots.insert((account, key), slot);
-                let declared = declared.map(|slot| self.constants.intern(slot));
-                self.emit(Operation::Slot(account, key, declared));
-                slot
-            }
+        let slot = if let Some(known) = self.known_slots.get(&(account, key)) {
+            *known
+        } else {
+            let next = SlotRef(u32::try_from(self.known_slots.len()).unwrap_or(u32::MAX));
+            self.known_slots.insert((account, key), next);
+            let declared = declared.map(|slot| self.constants.intern(slot));
+            self.emit(Operation::Slot(account, key, declared));
+            next
         };
         self.slots.push(slot);
     }
@@ -393,32 +380,6 @@ impl<'a> Compiler<'a> {
         let place = self.found(operation.clone());
         self.known_values.insert(operation, place);
         place
-    }
-
-    /// Weight of the operations that demanding a value would emit, up to where it is too much.
-    fn weight(&mut self, operand: Operand) -> usize {
-        let trace = self.trace;
-        let mut pending = core::mem::take(&mut self.pending);
-        let mut seen: HashSet<usize, DefaultHashBuilder> = HashSet::default();
-        let mut weight = 0;
-        pending.extend(operand.position());
-        while let Some(at) = pending.pop() {
-            if weight > ASSUMED_WEIGHT_MIN {
-                break;
-            }
-            if self.places[at].is_some() || !seen.insert(at) {
-                continue;
-            }
-            weight += match &trace.values[at] {
-                Value::Digest { function: opcode::KECCAK256, .. } => DIGEST_WEIGHT,
-                Value::Digest { .. } => PRECOMPILE_WEIGHT,
-                _ => 1,
-            };
-            for_each_operand(&trace.values[at], |operand| pending.extend(operand.position()));
-        }
-        pending.clear();
-        self.pending = pending;
-        weight
     }
 }
 

@@ -160,13 +160,11 @@ impl Trace {
 
     /// The word as an operand of a value or an event.
     fn operand(&mut self, word: Word) -> Operand {
-        match word.id.position().filter(|_| !self.known(word.id).pinned) {
-            Some(at) => Operand::value(at),
-            None => {
-                self.constants.push(word.value);
-                Operand::constant(self.constants.len() - 1)
-            }
+        if let Some(at) = word.id.position().filter(|_| !self.known(word.id).pinned) {
+            return Operand::value(at);
         }
+        self.constants.push(word.value);
+        Operand::constant(self.constants.len() - 1)
     }
 
     fn value(&mut self, value: Value) -> ValueId {
@@ -252,7 +250,7 @@ impl Trace {
         match region.shadow(start) {
             Shadow::Constant => ValueId::CONSTANT,
             Shadow::Whole(id) => id,
-            Shadow::Mixed(bytes) => self.compose(region.word(start).value, &bytes),
+            Shadow::Mixed => self.compose(region.word(start).value, &region.shadow_bytes(start)),
         }
     }
 

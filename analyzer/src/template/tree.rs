@@ -53,10 +53,10 @@ impl Tree {
         self.bytes
     }
 
-    /// Adds a path, unless a bound is reached or it contradicts the others.
-    pub(crate) fn insert(&mut self, path: Path, limits: &Limits) {
+    /// Adds a path, unless a bound is reached or it contradicts the others; whether it did.
+    pub(crate) fn insert(&mut self, path: Path, limits: &Limits) -> bool {
         if self.bytes > limits.template_bytes_max {
-            return;
+            return false;
         }
         let Path { segments, rest, outcome } = path;
         // The guard that the path leaves the tree at, and its answer there.
@@ -64,13 +64,13 @@ impl Tree {
         let mut at = (!self.nodes.is_empty()).then_some(0);
         let mut segments = segments.into_iter();
         while let Some(here) = at {
-            let Some(segment) = segments.next() else { return };
+            let Some(segment) = segments.next() else { return false };
             let node = &self.nodes[here];
-            let Next::Guard(test, ways) = &node.next else { return };
+            let Next::Guard(test, ways) = &node.next else { return false };
             let is_same = *test == segment.test && *node.operations == *segment.operations;
             debug_assert!(is_same, "equal answers so far, but other operations");
             if !is_same || ways.len() >= limits.branches_max {
-                return;
+                return false;
             }
             leaves = Some((here, segment.answer));
             at = ways
@@ -84,6 +84,7 @@ impl Tree {
         }
         self.add(leaves, rest, Next::End(outcome));
         self.bytes = self.bytes.max(self.constants.words.len() * 2 * size_of::<U256>());
+        true
     }
 
     fn add(

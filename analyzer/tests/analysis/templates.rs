@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use forewave_analyzer::{Limits, PredictedAccess, StaticPredictor, TemplateCache};
+use forewave_analyzer::{Limits, Location, PredictedAccess, StaticPredictor, TemplateCache};
 use proptest::prelude::*;
 use revm::primitives::U256;
 
@@ -94,9 +94,26 @@ fn a_template_carries_value_and_undoes_what_reverts() {
     let program = "0 0 0 0 0 CALLDATALOAD $b GAS CALL POP 0 0 0 0 3 $c GAS CALL SLOAD STOP";
     let scene = scene()
         .contract(A, program)
-        .contract(B, "CALLVALUE 1 SSTORE CALLVALUE 4 LT @ok JUMPI 0 0 REVERT ok: STOP")
+        .contract(
+            B,
+            "CALLVALUE 1 SSTORE CALLVALUE 4 LT @ok JUMPI 1 @no JUMPI no: 0 0 REVERT ok: STOP",
+        )
         .contract(C, "1 SLOAD 1 ADD 1 SSTORE STOP");
     check(&calls(scene, &[&[0], &[3], &[900], &[5], &[2000]]));
+}
+
+#[test]
+fn a_template_assumes_that_what_can_only_revert_does_not_happen() {
+    let program = "0 CALLDATALOAD 5 LT @ok JUMPI 0 0 REVERT ok: 0 CALLDATALOAD SLOAD POP STOP";
+    let scene = calls(scene().contract(A, program), &[&[6], &[7], &[1]]);
+    let predictor = StaticPredictor::default();
+    scene.predict_with(&predictor);
+    let found = scene.predict_with(&predictor);
+    let reads = |at: usize| {
+        let storage = |location: &&Location| matches!(location, Location::Storage(..));
+        found[at].set().reads().iter().filter(storage).count()
+    };
+    assert_eq!([reads(6), reads(7), reads(8)], [1, 1, 1]);
 }
 
 #[test]
