@@ -4,6 +4,7 @@
 //! could not be loaded or executed or did not match, 2 for wrong usage. A block
 //! that fails is reported on standard error and the others still run.
 
+mod analyze;
 mod args;
 mod diagnostic;
 mod graph;
@@ -50,6 +51,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Graph(args) => graph::graph(&args),
         Command::Run(args) => run::run(&args),
         Command::Score(args) => score::score(&args),
+        Command::Analyze(args) => analyze::analyze(&args),
     };
     match done {
         Ok(Verdict::Fine) => ExitCode::SUCCESS,

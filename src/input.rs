@@ -122,6 +122,12 @@ impl BlockInput {
     }
 }
 
+/// Loads the state before the block at `path`, without the block.
+pub fn load_state(path: &Path) -> Result<MemoryState, InputError> {
+    let files = BlockFiles::read(path)?;
+    state_json::parse_state(&files.pre_state, files.block_hashes.as_ref())
+}
+
 fn expected_header(header: &RpcHeader) -> ExpectedHeader {
     ExpectedHeader {
         hash: header.hash,

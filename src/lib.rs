@@ -30,16 +30,21 @@
 //! ```
 
 pub mod compare;
+pub mod contract;
 pub mod input;
 pub mod measure;
 mod pipeline;
 mod predictors;
 pub mod report;
+pub mod selectors;
 
 pub use forewave_analyzer::{
-    AccessKind, AccessListPredictor, AccessSet, AccessSetBuilder, AnalyzeError, Block, Confidence,
-    KeyOrigin, Limits, Location, MemoryState, ObservedAccess, Ommer, PredictedAccess, Predictor,
-    ProtocolPredictor, Scope, StateError, StaticPredictor, TemplateCache, TxIndex, WidenedAccess,
+    AccessKind, AccessListPredictor, AccessSet, AccessSetBuilder, AccessSummary, AnalyzeError,
+    Block, CallKind, Completeness, Confidence, Effect, Entry, EntrySummary, ExprArena, ExprId,
+    GaveUp, Implementation, KeyExpr, KeyOrigin, Limits, Location, MemoryState, ObservedAccess,
+    Ommer, PredictedAccess, Predictor, ProtocolPredictor, Scope, StateError, StaticPredictor,
+    SummaryLimits, Target, TemplateCache, TxIndex, WidenedAccess, Words, summarize,
+    summarize_account,
 };
 pub use forewave_executor::{
     AccountChange, BlockOutcome, ExecutionError, ExecutionStats, Observation, OraclePredictor,

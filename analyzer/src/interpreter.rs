@@ -40,7 +40,7 @@ pub(crate) mod word;
 mod world;
 
 pub(crate) use arithmetic::compute;
-pub(crate) use branches::reverts_straight;
+pub(crate) use branches::{RevertingBlocks, reverting_blocks, reverts_straight};
 pub(crate) use frame::Exit;
 pub(crate) use machine::{Abandoned, Machine};
 pub(crate) use word::{Provenance, Word};

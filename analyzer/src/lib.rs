@@ -6,17 +6,22 @@
 //! [`AccessListPredictor`] look at its fields, [`StaticPredictor`] interprets
 //! its code within [`Limits`], by a template where one fits ([`TemplateCache`]).
 //!
+//! [`summarize`] looks at bytecode alone, inputs unknown, and says what each
+//! function of it can touch, as expressions over the call's inputs.
+//!
 //! This crate knows no threads, no graph and no I/O. What it does not know it
 //! widens ([`Scope`]); ignorance is never an empty set.
 
 mod access;
 mod block;
+mod expr;
 mod interpreter;
 mod limits;
 mod predictor;
 mod protocol;
 mod state;
 mod static_predictor;
+mod symbolic;
 mod template;
 
 pub use access::{
@@ -24,9 +29,14 @@ pub use access::{
     PredictedAccess, Scope, TxIndex, WidenedAccess,
 };
 pub use block::{Block, Ommer};
+pub use expr::{ExprArena, ExprId, KeccakPart, KeyExpr, Namer, Words};
 pub use limits::Limits;
 pub use predictor::{AnalyzeError, Predictor};
 pub use protocol::{AccessListPredictor, ProtocolPredictor};
 pub use state::{MemoryState, StateError};
 pub use static_predictor::StaticPredictor;
+pub use symbolic::{
+    AccessSummary, CallKind, Completeness, Effect, Entry, EntrySummary, GaveUp, Implementation,
+    SummaryLimits, Target, summarize, summarize_account,
+};
 pub use template::TemplateCache;

@@ -16,5 +16,7 @@ mod protocol;
 mod scene;
 #[path = "analysis/state.rs"]
 mod state;
+#[path = "analysis/symbolic.rs"]
+mod symbolic;
 #[path = "analysis/templates.rs"]
 mod templates;

@@ -2,6 +2,7 @@
 
 use std::{num::NonZeroUsize, path::PathBuf, thread::available_parallelism};
 
+use alloy_primitives::Address;
 use clap::{
     Args, Parser, Subcommand, ValueEnum,
     builder::{PossibleValuesParser, TypedValueParser},
@@ -36,6 +37,8 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Score predictors against what the transactions did touch.
     Score(ScoreArgs),
+    /// Say what a contract reads and writes, function by function.
+    Analyze(AnalyzeArgs),
 }
 
 /// Which blocks, and how they are loaded and reported.
@@ -151,6 +154,24 @@ pub(super) enum Templates {
     Same,
     /// The blocks named before it; each prediction is timed once.
     Earlier,
+}
+
+/// `forewave analyze`.
+#[derive(Debug, Args)]
+pub(super) struct AnalyzeArgs {
+    /// Runtime code in hex, a file with such hex, or, with ADDRESS, a block directory.
+    #[arg(value_name = "CODE")]
+    pub(super) code: String,
+    /// An account in the state before that block; where it is a proxy, its implementation is read
+    /// from the state and analysed too.
+    #[arg(value_name = "ADDRESS")]
+    pub(super) address: Option<Address>,
+    /// The contract's ABI as JSON, to name its functions.
+    #[arg(long, value_name = "FILE")]
+    pub(super) abi: Option<PathBuf>,
+    /// Print JSON (docs/json.md describes the fields).
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 fn predictor() -> impl TypedValueParser<Value = PredictorKind> {

@@ -3,6 +3,7 @@
 use core::fmt;
 use std::{io, path::Path};
 
+use super::analyze::CodeError;
 use forewave::{AnalyzeError, BlockError, ExecutionError, StateError, input::InputError};
 use miette::{Diagnostic, MietteHandlerOpts, ReportHandler};
 
@@ -15,6 +16,12 @@ pub(super) enum Failure {
     /// A block could not be predicted or executed.
     #[error(transparent)]
     Block(#[from] BlockError<StateError>),
+    /// The state does not hold what it was asked for.
+    #[error(transparent)]
+    State(StateError),
+    /// A contract could not be found or read.
+    #[error(transparent)]
+    Code(#[from] CodeError),
     /// Standard output could not be written.
     #[error("the output could not be written: {0}")]
     Output(#[from] io::Error),
@@ -55,7 +62,7 @@ impl Diagnostic for Located<'_> {
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         match self.failure {
             Failure::Input(error) => error.help().map(|help| Box::new(help) as _),
-            Failure::Block(_) | Failure::Output(_) => None,
+            _ => None,
         }
     }
 }

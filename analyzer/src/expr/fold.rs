@@ -1,0 +1,62 @@
+//! From an instruction and known operands to its result: the EVM's arithmetic.
+
+use core::cmp::Ordering;
+
+use revm::{bytecode::opcode as op, primitives::U256};
+use revm_interpreter::instructions::i256::{i256_cmp, i256_div, i256_mod};
+
+/// What the instruction gives; none if it is not arithmetic.
+pub(crate) fn fold(code: u8, [a, b, c]: [U256; 3]) -> Option<U256> {
+    Some(match code {
+        op::ADD => a.wrapping_add(b),
+        op::MUL => a.wrapping_mul(b),
+        op::SUB => a.wrapping_sub(b),
+        op::DIV => a.checked_div(b).unwrap_or_default(),
+        op::SDIV => i256_div(a, b),
+        op::MOD => a.checked_rem(b).unwrap_or_default(),
+        op::SMOD => i256_mod(a, b),
+        op::ADDMOD => a.add_mod(b, c),
+        op::MULMOD => a.mul_mod(b, c),
+        op::EXP => a.pow(b),
+        op::SIGNEXTEND => sign_extend(a, b),
+        op::LT => bit(a < b),
+        op::GT => bit(a > b),
+        op::SLT => bit(i256_cmp(&a, &b) == Ordering::Less),
+        op::SGT => bit(i256_cmp(&a, &b) == Ordering::Greater),
+        op::EQ => bit(a == b),
+        op::ISZERO => bit(a.is_zero()),
+        op::AND => a & b,
+        op::OR => a | b,
+        op::XOR => a ^ b,
+        op::NOT => !a,
+        op::BYTE => byte(a, b),
+        op::SHL => b << shift_amount(a),
+        op::SHR => b >> shift_amount(a),
+        op::SAR => b.arithmetic_shr(shift_amount(a)),
+        op::CLZ => U256::from(a.leading_zeros()),
+        _ => return None,
+    })
+}
+
+fn bit(set: bool) -> U256 {
+    U256::from(u8::from(set))
+}
+
+/// 256 and more shift everything out.
+fn shift_amount(shift: U256) -> usize {
+    usize::try_from(shift).map_or(256, |shift| shift.min(256))
+}
+
+fn byte(index: U256, value: U256) -> U256 {
+    match usize::try_from(index) {
+        Ok(index @ 0..32) => U256::from(value.byte(31 - index)),
+        _ => U256::ZERO,
+    }
+}
+
+fn sign_extend(index: U256, value: U256) -> U256 {
+    let Ok(index @ 0..31) = usize::try_from(index) else { return value };
+    let sign_bit = 8 * index + 7;
+    let mask = (U256::ONE << sign_bit) - U256::ONE;
+    if value.bit(sign_bit) { value | !mask } else { value & mask }
+}
