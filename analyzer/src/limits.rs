@@ -5,7 +5,8 @@
 /// Reaching one ends the analysis of the transaction, whose prediction is then
 /// widened to [`Scope::Everything`](crate::Scope::Everything). Gas bounds the
 /// instructions, the hashing and the copying; the other limits bound what is
-/// held in memory. The defaults are beyond what a transaction of a mainnet
+/// held in memory. Reaching one of those on recordings and templates only means
+/// that a transaction is interpreted. The defaults are beyond what a transaction of a mainnet
 /// block can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
