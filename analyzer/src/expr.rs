@@ -9,6 +9,8 @@
 
 mod fold;
 mod names;
+mod printer;
+mod shape;
 mod words;
 
 use core::fmt;

@@ -1,4 +1,4 @@
-//! Constants that are well-known storage places: numbers to names.
+//! Names: of constants that are well-known storage places, and of the environment.
 //!
 //! Every place is computed from the string that its standard hashes, never
 //! written down. Arrays at low slots are here too, since compilers compute
@@ -6,7 +6,10 @@
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
-use revm::primitives::{U256, keccak256};
+use revm::{
+    bytecode::opcode as op,
+    primitives::{U256, keccak256},
+};
 
 /// Slots behind a place that are still named after it.
 const FIELDS_MAX: u64 = 1 << 12;
@@ -93,6 +96,27 @@ pub(super) fn place(slot: U256) -> Option<(Place, u64)> {
     let (start, place) = PLACES.range(..=slot).next_back()?;
     let behind = u64::try_from(slot - *start).ok()?;
     (behind < FIELDS_MAX).then_some((*place, behind))
+}
+
+/// The name of what an instruction without operands gives.
+pub(super) const fn environment(code: u8) -> &'static str {
+    match code {
+        op::ADDRESS => "this",
+        op::ORIGIN => "origin",
+        op::CALLER => "caller",
+        op::CALLVALUE => "value",
+        op::CALLDATASIZE => "calldata.length",
+        op::GASPRICE => "gas price",
+        op::COINBASE => "block.coinbase",
+        op::TIMESTAMP => "block.timestamp",
+        op::NUMBER => "block.number",
+        op::DIFFICULTY => "block.prevrandao",
+        op::GASLIMIT => "block.gaslimit",
+        op::CHAINID => "chain id",
+        op::BASEFEE => "block.basefee",
+        op::BLOBBASEFEE => "block.blobbasefee",
+        _ => "environment",
+    }
 }
 
 #[cfg(test)]
