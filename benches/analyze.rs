@@ -27,7 +27,7 @@ fn analyze(c: &mut Criterion) {
             });
         }
         // The same, with templates that the block itself has filled.
-        let warm = StaticPredictor::default();
+        let warm = StaticPredictor::learning();
         for _ in 0..FILLS {
             predict(&case.block, &case.state, &warm).expect("state in memory");
         }

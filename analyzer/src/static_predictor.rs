@@ -16,28 +16,29 @@ use crate::{
 /// The prediction of a transaction whose analysis would exceed the [`Limits`]
 /// is widened to everything.
 ///
-/// What it learns of code it keeps in a [`TemplateCache`], for the later
-/// transactions of the block and for whoever shares the cache.
+/// With a [`TemplateCache`], what it learns of code serves the later
+/// transactions of the block and whoever shares the cache. Learning costs time
+/// that a single block does not give back, so without one it does not learn.
 #[derive(Clone, Debug, Default)]
 pub struct StaticPredictor {
     limits: Limits,
-    templates: Arc<TemplateCache>,
+    templates: Option<Arc<TemplateCache>>,
 }
 
 impl StaticPredictor {
-    /// A predictor with limits of its own.
-    pub fn new(limits: Limits) -> Self {
-        Self::sharing(limits, Arc::default())
+    /// A predictor that interprets every transaction.
+    pub const fn new(limits: Limits) -> Self {
+        Self { limits, templates: None }
     }
 
-    /// A predictor that shares its templates with others.
+    /// A predictor that learns templates and keeps them from block to block.
+    pub fn learning() -> Self {
+        Self::sharing(Limits::default(), Arc::default())
+    }
+
+    /// A predictor that learns templates and shares them with others.
     pub const fn sharing(limits: Limits, templates: Arc<TemplateCache>) -> Self {
-        Self { limits, templates }
-    }
-
-    /// The templates.
-    pub const fn templates(&self) -> &Arc<TemplateCache> {
-        &self.templates
+        Self { limits, templates: Some(templates) }
     }
 }
 
@@ -47,7 +48,12 @@ impl<DB: DatabaseRef> Predictor<DB> for StaticPredictor {
         block: &Block,
         state: &DB,
     ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
-        let mut machine = Machine::new(block, state, self.limits, &self.templates);
+        let nothing_learnt = TemplateCache::default();
+        let (templates, limits) = match &self.templates {
+            Some(templates) => (&**templates, self.limits),
+            None => (&nothing_learnt, Limits { recorded_entries_max: 0, ..self.limits }),
+        };
+        let mut machine = Machine::new(block, state, limits, templates);
         let before_all = |source| AnalyzeError { tx: TxIndex::default(), source };
         if block.spec().is_enabled_in(SpecId::PRAGUE) {
             let hash = block.parent_hash.as_slice();

@@ -148,7 +148,7 @@ pub(super) struct ScoreArgs {
 /// What has filled the template cache before a prediction is timed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Templates {
-    /// Nothing: each prediction starts with an empty cache.
+    /// Nothing: every transaction is interpreted.
     None,
     /// The same block.
     Same,

@@ -30,7 +30,7 @@ use super::{
 pub(super) fn score(args: &ScoreArgs) -> io::Result<Verdict> {
     let pool = thread_pool(&args.threads)?;
     let mut tally = Tally::default();
-    let across_blocks = StaticPredictor::default();
+    let across_blocks = StaticPredictor::learning();
     let verdict = for_each_block(&args.blocks, |heading, input| {
         tally.add(heading, score_block(args, input, &pool, &across_blocks)?);
         Ok(Verdict::Fine)
@@ -67,7 +67,7 @@ fn score_block(
     across_blocks: &StaticPredictor,
 ) -> Result<MeasuredBlock, Failure> {
     let BlockInput { block, state, .. } = input;
-    let of_block = StaticPredictor::default();
+    let of_block = StaticPredictor::learning();
     let sharing = match args.templates {
         Templates::None => None,
         Templates::Same => Some(&of_block),

@@ -10,7 +10,7 @@ use crate::scene::{A, B, C, Scene, scene};
 
 /// Interprets every transaction.
 fn interpreting() -> StaticPredictor {
-    StaticPredictor::new(Limits { recorded_entries_max: 0, ..Limits::default() })
+    StaticPredictor::default()
 }
 
 /// The parts of a prediction that do not depend on gas, which templates estimate.
@@ -27,7 +27,7 @@ fn accesses(predictions: &[PredictedAccess]) -> Vec<PredictedAccess> {
 /// must equal what the interpreter says.
 fn check(scene: &Scene) {
     let expected = accesses(&scene.predict_with(&interpreting()));
-    let templates = StaticPredictor::default();
+    let templates = StaticPredictor::learning();
     for round in 0..3 {
         let found = accesses(&scene.predict_with(&templates));
         assert!(found == expected, "round {round}: {found:#?}\nis not {expected:#?}");
@@ -106,7 +106,7 @@ fn a_template_carries_value_and_undoes_what_reverts() {
 fn a_template_assumes_that_what_can_only_revert_does_not_happen() {
     let program = "0 CALLDATALOAD 5 LT @ok JUMPI 0 0 REVERT ok: 0 CALLDATALOAD SLOAD POP STOP";
     let scene = calls(scene().contract(A, program), &[&[6], &[7], &[1]]);
-    let predictor = StaticPredictor::default();
+    let predictor = StaticPredictor::learning();
     scene.predict_with(&predictor);
     let found = scene.predict_with(&predictor);
     let reads = |at: usize| {
@@ -134,7 +134,7 @@ fn a_full_cache_forgets_and_goes_on() {
 #[test]
 fn a_cache_is_shared_by_threads() {
     let scene = calls(scene().contract(A, "0 CALLDATALOAD SLOAD POP STOP"), &[&[1], &[2]]);
-    let predictor = StaticPredictor::default();
+    let predictor = StaticPredictor::learning();
     let expected = scene.predict_with(&interpreting());
     std::thread::scope(|scope| {
         for _ in 0..4 {
