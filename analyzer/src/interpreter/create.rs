@@ -19,6 +19,8 @@ pub(super) fn create<const IS_CREATE2: bool, DB: DatabaseRef>(
     machine: &mut Machine<'_, DB>,
     frame: &mut Frame,
 ) -> Step {
+    // Templates create nothing and destroy nothing.
+    machine.trace.give_up();
     let [value, start, len] = frame.stack.pop_many();
     let salt = if IS_CREATE2 { frame.stack.pop() } else { Word::default() };
     let creator = frame.account;
@@ -153,6 +155,7 @@ pub(super) fn selfdestruct<DB: DatabaseRef>(
     frame: &mut Frame,
 ) -> Step {
     let name = frame.stack.pop();
+    machine.trace.give_up();
     if frame.is_static {
         return Err(Exit::Halt);
     }

@@ -27,7 +27,10 @@ use super::{
     word::{Provenance, Word},
     world::World,
 };
-use crate::{Block, Limits, WidenedAccess};
+use crate::{
+    Block, Limits, WidenedAccess,
+    template::{Replay, TemplateCache, Trace},
+};
 
 /// A frame that has grown beyond this is not kept for the next call.
 const POOLED_FRAME_BYTES_MAX: usize = 1 << 18;
@@ -91,6 +94,11 @@ pub(crate) struct Machine<'a, DB: DatabaseRef> {
     /// Gas that the analysis of the block may still follow.
     pub(crate) block_gas: u64,
     pub(crate) hashes: HashCache,
+    pub(crate) trace: Trace,
+    pub(crate) replay: Replay,
+    pub(crate) templates: Option<&'a TemplateCache>,
+    /// Whether the transaction may be analysed by a template.
+    pub(crate) replays: bool,
     table: Rc<[Instruction<DB>; 256]>,
     suspended: Vec<Box<Frame>>,
     pool: Vec<Box<Frame>>,
@@ -102,7 +110,13 @@ pub(crate) struct Machine<'a, DB: DatabaseRef> {
 
 impl<'a, DB: DatabaseRef> Machine<'a, DB> {
     /// A machine at the start of `block`, over the state before it.
-    pub(crate) fn new(block: &'a Block, db: &'a DB, knowledge: Knowledge, limits: Limits) -> Self {
+    pub(crate) fn new(
+        block: &'a Block,
+        db: &'a DB,
+        knowledge: Knowledge,
+        limits: Limits,
+        templates: Option<&'a TemplateCache>,
+    ) -> Self {
         let spec = block.spec();
         Self {
             world: World::new(db, knowledge),
@@ -122,6 +136,10 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
             scratch: Region::default(),
             init_code_bytes: 0,
             hashes: HashCache::default(),
+            trace: Trace::default(),
+            replay: Replay::default(),
+            templates,
+            replays: true,
             table: Rc::new(table::instructions(spec)),
             suspended: Vec::new(),
             pool: Vec::new(),
@@ -135,6 +153,7 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
     /// Prepares for the next transaction or system call.
     pub(crate) fn begin(&mut self) {
         self.world.begin();
+        self.trace.give_up();
         self.held_bytes = 0;
         self.handed_bytes = 0;
         self.guessed_branches = 0;
@@ -219,6 +238,7 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
                 opcode::JUMPDEST => {}
                 opcode::JUMP => {
                     let target = frame.stack.pop();
+                    self.trace.pin(target);
                     let Some(target) = destination(&code, target) else { break Exit::Halt };
                     pc = target;
                 }
@@ -262,6 +282,11 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
         if condition.provenance.is_unknown() {
             return self.assume_success(frame, code, pc, target, is_taken);
         }
+        if self.trace.is_on() {
+            self.trace.pin(target);
+            let target = usize::try_from(target.value).unwrap_or(usize::MAX);
+            self.trace.branch(condition, frame.traced_code, [target, pc]);
+        }
         Ok(is_taken)
     }
 
@@ -285,6 +310,9 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
     /// Accounts for memory that the frames hold.
     pub(crate) fn hold(&mut self, bytes: usize) -> Step {
         self.held_bytes = self.held_bytes.saturating_add(bytes);
+        if self.held_bytes > self.limits.recorded_memory_bytes_max {
+            self.trace.give_up();
+        }
         if self.held_bytes > self.limits.memory_bytes_max {
             return Err(self.abandon(Abandoned::Limit));
         }
@@ -320,8 +348,30 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
         answer.map_err(|error| self.abandon(Abandoned::State(error)))
     }
 
-    /// Grows the memory to hold `len` bytes at `start` and charges for it.
+    /// Notes that the path depends on the exact values of these words.
+    pub(crate) fn pin_all<const N: usize>(&mut self, words: [Word; N]) {
+        for word in words {
+            self.trace.pin(word);
+        }
+    }
+
+    /// Grows the memory to hold `len` bytes at `start`, which the path then
+    /// depends on, and charges for it.
     pub(crate) fn expand(
+        &mut self,
+        frame: &mut Frame,
+        start: Word,
+        len: Word,
+    ) -> Result<Range<usize>, Exit> {
+        self.trace.pin(len);
+        if !len.value.is_zero() {
+            self.trace.pin(start);
+        }
+        self.expand_freely(frame, start, len)
+    }
+
+    /// Grows the memory where nothing but its size comes of it.
+    pub(crate) fn expand_freely(
         &mut self,
         frame: &mut Frame,
         start: Word,

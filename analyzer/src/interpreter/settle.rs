@@ -30,9 +30,12 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         }
         if ending != Ending::Success {
             self.world.revert(frame.checkpoint);
+            self.trace.revert(frame.traced_checkpoint);
             frame.refund = 0;
         }
         if ending == Ending::Halt {
+            // What made it halt, the gas above all, a template does not follow.
+            self.trace.give_up();
             frame.gas = 0;
             frame.output = 0..0;
         }

@@ -15,6 +15,7 @@ use super::{
     word::{Provenance, Word},
     world::{AccountId, SlotId},
 };
+use crate::template::{AccountRef, SlotRef};
 
 /// The function of a state opcode.
 pub(super) fn function<DB: DatabaseRef>(code: u8) -> Run<DB> {
@@ -38,7 +39,7 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         &mut self,
         frame: &mut Frame,
         name: Word,
-    ) -> Result<AccountId, Exit> {
+    ) -> Result<(AccountId, AccountRef), Exit> {
         let name = self.resolve(name)?;
         self.guessed |= name.provenance.is_unknown();
         self.bound_touched()?;
@@ -50,7 +51,7 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         if self.warm(account) {
             charge(frame, self.gas_params.cold_account_additional_cost())?;
         }
-        Ok(account)
+        Ok((account, self.trace.account(name)))
     }
 
     /// Makes an account warm; true if it was cold. Precompiles always are warm.
@@ -66,7 +67,7 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         frame: &Frame,
         key: Word,
         cold_cost: u64,
-    ) -> Result<(SlotId, bool), Exit> {
+    ) -> Result<(SlotId, SlotRef, bool), Exit> {
         self.bound_touched()?;
         let loaded = self.world.load_slot(frame.account, key);
         let slot = self.known(loaded)?;
@@ -76,34 +77,46 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         if key.provenance.is_unknown() {
             self.widen_slot(slot);
         }
-        Ok((slot, self.world.use_slot(slot)))
+        let declared = self.declared.declared_at(key);
+        let traced = self.trace.slot(frame.traced, key, declared);
+        Ok((slot, traced, self.world.use_slot(slot)))
     }
 }
 
-fn state_word(value: U256) -> Word {
+const fn state_word(value: U256) -> Word {
     Word::new(value, Provenance::STATE)
+}
+
+/// What a word depends on that lay in storage. Whether it is what was stored
+/// before depends on which keys are equal, so it is neither constant nor known
+/// to point anywhere.
+const fn loaded(word: Word) -> Provenance {
+    word.provenance.join(Provenance::STATE)
 }
 
 fn balance<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
     let name = frame.stack.pop();
-    let account = machine.named_account(frame, name)?;
+    let (account, traced) = machine.named_account(frame, name)?;
+    let id = machine.trace.balance(traced);
     let balance = machine.world.read_balance(account);
-    frame.stack.push(Word::new(balance, machine.world.balance_provenance()));
+    frame.stack.push(Word::new(balance, machine.world.balance_provenance()).with_id(id));
     Ok(())
 }
 
 fn self_balance<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
+    let id = machine.trace.balance(frame.traced);
     let balance = machine.world.read_balance(frame.account);
-    frame.stack.push(Word::new(balance, machine.world.balance_provenance()));
+    frame.stack.push(Word::new(balance, machine.world.balance_provenance()).with_id(id));
     Ok(())
 }
 
 fn ext_code_size<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
     let name = frame.stack.pop();
-    let account = machine.named_account(frame, name)?;
+    let (account, traced) = machine.named_account(frame, name)?;
     let code = machine.world.read_code(account);
     let code = machine.known(code)?;
-    frame.stack.push(state_word(U256::from(code.len())));
+    let id = machine.trace.code_size(traced);
+    frame.stack.push(state_word(U256::from(code.len())).with_id(id));
     Ok(())
 }
 
@@ -112,7 +125,9 @@ fn ext_code_copy<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Fra
     let bytes = usize::try_from(len.value).map_err(|_| Exit::Halt)?;
     charge(frame, machine.gas_params.extcodecopy(bytes))?;
     let range = machine.expand(frame, to, len)?;
-    let account = machine.named_account(frame, name)?;
+    let (account, traced) = machine.named_account(frame, name)?;
+    machine.trace.pin(from);
+    machine.trace.pin_code(traced, machine.world.account(account).now.code_hash);
     let code = machine.world.read_code(account);
     let code = machine.known(code)?;
     let code = code.original_byte_slice();
@@ -124,28 +139,33 @@ fn ext_code_copy<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Fra
 /// EIP-1052; the hash of an account that is empty is zero.
 fn ext_code_hash<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
     let name = frame.stack.pop();
-    let account = machine.named_account(frame, name)?;
+    let (account, traced) = machine.named_account(frame, name)?;
+    let id = machine.trace.code_hash(traced);
     machine.world.note_code_read(account);
     machine.world.note_emptiness_read(account);
     let now = machine.world.account(account).now;
     let hash = if now.is_empty() { B256::ZERO } else { now.code_hash };
     let provenance =
         if now.has_code() { Provenance::STATE } else { machine.world.balance_provenance() };
-    frame.stack.push(Word::new(hash.into(), provenance));
+    frame.stack.push(Word::new(hash.into(), provenance).with_id(id));
     Ok(())
 }
 
 fn sload<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
     let key = frame.stack.pop();
     let cold_cost = machine.gas_params.cold_storage_additional_cost();
-    let (slot, is_cold) = machine.named_slot(frame, key, cold_cost)?;
+    let (slot, traced, is_cold) = machine.named_slot(frame, key, cold_cost)?;
     if is_cold {
         charge(frame, cold_cost)?;
     }
     let word = machine.world.slot(slot).now;
     // A guessed key reads a guessed value.
-    let provenance = word.provenance.offset_by(key.provenance.guess());
-    frame.stack.push(Word::new(word.value, provenance));
+    let provenance = loaded(word).join(key.provenance.guess());
+    if provenance.is_unknown() {
+        machine.trace.give_up();
+    }
+    let id = machine.trace.load(traced);
+    frame.stack.push(Word::new(word.value, provenance).with_id(id));
     Ok(())
 }
 
@@ -158,7 +178,8 @@ fn sstore<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> 
     }
     charge(frame, machine.gas_params.sstore_static_gas())?;
     let cold_cost = machine.gas_params.cold_storage_cost();
-    let (id, is_cold) = machine.named_slot(frame, key, cold_cost)?;
+    let (id, traced, is_cold) = machine.named_slot(frame, key, cold_cost)?;
+    machine.trace.store(traced, word);
     let slot = machine.world.slot(id);
     let values = SStoreResult {
         original_value: slot.start,
@@ -174,7 +195,12 @@ fn sstore<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> 
 
 fn tload<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
     let key = frame.stack.pop();
-    frame.stack.push(machine.world.transient(frame.account, key.value));
+    let id = machine.trace.transient_load(frame.traced, key);
+    let word = machine.world.transient(frame.account, key.value);
+    if word.provenance.is_unknown() {
+        machine.trace.give_up();
+    }
+    frame.stack.push(Word::new(word.value, loaded(word)).with_id(id));
     Ok(())
 }
 
@@ -184,6 +210,7 @@ fn tstore<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> 
         return Err(Exit::Halt);
     }
     machine.bound_touched()?;
+    machine.trace.transient_store(frame.traced, key, word);
     machine.world.store_transient(frame.account, key.value, word);
     Ok(())
 }

@@ -20,10 +20,11 @@ use super::{
     frame::{Exit, Frame, FrameKind},
     machine::{Abandoned, Ending, Machine, TxView},
     word::{Provenance, Word},
-    world::{AccountId, Slot, SlotId},
+    world::{AccountId, Checkpoint, Slot, SlotId},
 };
 use crate::{
     AccessKind, AccessSetBuilder, KeyOrigin, Location, PredictedAccess, Scope, WidenedAccess,
+    template::{Input, Outcome, Replayed, TemplateKey, Tree},
 };
 
 /// Gas of a system call.
@@ -48,7 +49,14 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
             gas_price: tx.effective_gas_price(u128::from(self.block.env.basefee)),
             blob_hashes: tx.blob_hashes.clone(),
         };
-        let outcome = self.transact(tx);
+        self.replays = true;
+        let mut outcome = self.transact(tx);
+        if matches!(outcome, Err(Exit::Miss)) {
+            self.world.undo();
+            self.begin();
+            self.replays = false;
+            outcome = self.transact(tx);
+        }
         let prediction = match outcome {
             Ok(gas) => self.predicted(gas),
             Err(_) => match self.abandoned.take() {
@@ -240,13 +248,73 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         if code.is_empty() {
             return Ok(Finished { ending: Ending::Success, gas_left: gas, refund: 0 });
         }
+        let templates = self.templates.map(|cache| {
+            let key = TemplateKey::new(&code, &tx.data, self.spec);
+            (cache, key, cache.get(&key))
+        });
+        if let Some((.., Some(templates))) = templates.as_ref().filter(|_| self.replays) {
+            let tree = templates.read();
+            if tree.root().is_some() {
+                return self.finish_by_template(&tree, tx, to, gas, checkpoint);
+            }
+        }
         let mut frame = self.frame();
         frame.calldata.fill(&tx.data, Provenance::INPUT);
         frame.code = code;
         frame.gas = gas;
         self.open(&mut frame, recipient, to, tx.caller, tx.value);
         frame.checkpoint = checkpoint;
-        self.finish(frame)
+        // Most entries are never seen again, and recording is dearer than interpreting.
+        match &templates {
+            Some((_, _, Some(templates))) if templates.is_worth_recording() => {
+                self.record(&mut frame);
+            }
+            Some((cache, key, None)) => cache.note(*key, self.limits.cache_bytes_max),
+            _ => {}
+        }
+        let finished = self.finish(frame)?;
+        if let Some((cache, key, templates)) = templates {
+            if self.trace.is_on() {
+                let Finished { ending, gas_left, refund } = finished;
+                let succeeds = ending == Ending::Success;
+                let outcome = Outcome { succeeds, gas: gas - gas_left, refund };
+                cache.insert(key, &self.trace, outcome, &self.limits);
+            } else if let Some(templates) = templates {
+                templates.note_futile();
+            }
+        }
+        Ok(finished)
+    }
+
+    /// Starts to record the transaction's own call.
+    fn record(&mut self, frame: &mut Frame) {
+        let trace = &mut self.trace;
+        trace.start(self.limits.recorded_entries_max, frame.gas);
+        frame.address = frame.address.with_id(trace.input(Input::To));
+        frame.caller = frame.caller.with_id(trace.input(Input::Caller));
+        frame.value = frame.value.with_id(trace.input(Input::CallValue));
+        frame.calldata.mark_input();
+        frame.traced = trace.account(frame.address);
+        frame.traced_checkpoint = trace.checkpoint();
+        frame.traced_code = trace.code(&frame.code);
+    }
+
+    fn finish_by_template(
+        &mut self,
+        tree: &Tree,
+        tx: &TxEnv,
+        to: Address,
+        gas: u64,
+        checkpoint: Checkpoint,
+    ) -> Result<Finished, Exit> {
+        let Replayed::Done(outcome) = self.replay(tree, tx, to, gas)? else {
+            return Err(Exit::Miss);
+        };
+        if !outcome.succeeds {
+            self.world.revert(checkpoint);
+        }
+        let ending = if outcome.succeeds { Ending::Success } else { Ending::Revert };
+        Ok(Finished { ending, gas_left: gas - outcome.gas, refund: outcome.refund })
     }
 
     fn create_top(&mut self, tx: &TxEnv, sender: AccountId, gas: u64) -> Result<Finished, Exit> {

@@ -275,6 +275,11 @@ impl<'a, DB: DatabaseRef> World<'a, DB> {
         self.warm_slot(id)
     }
 
+    /// Notes that the transaction loads or stores to the slot; no matter whether it is warm.
+    pub(crate) fn look_at_slot(&mut self, id: SlotId) {
+        self.slots[id.0 as usize].used = true;
+    }
+
     /// Makes the slot warm; true if it was cold.
     pub(crate) fn warm_slot(&mut self, id: SlotId) -> bool {
         let slot = &mut self.slots[id.0 as usize];
@@ -327,6 +332,11 @@ impl<'a, DB: DatabaseRef> World<'a, DB> {
     /// The hash of an earlier block, if the state knows it.
     pub(crate) fn block_hash(&self, number: u64) -> Option<B256> {
         self.db.block_hash_ref(number).ok()
+    }
+
+    /// Undoes all that the transaction did; it can then begin anew.
+    pub(crate) fn undo(&mut self) {
+        self.revert(Checkpoint::default());
     }
 
     pub(crate) fn checkpoint(&self) -> Checkpoint {

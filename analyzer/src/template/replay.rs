@@ -1,0 +1,331 @@
+//! Evaluates a tree of templates on a transaction and the overlay.
+//!
+//! A straight line of operations between guards, in buffers that are reused;
+//! accesses and stored values go to the overlay as the interpreter's do. Where
+//! no way leads on from a guard the transaction is to be undone and interpreted.
+
+use revm::{
+    DatabaseRef,
+    bytecode::opcode as op,
+    context::TxEnv,
+    context_interface::Block as _,
+    primitives::{Address, KECCAK_EMPTY, U256, hardfork::SpecId},
+};
+
+use super::{
+    path::{Operation, Outcome, Test},
+    trace::{AccountRef, SlotRef},
+    tree::{Next, Tree},
+    value::{Input, Operand},
+};
+use crate::interpreter::{
+    Abandoned, AccountId, Checkpoint, Exit, Machine, Provenance, SlotId, Word, compute,
+};
+
+/// Buffers of an evaluation, reused by the next.
+#[derive(Debug, Default)]
+pub(crate) struct Replay {
+    values: Vec<U256>,
+    accounts: Vec<AccountId>,
+    slots: Vec<SlotId>,
+    checkpoints: Vec<Checkpoint>,
+    bytes: Vec<u8>,
+}
+
+impl Replay {
+    fn clear(&mut self) {
+        self.values.clear();
+        self.accounts.clear();
+        self.slots.clear();
+        self.checkpoints.clear();
+    }
+
+    fn account(&self, account: AccountRef) -> AccountId {
+        self.accounts[account.0 as usize]
+    }
+
+    fn slot(&self, slot: SlotRef) -> SlotId {
+        self.slots[slot.0 as usize]
+    }
+}
+
+/// What came of a template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Replayed {
+    /// The accesses are in the overlay.
+    Done(Outcome),
+    /// No path fits; the overlay holds part of one.
+    Missed,
+}
+
+/// An evaluation under way.
+struct Evaluation<'m, 'a, 't, DB: DatabaseRef> {
+    machine: &'m mut Machine<'a, DB>,
+    buffers: Replay,
+    constants: &'t [U256],
+    tx: &'t TxEnv,
+    to: Address,
+    gas: u64,
+}
+
+impl<DB: DatabaseRef> Machine<'_, DB> {
+    /// Evaluates `tree` for the call of `tx` to `to` with this much gas.
+    pub(crate) fn replay(
+        &mut self,
+        tree: &Tree,
+        tx: &TxEnv,
+        to: Address,
+        gas: u64,
+    ) -> Result<Replayed, Exit> {
+        let mut buffers = core::mem::take(&mut self.replay);
+        buffers.clear();
+        let constants = &tree.constants.words;
+        let mut evaluation = Evaluation { machine: self, buffers, constants, tx, to, gas };
+        let replayed = evaluation.walk(tree);
+        self.replay = evaluation.buffers;
+        replayed
+    }
+}
+
+impl<DB: DatabaseRef> Evaluation<'_, '_, '_, DB> {
+    fn walk(&mut self, tree: &Tree) -> Result<Replayed, Exit> {
+        let Some(mut node) = tree.root() else { return Ok(Replayed::Missed) };
+        loop {
+            for operation in &node.operations {
+                if !self.step(operation)? {
+                    return Ok(Replayed::Missed);
+                }
+            }
+            let (test, ways) = match &node.next {
+                Next::Guard(test, ways) => (*test, ways),
+                Next::End(outcome) if outcome.gas <= self.gas => {
+                    return Ok(Replayed::Done(*outcome));
+                }
+                Next::End(_) => return Ok(Replayed::Missed),
+            };
+            let answer = self.answer(test);
+            let way = ways.iter().find(|(expected, _)| *expected == answer);
+            let Some((_, way)) = way else { return Ok(Replayed::Missed) };
+            node = tree.node(*way);
+        }
+    }
+
+    fn answer(&mut self, test: Test) -> U256 {
+        match test {
+            Test::Truth(value) => U256::from(u8::from(!self.get(value).is_zero())),
+            Test::Value(value) => self.get(value),
+            Test::Code(account) => {
+                let id = self.buffers.account(account);
+                let world = &mut self.machine.world;
+                world.note_code_read(id);
+                let account = world.account(id);
+                let hash = account.now.code_hash;
+                // A precompile has no code, but is not like an account without.
+                let is_precompile = hash == KECCAK_EMPTY
+                    && self.machine.precompiles.get(&account.address).is_some();
+                if is_precompile { U256::ZERO } else { hash.into() }
+            }
+        }
+    }
+
+    #[inline]
+    fn get(&self, operand: Operand) -> U256 {
+        let (at, is_constant) = operand.split();
+        let table = if is_constant { self.constants } else { &self.buffers.values };
+        table.get(at).copied().unwrap_or_default()
+    }
+
+    #[inline]
+    fn push(&mut self, value: U256) {
+        self.buffers.values.push(value);
+    }
+
+    /// One operation; false if it finds what a template cannot go on with.
+    #[inline]
+    fn step(&mut self, operation: &Operation) -> Result<bool, Exit> {
+        match operation {
+            Operation::Compute(code, [a, b, c]) => {
+                let value = compute(*code, [self.get(*a), self.get(*b), self.get(*c)]);
+                self.push(value);
+            }
+            Operation::Input(input) => {
+                let value = self.input(*input);
+                self.push(value);
+            }
+            &Operation::Piece { of, from, to, len } => {
+                let value = piece(self.get(of), from, to, len);
+                self.push(value);
+            }
+            Operation::Digest { function, parts, bytes } => {
+                return Ok(self.digest(*function, parts, *bytes as usize));
+            }
+            &Operation::Slot(account, key, declared) => self.slot(account, key, declared)?,
+            &Operation::Load(slot) => {
+                let word = self.machine.world.slot(self.buffers.slot(slot)).now;
+                self.push(word.value);
+                return Ok(!word.provenance.is_unknown());
+            }
+            &Operation::Store(slot, value) => {
+                let word = Word::new(self.get(value), Provenance::STATE);
+                self.machine.world.store(self.buffers.slot(slot), word);
+            }
+            &Operation::Account(address) => self.account(address)?,
+            operation => return self.rare_step(operation),
+        }
+        Ok(true)
+    }
+
+    fn rare_step(&mut self, operation: &Operation) -> Result<bool, Exit> {
+        let world = &mut self.machine.world;
+        match *operation {
+            Operation::TransientLoad(account, key) => {
+                let key = self.get(key);
+                let word = self.machine.world.transient(self.buffers.account(account), key);
+                self.push(word.value);
+                return Ok(!word.provenance.is_unknown());
+            }
+            Operation::TransientStore(account, key, value) => {
+                let (key, word) = (self.get(key), Word::new(self.get(value), Provenance::STATE));
+                let account = self.buffers.account(account);
+                self.machine.world.store_transient(account, key, word);
+            }
+            Operation::Balance(account) => {
+                let balance = world.read_balance(self.buffers.account(account));
+                self.push(balance);
+            }
+            Operation::CodeSize(account) => {
+                let code = world.read_code(self.buffers.account(account));
+                let code = self.machine.known(code)?;
+                self.push(U256::from(code.len()));
+            }
+            Operation::CodeHash(account) => {
+                let account = self.buffers.account(account);
+                world.note_code_read(account);
+                world.note_emptiness_read(account);
+                let now = world.account(account).now;
+                self.push(if now.is_empty() { U256::ZERO } else { now.code_hash.into() });
+            }
+            Operation::Emptiness(account) => {
+                world.note_emptiness_read(self.buffers.account(account));
+            }
+            Operation::Touch(account) => world.credit(self.buffers.account(account), U256::ZERO),
+            Operation::Pay { from, to, value } => {
+                let [from, to] = [from, to].map(|account| self.buffers.account(account));
+                let was_paid = self.pay(from, to, value);
+                self.push(U256::from(u8::from(was_paid)));
+            }
+            Operation::Checkpoint => self.buffers.checkpoints.push(world.checkpoint()),
+            Operation::Revert(checkpoint) => {
+                world.revert(self.buffers.checkpoints[checkpoint.0 as usize]);
+            }
+            _ => {}
+        }
+        Ok(true)
+    }
+
+    fn pay(&mut self, from: AccountId, to: AccountId, value: Operand) -> bool {
+        let value = self.get(value);
+        let world = &mut self.machine.world;
+        if from == to {
+            return world.read_balance(from) >= value;
+        }
+        let was_paid = world.debit(from, value);
+        if was_paid {
+            world.credit(to, value);
+        }
+        was_paid
+    }
+
+    fn account(&mut self, address: Operand) -> Result<(), Exit> {
+        let address = Address::from_word(self.get(address).into());
+        self.bound()?;
+        let loaded = self.machine.world.load(address);
+        let account = self.machine.known(loaded)?;
+        self.buffers.accounts.push(account);
+        Ok(())
+    }
+
+    fn slot(
+        &mut self,
+        account: AccountRef,
+        key: Operand,
+        declared: Option<Operand>,
+    ) -> Result<(), Exit> {
+        let (key, declared) = (self.get(key), declared.map(|slot| self.get(slot)));
+        let key = self.machine.declared.key(key, declared);
+        self.bound()?;
+        let loaded = self.machine.world.load_slot(self.buffers.account(account), key);
+        let slot = self.machine.known(loaded)?;
+        self.machine.world.look_at_slot(slot);
+        self.buffers.slots.push(slot);
+        Ok(())
+    }
+
+    /// The overlay grows with transactions, however they are analysed.
+    fn bound(&mut self) -> Result<(), Exit> {
+        if self.machine.world.known() > self.machine.limits.overlay_max {
+            return Err(self.machine.abandon(Abandoned::Limit));
+        }
+        Ok(())
+    }
+
+    /// A function of bytes; false if it has no answer.
+    fn digest(&mut self, function: u8, parts: &[Operand], bytes: usize) -> bool {
+        let mut input = core::mem::take(&mut self.buffers.bytes);
+        input.clear();
+        for part in parts {
+            input.extend_from_slice(&self.get(*part).to_be_bytes::<32>());
+        }
+        input.truncate(bytes);
+        let answer = match function {
+            op::KECCAK256 => Some(self.machine.hashes.keccak256(&input).into()),
+            precompile => self.machine.first_word_of_precompile(precompile, &input),
+        };
+        self.buffers.bytes = input;
+        self.push(answer.unwrap_or_default());
+        answer.is_some()
+    }
+
+    fn input(&self, input: Input) -> U256 {
+        let env = &self.machine.block.env;
+        match input {
+            Input::CallData(at) => word_at(&self.tx.data, at as usize),
+            Input::CallDataSize => U256::from(self.tx.data.len()),
+            Input::Caller => self.tx.caller.into_word().into(),
+            Input::To => self.to.into_word().into(),
+            Input::CallValue => self.tx.value,
+            Input::GasPrice => U256::from(self.machine.tx.gas_price),
+            Input::Coinbase => env.beneficiary.into_word().into(),
+            Input::Timestamp => env.timestamp,
+            Input::Number => env.number,
+            Input::PrevRandao if self.machine.spec.is_enabled_in(SpecId::MERGE) => {
+                env.prevrandao.unwrap_or_default().into()
+            }
+            Input::PrevRandao => env.difficulty,
+            Input::GasLimit => U256::from(env.gas_limit),
+            Input::ChainId => U256::from(self.machine.block.cfg.chain_id),
+            Input::BaseFee => U256::from(env.basefee),
+            Input::BlobBaseFee => U256::from(env.blob_gasprice().unwrap_or_default()),
+            Input::Gas(spent) => U256::from(self.gas.saturating_sub(spent)),
+        }
+    }
+}
+
+/// The 32 bytes at `at`, zero beyond the end.
+fn word_at(data: &[u8], at: usize) -> U256 {
+    let rest = data.get(at..).unwrap_or_default();
+    if let Some(word) = rest.first_chunk::<32>() {
+        return U256::from_be_bytes(*word);
+    }
+    let mut word = [0; 32];
+    word[..rest.len()].copy_from_slice(rest);
+    U256::from_be_bytes(word)
+}
+
+/// `len` bytes of `value` from byte `from`, moved to byte `to`; zeros around.
+fn piece(value: U256, from: u8, to: u8, len: u8) -> U256 {
+    let [from, to, len] = [from, to, len].map(usize::from);
+    let mut bytes = [0; 32];
+    bytes[to..to + len].copy_from_slice(&value.to_be_bytes::<32>()[from..from + len]);
+    U256::from_be_bytes(bytes)
+}

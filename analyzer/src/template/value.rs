@@ -1,0 +1,126 @@
+//! Values of a trace and of a template, and how they name each other.
+
+/// Names a value of a [`Trace`](super::trace::Trace); none of a constant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct ValueId(u32);
+
+impl ValueId {
+    /// The code and the path alone decide the word.
+    pub(crate) const CONSTANT: Self = Self(0);
+
+    /// The value at `position`.
+    pub(crate) fn at(position: usize) -> Self {
+        Self(u32::try_from(position + 1).expect("the number of values is limited"))
+    }
+
+    /// Whether the word has no value of its own.
+    #[inline]
+    pub(crate) const fn is_constant(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The position of the value.
+    #[inline]
+    pub(crate) const fn position(self) -> Option<usize> {
+        match self.0 {
+            0 => None,
+            id => Some(id as usize - 1),
+        }
+    }
+
+    /// As a number, for packing.
+    pub(crate) const fn number(self) -> u32 {
+        self.0
+    }
+
+    /// From its number.
+    pub(crate) const fn from_number(number: u32) -> Self {
+        Self(number)
+    }
+}
+
+/// A value or a constant, by position in the owner's table of either.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Operand(u32);
+
+impl Operand {
+    const IS_CONSTANT: u32 = 1 << 31;
+
+    /// Stands where an instruction has no operand: the first constant, never looked at.
+    pub(crate) const ZERO: Self = Self(Self::IS_CONSTANT);
+
+    /// The value at `position`.
+    pub(crate) fn value(position: usize) -> Self {
+        Self(Self::checked(position))
+    }
+
+    /// The constant at `position`.
+    pub(crate) fn constant(position: usize) -> Self {
+        Self(Self::checked(position) | Self::IS_CONSTANT)
+    }
+
+    fn checked(position: usize) -> u32 {
+        u32::try_from(position)
+            .ok()
+            .filter(|position| position & Self::IS_CONSTANT == 0)
+            .expect("the numbers of values and constants are limited")
+    }
+
+    /// Position of the value, if it is one.
+    pub(crate) const fn position(self) -> Option<usize> {
+        if self.0 & Self::IS_CONSTANT == 0 { Some(self.0 as usize) } else { None }
+    }
+
+    /// Position in the table, and whether that is the table of constants.
+    #[inline]
+    pub(crate) const fn split(self) -> (usize, bool) {
+        ((self.0 & !Self::IS_CONSTANT) as usize, self.0 & Self::IS_CONSTANT != 0)
+    }
+}
+
+/// What the transaction and the block give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Input {
+    /// The 32 bytes at this offset, zero beyond the end.
+    CallData(u32),
+    CallDataSize,
+    /// Sender, and origin.
+    Caller,
+    /// Recipient.
+    To,
+    CallValue,
+    GasPrice,
+    Coinbase,
+    Timestamp,
+    Number,
+    PrevRandao,
+    GasLimit,
+    ChainId,
+    BaseFee,
+    BlobBaseFee,
+    /// Gas left when this much was spent: an estimate, since spending varies along a path.
+    Gas(u64),
+}
+
+/// One value of a trace.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Value {
+    Input(Input),
+    /// An instruction that only computes.
+    Compute(u8, [Operand; 3]),
+    /// `len` bytes of a value, from byte `from` to byte `to`; the others are zero.
+    Piece {
+        of: Operand,
+        from: u8,
+        to: u8,
+        len: u8,
+    },
+    /// The first word of a function of bytes: `KECCAK256`, or a precompile by its number.
+    Digest {
+        function: u8,
+        parts: Box<[Operand]>,
+        bytes: u32,
+    },
+    /// What an event found in the state.
+    Found,
+}
