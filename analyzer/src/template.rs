@@ -14,6 +14,8 @@
 //! Transactions that need them are interpreted.
 
 mod cache;
+mod deferred;
+mod operation;
 mod path;
 mod replay;
 mod trace;
@@ -22,7 +24,8 @@ mod value;
 
 pub use cache::TemplateCache;
 pub(crate) use cache::TemplateKey;
-pub(crate) use path::Outcome;
+pub(crate) use deferred::{Deferred, DeferredId};
+pub(crate) use operation::Outcome;
 pub(crate) use replay::{Replay, Replayed};
 pub(crate) use trace::{AccountRef, CheckpointRef, CodeRef, SlotRef, Trace};
 pub(crate) use tree::Tree;

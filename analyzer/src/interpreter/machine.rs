@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     Block, Limits, WidenedAccess,
-    template::{Replay, TemplateCache, Trace},
+    template::{Deferred, Replay, TemplateCache, Trace},
 };
 
 /// A frame that has grown beyond this is not kept for the next call.
@@ -96,6 +96,7 @@ pub(crate) struct Machine<'a, DB: DatabaseRef> {
     pub(crate) hashes: HashCache,
     pub(crate) trace: Trace,
     pub(crate) replay: Replay,
+    pub(crate) deferred: Deferred,
     pub(crate) templates: Option<&'a TemplateCache>,
     /// Whether the transaction may be analysed by a template.
     pub(crate) replays: bool,
@@ -138,6 +139,7 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
             hashes: HashCache::default(),
             trace: Trace::default(),
             replay: Replay::default(),
+            deferred: Deferred::default(),
             templates,
             replays: true,
             table: Rc::new(table::instructions(spec)),

@@ -13,7 +13,7 @@ use super::{
     machine::{Machine, Run, Step, charge},
     memory::saturating,
     word::{Provenance, Word},
-    world::{AccountId, SlotId},
+    world::{AccountId, Content, SlotId},
 };
 use crate::template::{AccountRef, SlotRef};
 
@@ -69,8 +69,7 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         cold_cost: u64,
     ) -> Result<(SlotId, SlotRef, bool), Exit> {
         self.bound_touched()?;
-        let loaded = self.world.load_slot(frame.account, key);
-        let slot = self.known(loaded)?;
+        let slot = self.world.find_slot(frame.account, key);
         if !self.world.slot(slot).warm && frame.gas < cold_cost {
             return Err(Exit::Halt);
         }
@@ -80,6 +79,34 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         let declared = self.declared.declared_at(key);
         let traced = self.trace.slot(frame.traced, key, declared);
         Ok((slot, traced, self.world.use_slot(slot)))
+    }
+}
+
+impl<DB: DatabaseRef> Machine<'_, DB> {
+    /// What a slot holds and held at the start of the transaction, read or
+    /// computed if it has to be.
+    pub(crate) fn settled(&mut self, id: SlotId) -> Result<(Word, Word), Exit> {
+        let slot = self.world.slot(id);
+        let (now, start) = (slot.now, slot.start);
+        if let (Content::Word(now), Content::Word(start)) = (now, start) {
+            return Ok((now, start));
+        }
+        let start_word = self.content(id, start)?;
+        let now_word = if now == start { start_word } else { self.content(id, now)? };
+        self.world.settle_slot(id, now_word, start_word);
+        Ok((now_word, start_word))
+    }
+
+    /// The word that a slot with this content holds.
+    fn content(&mut self, id: SlotId, content: Content) -> Result<Word, Exit> {
+        match content {
+            Content::Word(word) => Ok(word),
+            Content::Unread => {
+                let read = self.world.read_slot(id);
+                self.known(read)
+            }
+            Content::Deferred(id) => self.deferred_word(id),
+        }
     }
 }
 
@@ -158,7 +185,7 @@ fn sload<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> S
     if is_cold {
         charge(frame, cold_cost)?;
     }
-    let word = machine.world.slot(slot).now;
+    let (word, _) = machine.settled(slot)?;
     // A guessed key reads a guessed value.
     let provenance = loaded(word).join(key.provenance.guess());
     if provenance.is_unknown() {
@@ -180,16 +207,16 @@ fn sstore<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> 
     let cold_cost = machine.gas_params.cold_storage_cost();
     let (id, traced, is_cold) = machine.named_slot(frame, key, cold_cost)?;
     machine.trace.store(traced, word);
-    let slot = machine.world.slot(id);
+    let (now, start) = machine.settled(id)?;
     let values = SStoreResult {
-        original_value: slot.start,
-        present_value: slot.now.value,
+        original_value: start.value,
+        present_value: now.value,
         new_value: word.value,
     };
     charge(frame, machine.gas_params.sstore_dynamic_gas(is_istanbul, &values, is_cold))?;
     frame.refund += machine.gas_params.sstore_refund(is_istanbul, &values);
     let provenance = word.provenance.join(key.provenance.guess());
-    machine.world.store(id, Word::new(word.value, provenance));
+    machine.world.store(id, Content::Word(Word::new(word.value, provenance)));
     Ok(())
 }
 

@@ -20,7 +20,7 @@ use super::{
     frame::{Exit, Frame, FrameKind},
     machine::{Abandoned, Ending, Machine, TxView},
     word::{Provenance, Word},
-    world::{AccountId, Checkpoint, Slot, SlotId},
+    world::{AccountId, Checkpoint, Content, SlotId},
 };
 use crate::{
     AccessKind, AccessSetBuilder, KeyOrigin, Location, PredictedAccess, Scope, WidenedAccess,
@@ -32,6 +32,9 @@ const SYSTEM_CALL_GAS: u64 = 30_000_000;
 
 /// Scopes that a prediction names one by one; with more it is widened to everything.
 const WIDENED_MAX: usize = 64;
+
+/// Operations that are spent to find out whether a slot ends with another value.
+const CERTAIN_COST_MAX: u32 = 64;
 
 /// How the transaction's own call or creation ended.
 struct Finished {
@@ -57,15 +60,16 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
             self.replays = false;
             outcome = self.transact(tx);
         }
-        let prediction = match outcome {
-            Ok(gas) => self.predicted(gas),
-            Err(_) => match self.abandoned.take() {
-                Some(Abandoned::State(error)) => return Err(error),
-                _ => self.widest(tx),
-            },
+        let predicted = match outcome.and_then(|gas| self.predicted(gas)) {
+            Err(_) if !matches!(self.abandoned, Some(Abandoned::State(_))) => self.widest(tx),
+            predicted => predicted,
         };
         self.world.end();
-        Ok(prediction)
+        match (predicted, self.abandoned.take()) {
+            (Ok(prediction), _) => Ok(prediction),
+            (Err(_), Some(Abandoned::State(error))) => Err(error),
+            (Err(_), _) => Ok(PredictedAccess::everything(tx.gas_limit)),
+        }
     }
 
     /// Runs a system contract, as the block's own operations do before its transactions.
@@ -154,8 +158,7 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
             for key in item.storage_slots() {
                 self.bound_touched()?;
                 let key = Word::new((*key).into(), Provenance::INPUT);
-                let loaded = self.world.load_slot(account, key);
-                let slot: SlotId = self.known(loaded)?;
+                let slot = self.world.find_slot(account, key);
                 self.world.warm_slot(slot);
             }
         }
@@ -252,7 +255,8 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
             let key = TemplateKey::new(&code, &tx.data, self.spec);
             (cache, key, cache.get(&key))
         });
-        if let Some((.., Some(templates))) = templates.as_ref().filter(|_| self.replays) {
+        let replays = self.replays && self.deferred.held() <= self.limits.overlay_max;
+        if let Some((.., Some(templates))) = templates.as_ref().filter(|_| replays) {
             let tree = templates.read();
             if tree.root().is_some() {
                 return self.finish_by_template(&tree, tx, to, gas, checkpoint);
@@ -372,14 +376,14 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
     }
 
     /// Everything, and what is certain of a transaction whose analysis was abandoned.
-    fn widest(&mut self, tx: &TxEnv) -> PredictedAccess {
-        let prediction = self.predicted(tx.gas_limit);
+    fn widest(&mut self, tx: &TxEnv) -> Result<PredictedAccess, Exit> {
+        let prediction = self.predicted(tx.gas_limit)?;
         let everything = WidenedAccess { scope: Scope::Everything, kind: AccessKind::Write };
-        prediction.with_widened([everything])
+        Ok(prediction.with_widened([everything]))
     }
 
     /// Reads the accesses off the overlay.
-    fn predicted(&mut self, gas: u64) -> PredictedAccess {
+    fn predicted(&mut self, gas: u64) -> Result<PredictedAccess, Exit> {
         let mut set = AccessSetBuilder::new();
         let knows_state = self.world.knows_state();
         for account in self.world.touched_accounts().filter(|account| !account.is_guess) {
@@ -388,24 +392,56 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
             }
         }
         let mut origins: Vec<(Address, U256, KeyOrigin)> = Vec::new();
-        for slot in self.world.touched_slots().filter(|slot| slot.used) {
+        for at in 0..self.world.touched_slots().len() {
+            let id = self.world.touched_slots()[at];
+            let slot = *self.world.slot(id);
             let account = self.world.account(slot.account);
+            if !slot.used {
+                continue;
+            }
             // A scope stands for a slot that was named from what may not be read.
             if account.is_guess || (!knows_state && slot.key.provenance.is_unknown()) {
                 continue;
             }
-            let location = Location::Storage(account.address, slot.key.value);
+            let address = account.address;
+            let location = Location::Storage(address, slot.key.value);
             set.read(location);
-            if is_written(slot, knows_state) {
+            if self.is_written(id)? {
                 set.write(location);
             }
             if let Some(origin) = self.declared.origin(slot.key) {
-                origins.push((account.address, slot.key.value, origin));
+                origins.push((address, slot.key.value, origin));
             }
         }
         let everything = WidenedAccess { scope: Scope::Everything, kind: AccessKind::Write };
         let widened = self.widened.drain(..).chain(self.guessed.then_some(everything));
-        PredictedAccess::exact(set.build(), gas).with_widened(widened).with_origins(origins)
+        Ok(PredictedAccess::exact(set.build(), gas).with_widened(widened).with_origins(origins))
+    }
+
+    /// Whether the slot ends the transaction with another value, as far as is known.
+    ///
+    /// Where the state may not be read, the start is a guess that stands for
+    /// itself. A value that is long to compute is not computed for this: what
+    /// comes of a long computation hardly ever is what was there before.
+    fn is_written(&mut self, id: SlotId) -> Result<bool, Exit> {
+        let slot = self.world.slot(id);
+        if slot.now == slot.start {
+            return Ok(matches!(slot.now, Content::Word(word) if self.is_unsure(word)));
+        }
+        if [slot.now, slot.start].iter().any(|content| self.is_dear(*content)) {
+            return Ok(true);
+        }
+        let (now, start) = self.settled(id)?;
+        Ok(now.value != start.value || self.is_unsure(now))
+    }
+
+    fn is_unsure(&self, word: Word) -> bool {
+        word.provenance.is_unknown() && self.world.knows_state()
+    }
+
+    /// Whether it takes long to compute what a slot holds.
+    fn is_dear(&self, content: Content) -> bool {
+        matches!(content, Content::Deferred(id) if self.deferred.cost(id) > CERTAIN_COST_MAX)
     }
 
     /// Notes that a slot was named from a guess: it stands for its mapping or contract.
@@ -430,13 +466,6 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
             self.guessed = true;
         }
     }
-}
-
-/// Whether the slot ends the transaction with another value, as far as is known.
-///
-/// Where the state may not be read, the start is a guess that stands for itself.
-fn is_written(slot: &Slot, knows_state: bool) -> bool {
-    slot.now.value != slot.start || (knows_state && slot.now.provenance.is_unknown())
 }
 
 fn add_account(set: &mut AccessSetBuilder, account: &super::world::Account, knows_state: bool) {

@@ -14,11 +14,7 @@ use revm::{
     primitives::{B256, hardfork::SpecId, map::DefaultHashBuilder},
 };
 
-use super::{
-    path::{self, Outcome},
-    trace::Trace,
-    tree::Tree,
-};
+use super::{operation::Outcome, path, trace::Trace, tree::Tree};
 use crate::Limits;
 
 /// Bytes of a tree before it has a path, about.

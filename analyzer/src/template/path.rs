@@ -5,6 +5,8 @@
 //! on nothing after it, which is what lets paths share their beginnings. Equal
 //! values, accounts and slots are computed and looked up once.
 
+use std::sync::Arc;
+
 use hashbrown::{HashMap, HashSet};
 use revm::{
     bytecode::opcode,
@@ -12,105 +14,14 @@ use revm::{
 };
 
 use super::{
-    trace::{AccountRef, CheckpointRef, Event, SlotRef, Trace, Truth},
-    value::{Input, Operand, Value, ValueId},
+    operation::{Constants, Operation, Outcome, Path, Program, Segment, Test},
+    trace::{AccountRef, Event, SlotRef, Trace, Truth},
+    value::{Operand, Value, ValueId},
 };
 use crate::interpreter::reverts_straight;
 
 /// Room that a compilation starts with: what an ordinary path has.
 const OPERATIONS_ABOUT: usize = 512;
-
-/// One step of a path. Those that give a value give it the next number.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Operation {
-    Input(Input),
-    Compute(u8, [Operand; 3]),
-    Piece {
-        of: Operand,
-        from: u8,
-        to: u8,
-        len: u8,
-    },
-    Digest {
-        function: u8,
-        parts: Box<[Operand]>,
-        bytes: u32,
-    },
-    Load(SlotRef),
-    TransientLoad(AccountRef, Operand),
-    Balance(AccountRef),
-    CodeSize(AccountRef),
-    CodeHash(AccountRef),
-    Pay {
-        from: AccountRef,
-        to: AccountRef,
-        value: Operand,
-    },
-    /// Names the next account.
-    Account(Operand),
-    /// Names the next slot; the constant that is its declared slot, if any.
-    Slot(AccountRef, Operand, Option<Operand>),
-    Store(SlotRef, Operand),
-    TransientStore(AccountRef, Operand, Operand),
-    Emptiness(AccountRef),
-    Touch(AccountRef),
-    /// Takes the next checkpoint.
-    Checkpoint,
-    Revert(CheckpointRef),
-}
-
-/// What a guard looks at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Test {
-    /// Whether the value is zero: 0, or 1.
-    Truth(Operand),
-    /// The value.
-    Value(Operand),
-    /// The hash of the account's code.
-    Code(AccountRef),
-}
-
-/// How the transaction's own call ends on a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Outcome {
-    pub(crate) succeeds: bool,
-    /// Gas that the recorded run took, before refunds.
-    pub(crate) gas: u64,
-    pub(crate) refund: i64,
-}
-
-/// Operations up to a guard, and how the recorded run answered it.
-#[derive(Debug)]
-pub(crate) struct Segment {
-    pub(crate) operations: Vec<Operation>,
-    pub(crate) test: Test,
-    pub(crate) answer: U256,
-}
-
-/// A path: its segments, and the operations after the last guard.
-#[derive(Debug)]
-pub(crate) struct Path {
-    pub(crate) segments: Vec<Segment>,
-    pub(crate) rest: Vec<Operation>,
-    pub(crate) outcome: Outcome,
-}
-
-/// The constants of a tree's paths, each once.
-#[derive(Debug, Default)]
-pub(crate) struct Constants {
-    pub(crate) words: Vec<U256>,
-    positions: HashMap<U256, usize, DefaultHashBuilder>,
-}
-
-impl Constants {
-    fn intern(&mut self, word: U256) -> Operand {
-        let words = &mut self.words;
-        Operand::constant(*self.positions.entry(word).or_insert_with(|| {
-            words.push(word);
-            words.len() - 1
-        }))
-    }
-}
 
 /// The path that `trace` took; none if it has more than `operations_max`
 /// operations, or went where a success was to be assumed.
@@ -142,6 +53,8 @@ struct Compiler<'a> {
     known_values: HashMap<Operation, Operand, DefaultHashBuilder>,
     known_accounts: HashMap<Operand, AccountRef, DefaultHashBuilder>,
     known_slots: HashMap<(AccountRef, Operand), SlotRef, DefaultHashBuilder>,
+    /// Values of the path that were loaded, and are not known yet.
+    loaded: HashSet<Operand, DefaultHashBuilder>,
     /// What slots hold, as long as nothing was stored.
     held: HashMap<SlotRef, Operand, DefaultHashBuilder>,
     decided: HashSet<Operand, DefaultHashBuilder>,
@@ -168,6 +81,7 @@ impl<'a> Compiler<'a> {
             ),
             known_accounts: HashMap::default(),
             known_slots: HashMap::default(),
+            loaded: HashSet::default(),
             held: HashMap::default(),
             decided: HashSet::default(),
             coded: HashSet::default(),
@@ -185,14 +99,26 @@ impl<'a> Compiler<'a> {
             Event::Load(slot, id) => {
                 let slot = self.slots[slot.0 as usize];
                 let held = self.held.get(&slot).copied();
-                let held = held.unwrap_or_else(|| self.found(Operation::Load(slot)));
+                let held = held.unwrap_or_else(|| {
+                    let held = self.found(Operation::Load(slot));
+                    self.loaded.insert(held);
+                    held
+                });
                 self.held.insert(slot, held);
                 self.place(id, held);
             }
             Event::Store(slot, word) => {
-                let (slot, word) = (self.slots[slot.0 as usize], self.demand(word));
+                let slot = self.slots[slot.0 as usize];
                 self.held.clear();
-                self.emit(Operation::Store(slot, word));
+                let is_input = |at: usize| matches!(self.trace.values[at], Value::Input(_));
+                if word.position().is_some_and(is_input) {
+                    self.demand(word);
+                }
+                let store = match self.placed(word) {
+                    Some(word) => Operation::Store(slot, word),
+                    None => Operation::Defer(slot, Arc::new(self.program(word))),
+                };
+                self.emit(store);
             }
             Event::TransientLoad(account, key, id) => {
                 let (account, key) = (self.account_at(account), self.demand(key));
@@ -330,7 +256,7 @@ impl<'a> Compiler<'a> {
         match operand.split() {
             (at, false) => self.places[at],
             (at, true) => {
-                let word = self.trace.constants.get(at).copied().unwrap_or_default();
+                let word = self.trace.constant(at);
                 Some(self.constants.intern(word))
             }
         }
@@ -338,42 +264,52 @@ impl<'a> Compiler<'a> {
 
     /// Emits what `operand` needs, and returns where it is on the path.
     fn demand(&mut self, operand: Operand) -> Operand {
-        let trace = self.trace;
+        if let Some(at) = operand.position() {
+            for at in self.missing(at) {
+                self.places[at] = Some(self.compute(at));
+            }
+        }
+        let place = self.placed(operand).expect("what was demanded has been emitted");
+        self.settle(place);
+        place
+    }
+
+    /// The values that are not on the path yet and that the one at `at` needs,
+    /// itself included, in an order in which they can be computed.
+    fn missing(&mut self, at: usize) -> Vec<usize> {
+        let mut order = Vec::new();
+        let mut seen: HashSet<usize, DefaultHashBuilder> = HashSet::default();
         let mut pending = core::mem::take(&mut self.pending);
-        pending.extend(operand.position());
+        pending.push(at);
         while let Some(&at) = pending.last() {
-            if self.places[at].is_some() {
+            if self.places[at].is_some() || seen.contains(&at) {
                 pending.pop();
                 continue;
             }
             let before = pending.len();
-            for_each_operand(&trace.values[at], |operand| {
-                pending.extend(operand.position().filter(|at| self.places[*at].is_none()));
+            self.trace.values[at].for_each_operand(|operand| {
+                let is_missing = |at: &usize| self.places[*at].is_none() && !seen.contains(at);
+                pending.extend(operand.position().filter(is_missing));
             });
             if pending.len() == before {
                 pending.pop();
-                self.places[at] = Some(self.compute(&trace.values[at]));
+                seen.insert(at);
+                order.push(at);
             }
         }
         self.pending = pending;
-        self.placed(operand).expect("what was demanded has been emitted")
+        order
     }
 
     /// Emits a value whose operands are on the path, unless an equal one is.
-    fn compute(&mut self, value: &Value) -> Operand {
-        let mut at = |operand| self.placed(operand).expect("operands are emitted first");
-        let operation = match value {
-            Value::Input(input) => Operation::Input(*input),
-            Value::Compute(code, args) => Operation::Compute(*code, args.map(&mut at)),
-            Value::Piece { of, from, to, len } => {
-                Operation::Piece { of: at(*of), from: *from, to: *to, len: *len }
-            }
-            Value::Digest { function, parts, bytes } => {
-                let parts = parts.iter().map(|part| at(*part)).collect();
-                Operation::Digest { function: *function, parts, bytes: *bytes }
-            }
-            Value::Found => unreachable!("what was found is emitted by its event"),
-        };
+    fn compute(&mut self, at: usize) -> Operand {
+        let trace = self.trace;
+        let value = trace.values[at].map_operands(|operand| {
+            let place = self.placed(operand).expect("operands are emitted first");
+            self.settle(place);
+            place
+        });
+        let operation = Operation::Value(value);
         if let Some(known) = self.known_values.get(&operation) {
             return *known;
         }
@@ -381,13 +317,77 @@ impl<'a> Compiler<'a> {
         self.known_values.insert(operation, place);
         place
     }
+
+    /// Makes a value known that was loaded.
+    fn settle(&mut self, place: Operand) {
+        if self.loaded.remove(&place) {
+            self.emit(Operation::Settle(place));
+        }
+    }
+
+    /// What computes a value that is not on the path. What the transaction gives
+    /// is put on the path, since the program runs when it is over.
+    fn program(&mut self, operand: Operand) -> Program {
+        let missing = operand.position().map(|at| self.missing(at)).unwrap_or_default();
+        let (inputs, missing): (Vec<usize>, Vec<usize>) =
+            missing.into_iter().partition(|at| matches!(self.trace.values[*at], Value::Input(_)));
+        for at in inputs {
+            self.places[at] = Some(self.compute(at));
+        }
+        let mut assembly = Assembly::default();
+        for at in &missing {
+            self.trace.values[*at].for_each_operand(|operand| {
+                if let Some(place) = operand.position().and_then(|at| self.places[at]) {
+                    assembly.capture(place);
+                }
+            });
+        }
+        for at in missing {
+            let trace = self.trace;
+            let value = trace.values[at].map_operands(|operand| match operand.split() {
+                (at, false) => match self.places[at] {
+                    Some(place) => assembly.capture(place),
+                    None => assembly.computed[&at],
+                },
+                (at, true) => assembly.constant(trace.constant(at)),
+            });
+            let place = Operand::value(assembly.captures.len() + assembly.operations.len());
+            assembly.operations.push(value);
+            assembly.computed.insert(at, place);
+        }
+        self.emitted += assembly.operations.len();
+        Program {
+            captures: assembly.captures.into(),
+            operations: assembly.operations.into(),
+            constants: assembly.constants.into(),
+        }
+    }
 }
 
-fn for_each_operand(value: &Value, mut each: impl FnMut(Operand)) {
-    match value {
-        Value::Input(_) | Value::Found => {}
-        Value::Compute(_, args) => args.iter().copied().for_each(each),
-        Value::Piece { of, .. } => each(*of),
-        Value::Digest { parts, .. } => parts.iter().copied().for_each(each),
+/// A program under construction.
+#[derive(Default)]
+struct Assembly {
+    captures: Vec<Operand>,
+    operations: Vec<Value>,
+    constants: Vec<U256>,
+    captured: HashMap<Operand, Operand, DefaultHashBuilder>,
+    computed: HashMap<usize, Operand, DefaultHashBuilder>,
+    known_constants: HashMap<U256, Operand, DefaultHashBuilder>,
+}
+
+impl Assembly {
+    /// A value of the path, as the program names it.
+    fn capture(&mut self, place: Operand) -> Operand {
+        *self.captured.entry(place).or_insert_with(|| {
+            self.captures.push(place);
+            Operand::value(self.captures.len() - 1)
+        })
+    }
+
+    fn constant(&mut self, word: U256) -> Operand {
+        *self.known_constants.entry(word).or_insert_with(|| {
+            self.constants.push(word);
+            Operand::constant(self.constants.len() - 1)
+        })
     }
 }

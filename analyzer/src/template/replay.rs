@@ -6,26 +6,26 @@
 
 use revm::{
     DatabaseRef,
-    bytecode::opcode as op,
     context::TxEnv,
     context_interface::Block as _,
     primitives::{Address, KECCAK_EMPTY, U256, hardfork::SpecId},
 };
 
 use super::{
-    path::{Operation, Outcome, Test},
+    deferred::Cell,
+    operation::{Operation, Outcome, Test},
     trace::{AccountRef, SlotRef},
     tree::{Next, Tree},
-    value::{Input, Operand},
+    value::{Input, Operand, Value},
 };
 use crate::interpreter::{
-    Abandoned, AccountId, Checkpoint, Exit, Machine, Provenance, SlotId, Word, compute,
+    Abandoned, AccountId, Checkpoint, Content, Exit, Machine, Provenance, SlotId, Word,
 };
 
 /// Buffers of an evaluation, reused by the next.
 #[derive(Debug, Default)]
 pub(crate) struct Replay {
-    values: Vec<U256>,
+    values: Vec<Cell>,
     accounts: Vec<AccountId>,
     slots: Vec<SlotId>,
     checkpoints: Vec<Checkpoint>,
@@ -130,44 +130,59 @@ impl<DB: DatabaseRef> Evaluation<'_, '_, '_, DB> {
 
     #[inline]
     fn get(&self, operand: Operand) -> U256 {
-        let (at, is_constant) = operand.split();
-        let table = if is_constant { self.constants } else { &self.buffers.values };
-        table.get(at).copied().unwrap_or_default()
+        known(self.cell(operand))
+    }
+
+    #[inline]
+    fn cell(&self, operand: Operand) -> Cell {
+        cell(&self.buffers.values, self.constants, operand)
     }
 
     #[inline]
     fn push(&mut self, value: U256) {
-        self.buffers.values.push(value);
+        self.buffers.values.push(Cell::Known(value));
     }
 
     /// One operation; false if it finds what a template cannot go on with.
     #[inline]
     fn step(&mut self, operation: &Operation) -> Result<bool, Exit> {
         match operation {
-            Operation::Compute(code, [a, b, c]) => {
-                let value = compute(*code, [self.get(*a), self.get(*b), self.get(*c)]);
-                self.push(value);
-            }
-            Operation::Input(input) => {
+            Operation::Value(Value::Input(input)) => {
                 let value = self.input(*input);
                 self.push(value);
             }
-            &Operation::Piece { of, from, to, len } => {
-                let value = piece(self.get(of), from, to, len);
+            Operation::Value(value) => {
+                let Replay { values, bytes, .. } = &mut self.buffers;
+                let get = |operand| known(cell(values, self.constants, operand));
+                let Some(value) = self.machine.evaluate(value, bytes, get) else {
+                    return Ok(false);
+                };
                 self.push(value);
-            }
-            Operation::Digest { function, parts, bytes } => {
-                return Ok(self.digest(*function, parts, *bytes as usize));
             }
             &Operation::Slot(account, key, declared) => self.slot(account, key, declared)?,
             &Operation::Load(slot) => {
-                let word = self.machine.world.slot(self.buffers.slot(slot)).now;
-                self.push(word.value);
-                return Ok(!word.provenance.is_unknown());
+                let slot = self.buffers.slot(slot);
+                self.buffers.values.push(match self.machine.world.slot(slot).now {
+                    Content::Word(word) if word.provenance.is_unknown() => return Ok(false),
+                    Content::Word(word) => Cell::Known(word.value),
+                    Content::Unread => Cell::Unread(slot),
+                    Content::Deferred(id) => Cell::Deferred(id),
+                });
             }
+            &Operation::Settle(place) => return self.settle(place),
             &Operation::Store(slot, value) => {
-                let word = Word::new(self.get(value), Provenance::STATE);
-                self.machine.world.store(self.buffers.slot(slot), word);
+                let content = match self.cell(value) {
+                    Cell::Known(value) => Content::Word(Word::new(value, Provenance::STATE)),
+                    Cell::Deferred(id) => Content::Deferred(id),
+                    Cell::Unread(from) => self.unread(from, self.buffers.slot(slot))?,
+                };
+                self.machine.world.store(self.buffers.slot(slot), content);
+            }
+            Operation::Defer(slot, program) => {
+                let values = &self.buffers.values;
+                let captured = |operand| cell(values, self.constants, operand);
+                let id = self.machine.deferred.defer(program, captured);
+                self.machine.world.store(self.buffers.slot(*slot), Content::Deferred(id));
             }
             &Operation::Account(address) => self.account(address)?,
             operation => return self.rare_step(operation),
@@ -223,6 +238,31 @@ impl<DB: DatabaseRef> Evaluation<'_, '_, '_, DB> {
         Ok(true)
     }
 
+    /// Makes a loaded value known; false if it cannot be.
+    fn settle(&mut self, place: Operand) -> Result<bool, Exit> {
+        let word = match self.cell(place) {
+            Cell::Known(_) => return Ok(true),
+            Cell::Deferred(id) => self.machine.deferred_word(id)?,
+            Cell::Unread(slot) => {
+                let read = self.machine.world.read_slot(slot);
+                self.machine.known(read)?
+            }
+        };
+        if let (at, false) = place.split() {
+            self.buffers.values[at] = Cell::Known(word.value);
+        }
+        Ok(!word.provenance.is_unknown())
+    }
+
+    /// What a slot held before the block, as another slot holds it.
+    fn unread(&mut self, from: SlotId, to: SlotId) -> Result<Content, Exit> {
+        if from == to {
+            return Ok(Content::Unread);
+        }
+        let read = self.machine.world.read_slot(from);
+        self.machine.known(read).map(Content::Word)
+    }
+
     fn pay(&mut self, from: AccountId, to: AccountId, value: Operand) -> bool {
         let value = self.get(value);
         let world = &mut self.machine.world;
@@ -254,8 +294,7 @@ impl<DB: DatabaseRef> Evaluation<'_, '_, '_, DB> {
         let (key, declared) = (self.get(key), declared.map(|slot| self.get(slot)));
         let key = self.machine.declared.key(key, declared);
         self.bound()?;
-        let loaded = self.machine.world.load_slot(self.buffers.account(account), key);
-        let slot = self.machine.known(loaded)?;
+        let slot = self.machine.world.find_slot(self.buffers.account(account), key);
         self.machine.world.look_at_slot(slot);
         self.buffers.slots.push(slot);
         Ok(())
@@ -267,23 +306,6 @@ impl<DB: DatabaseRef> Evaluation<'_, '_, '_, DB> {
             return Err(self.machine.abandon(Abandoned::Limit));
         }
         Ok(())
-    }
-
-    /// A function of bytes; false if it has no answer.
-    fn digest(&mut self, function: u8, parts: &[Operand], bytes: usize) -> bool {
-        let mut input = core::mem::take(&mut self.buffers.bytes);
-        input.clear();
-        for part in parts {
-            input.extend_from_slice(&self.get(*part).to_be_bytes::<32>());
-        }
-        input.truncate(bytes);
-        let answer = match function {
-            op::KECCAK256 => Some(self.machine.hashes.keccak256(&input).into()),
-            precompile => self.machine.first_word_of_precompile(precompile, &input),
-        };
-        self.buffers.bytes = input;
-        self.push(answer.unwrap_or_default());
-        answer.is_some()
     }
 
     fn input(&self, input: Input) -> U256 {
@@ -311,6 +333,24 @@ impl<DB: DatabaseRef> Evaluation<'_, '_, '_, DB> {
     }
 }
 
+/// The value that an operand names.
+#[inline]
+fn cell(values: &[Cell], constants: &[U256], operand: Operand) -> Cell {
+    match operand.split() {
+        (at, false) => values[at],
+        (at, true) => Cell::Known(constants[at]),
+    }
+}
+
+/// A value that is known: a path makes its loaded values known before it uses them.
+#[inline]
+fn known(cell: Cell) -> U256 {
+    match cell {
+        Cell::Known(value) => value,
+        Cell::Unread(_) | Cell::Deferred(_) => U256::ZERO,
+    }
+}
+
 /// The 32 bytes at `at`, zero beyond the end.
 fn word_at(data: &[u8], at: usize) -> U256 {
     let rest = data.get(at..).unwrap_or_default();
@@ -320,12 +360,4 @@ fn word_at(data: &[u8], at: usize) -> U256 {
     let mut word = [0; 32];
     word[..rest.len()].copy_from_slice(rest);
     U256::from_be_bytes(word)
-}
-
-/// `len` bytes of `value` from byte `from`, moved to byte `to`; zeros around.
-fn piece(value: U256, from: u8, to: u8, len: u8) -> U256 {
-    let [from, to, len] = [from, to, len].map(usize::from);
-    let mut bytes = [0; 32];
-    bytes[to..to + len].copy_from_slice(&value.to_be_bytes::<32>()[from..from + len]);
-    U256::from_be_bytes(bytes)
 }

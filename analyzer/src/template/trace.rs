@@ -109,7 +109,7 @@ pub(crate) struct Trace {
     entries_max: usize,
     pub(super) values: Vec<Value>,
     known: Vec<Known>,
-    pub(super) constants: Vec<U256>,
+    constants: Vec<U256>,
     pub(super) events: Vec<Event>,
     codes: Vec<Bytecode>,
     accounts: u32,
@@ -146,6 +146,11 @@ impl Trace {
         self.events.clear();
         self.codes.clear();
         (self.accounts, self.slots, self.checkpoints) = (0, 0, 0);
+    }
+
+    /// The constant at this position.
+    pub(super) fn constant(&self, at: usize) -> U256 {
+        self.constants.get(at).copied().unwrap_or_default()
     }
 
     fn known(&self, id: ValueId) -> Known {

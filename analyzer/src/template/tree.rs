@@ -7,7 +7,7 @@
 
 use revm::primitives::U256;
 
-use super::path::{Constants, Operation, Outcome, Path, Test};
+use super::operation::{Constants, Operation, Outcome, Path, Test};
 use crate::Limits;
 
 /// Position of a node in its tree.
@@ -93,14 +93,9 @@ impl Tree {
         operations: Vec<Operation>,
         next: Next,
     ) -> usize {
-        let parts = operations.iter().map(|operation| match operation {
-            Operation::Digest { parts, .. } => size_of_val::<[_]>(parts),
-            _ => 0,
-        });
         self.bytes += size_of::<Node>()
             + size_of::<(U256, NodeId)>()
-            + operations.len() * size_of::<Operation>()
-            + parts.sum::<usize>();
+            + operations.iter().map(Operation::bytes).sum::<usize>();
         let id = self.nodes.len();
         self.nodes.push(Node { operations: operations.into(), next });
         if let Some((from, answer)) = from

@@ -124,3 +124,37 @@ pub(crate) enum Value {
     /// What an event found in the state.
     Found,
 }
+
+impl Value {
+    /// Calls `each` with every operand.
+    pub(crate) fn for_each_operand(&self, mut each: impl FnMut(Operand)) {
+        match self {
+            Self::Input(_) | Self::Found => {}
+            Self::Compute(_, args) => args.iter().copied().for_each(each),
+            Self::Piece { of, .. } => each(*of),
+            Self::Digest { parts, .. } => parts.iter().copied().for_each(each),
+        }
+    }
+
+    /// The same of other operands.
+    pub(crate) fn map_operands(&self, mut map: impl FnMut(Operand) -> Operand) -> Self {
+        match self {
+            Self::Input(_) | Self::Found => self.clone(),
+            Self::Compute(code, args) => Self::Compute(*code, args.map(map)),
+            &Self::Piece { of, from, to, len } => Self::Piece { of: map(of), from, to, len },
+            Self::Digest { function, parts, bytes } => Self::Digest {
+                function: *function,
+                parts: parts.iter().map(|part| map(*part)).collect(),
+                bytes: *bytes,
+            },
+        }
+    }
+
+    /// Bytes held beside the value itself.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Digest { parts, .. } => size_of_val::<[_]>(parts),
+            _ => 0,
+        }
+    }
+}

@@ -32,7 +32,9 @@ fn check(scene: Scene) {
     let templates = StaticPredictor::learning();
     for round in 0..3 {
         let found = accesses(&scene.predict_with(&templates));
-        assert!(found == expected, "round {round}: {found:#?}\nis not {expected:#?}");
+        for (at, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            assert_eq!(found, expected, "round {round}, transaction {at}");
+        }
     }
 }
 
