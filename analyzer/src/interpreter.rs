@@ -46,6 +46,6 @@ pub(crate) use arithmetic::compute;
 pub(crate) use branches::{RevertingBlocks, reverting_blocks, reverts_straight};
 pub(crate) use frame::Exit;
 pub(crate) use guesses::Knowledge;
-pub(crate) use machine::{Abandoned, Machine};
+pub(crate) use machine::{Abandoned, Ending, Machine};
 pub(crate) use word::{Provenance, Word};
 pub(crate) use world::{AccountId, Checkpoint, Content, SlotId};

@@ -28,5 +28,5 @@ pub(crate) use deferred::{Deferred, DeferredId};
 pub(crate) use operation::Outcome;
 pub(crate) use replay::{Replay, Replayed};
 pub(crate) use trace::{AccountRef, CheckpointRef, CodeRef, SlotRef, Trace};
-pub(crate) use tree::Tree;
-pub(crate) use value::{Input, ValueId};
+pub(crate) use tree::{Attempt, Tree};
+pub(crate) use value::{Function, Input, ValueId};

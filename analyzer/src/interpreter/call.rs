@@ -25,10 +25,16 @@ use super::{
     word::{Provenance, Word},
     world::{AccountId, Checkpoint},
 };
-use crate::template::{AccountRef, CheckpointRef};
+use crate::template::{AccountRef, CheckpointRef, Function};
 
 /// The precompile that returns its input.
 const IDENTITY: u8 = 4;
+
+/// The precompile for powers, the length of whose answer its input says.
+const MODEXP: u8 = 5;
+
+/// Where the input of [`MODEXP`] says how long the answer is.
+const MODULUS_LENGTH_AT: usize = 64;
 
 /// The 20 bytes of an address.
 const ADDRESS_MASK: U256 = U256::from_limbs([u64::MAX, u64::MAX, u32::MAX as u64, 0]);
@@ -185,7 +191,6 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         };
         if let Some(verified) = assume_verified(precompile, self.spec, input, call.gas) {
             let gas_left = call.gas - verified.gas;
-            self.trace.give_up();
             return self.answer(frame, call, verified.output, gas_left, Provenance::UNKNOWN);
         }
         let inputs = frame.memory.dependencies(call.input.start, call.input.len());
@@ -211,7 +216,9 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         provenance: Provenance,
     ) -> Step {
         self.set_returndata(frame, output, provenance)?;
-        self.record_answer(frame, call);
+        if !provenance.is_unknown() {
+            self.record_answer(frame, call);
+        }
         let len = call.output.len().min(output.len());
         frame.memory.copy(call.output.start, &frame.returndata, 0, len);
         frame.gas = frame.gas.saturating_add(gas_left);
@@ -222,26 +229,46 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
     /// Notes in the trace what the bytes are that a precompile answered.
     fn record_answer(&mut self, frame: &mut Frame, call: &Prepared) {
         let Range { start, end } = call.input;
-        match call.to.as_slice() {
-            [zeros @ .., IDENTITY] if zeros.iter().all(|byte| *byte == 0) => {
-                frame.returndata.copy(0, &frame.memory, start, end - start);
+        let [zeros @ .., number] = &call.to.0.0;
+        if zeros.iter().any(|byte| *byte != 0) {
+            self.trace.give_up();
+        }
+        if !self.trace.is_on() {
+            return;
+        }
+        if *number == IDENTITY {
+            frame.returndata.copy(0, &frame.memory, start, end - start);
+            return;
+        }
+        if *number == MODEXP {
+            let at = start + MODULUS_LENGTH_AT;
+            if at + 32 > end {
+                self.trace.give_up();
+                return;
             }
-            [zeros @ .., number @ 1..IDENTITY]
-                if zeros.iter().all(|byte| *byte == 0) && frame.returndata.len() == 32 =>
-            {
-                let id = self.trace.precompile(*number, &frame.memory, start, end - start);
-                frame.returndata.set_shadow(0, 32, id);
-            }
-            _ => self.trace.give_up(),
+            let id = self.trace.word(&frame.memory, at);
+            self.trace.pin(frame.memory.word(at).with_id(id));
+        }
+        let len = frame.returndata.len();
+        for (word, at) in (0..=u8::MAX).zip((0..len).step_by(32)) {
+            let function = Function::Precompile { number: *number, word };
+            let id = self.trace.digest(function, &frame.memory, start, end - start);
+            frame.returndata.set_shadow(at, 32.min(len - at), id);
+        }
+        if len > 32 * usize::from(u8::MAX) {
+            self.trace.give_up();
         }
     }
 
-    /// The first word that a precompile answers, unless it fails.
-    pub(crate) fn first_word_of_precompile(&self, number: u8, input: &[u8]) -> Option<U256> {
+    /// A word of what a precompile answers, zero beyond its end, unless it fails.
+    pub(crate) fn word_of_precompile(&self, number: u8, word: u8, input: &[u8]) -> Option<U256> {
         let precompile = self.precompiles.get(&Address::with_last_byte(number))?;
         let done = precompile.execute(input, u64::MAX, 0).ok()?;
-        let word = done.bytes.first_chunk::<32>()?;
-        (done.status == PrecompileStatus::Success).then(|| U256::from_be_bytes(*word))
+        let mut bytes = [0; 32];
+        let rest = done.bytes.get(32 * usize::from(word)..).unwrap_or_default();
+        let rest = &rest[..rest.len().min(32)];
+        bytes[..rest.len()].copy_from_slice(rest);
+        (done.status == PrecompileStatus::Success).then(|| U256::from_be_bytes(bytes))
     }
 
     fn enter<const KIND: u8>(

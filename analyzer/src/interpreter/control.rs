@@ -55,7 +55,7 @@ fn log_topics<const TOPICS: u8, DB: DatabaseRef>(
     if frame.is_static {
         return Err(Exit::Halt);
     }
-    let bytes = u64::try_from(len.value).map_err(|_| Exit::Halt)?;
+    let bytes = u64::try_from(len.value).map_err(|_| Exit::OutOfGas)?;
     charge(frame, machine.gas_params.log_cost(TOPICS, bytes))?;
     machine.expand_freely(frame, start, len).map(drop)
 }

@@ -27,7 +27,7 @@ pub(super) fn create<const IS_CREATE2: bool, DB: DatabaseRef>(
     if frame.is_static {
         return Err(Exit::Halt);
     }
-    let bytes = usize::try_from(len.value).map_err(|_| Exit::Halt)?;
+    let bytes = usize::try_from(len.value).map_err(|_| Exit::OutOfGas)?;
     if bytes > 0 && machine.spec.is_enabled_in(SpecId::SHANGHAI) {
         // EIP-3860.
         if bytes > machine.block.cfg.max_initcode_size() {

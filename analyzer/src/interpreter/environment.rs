@@ -124,26 +124,39 @@ fn difficulty<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame)
     push_input(machine, frame, Input::PrevRandao, value)
 }
 
+impl<DB: DatabaseRef> Machine<'_, DB> {
+    /// The hash of the block with this number, zero out of reach; none if the
+    /// state does not hold it.
+    pub(crate) fn block_hash(&self, number: U256) -> Option<U256> {
+        let age = self.block.env.number.checked_sub(number).unwrap_or_default();
+        let in_reach = !age.is_zero() && age <= U256::from(BLOCK_HASH_HISTORY);
+        match u64::try_from(number) {
+            Ok(number) if in_reach => self.world.block_hash(number).map(Into::into),
+            _ => Some(U256::ZERO),
+        }
+    }
+}
+
 /// A hash that the state does not hold is guessed: only a block that is
 /// executed can say that it is missing.
 fn block_hash<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
     let number = frame.stack.pop();
-    machine.trace.give_up();
-    let age = machine.block.env.number.checked_sub(number.value).unwrap_or_default();
-    let in_reach = !age.is_zero() && age <= U256::from(BLOCK_HASH_HISTORY);
-    let word = match u64::try_from(number.value) {
-        Ok(number) if in_reach => match machine.world.block_hash(number) {
-            Some(hash) => Word::new(hash.into(), Provenance::INPUT),
-            None => Word::new(keccak256(number.to_be_bytes()).into(), Provenance::UNKNOWN),
-        },
-        _ => Word::new(U256::ZERO, Provenance::INPUT),
+    let id = machine.trace.block_hash(number);
+    let word = match machine.block_hash(number.value) {
+        Some(hash) => Word::new(hash, Provenance::INPUT),
+        None => {
+            machine.trace.give_up();
+            let guess = keccak256(number.value.to_be_bytes::<32>()).into();
+            Word::new(guess, Provenance::UNKNOWN)
+        }
     };
-    push(frame, Word::new(word.value, word.provenance.join(number.provenance)))
+    push(frame, Word::new(word.value, word.provenance.join(number.provenance)).with_id(id))
 }
 
 fn blob_hash<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
     let index = frame.stack.pop();
-    let hash = usize::try_from(index.value).ok().and_then(|at| machine.tx.blob_hashes.get(at));
-    machine.trace.give_up();
-    push(frame, Word::new(hash.copied().unwrap_or_default().into(), Provenance::INPUT))
+    machine.trace.pin(index);
+    let at = u32::try_from(index.value).unwrap_or(u32::MAX);
+    let hash = machine.tx.blob_hashes.get(at as usize).copied().unwrap_or_default();
+    push_input(machine, frame, Input::BlobHash(at), hash.into())
 }

@@ -26,6 +26,8 @@ pub(crate) enum Exit {
     Revert,
     /// An exceptional halt: all gas is lost.
     Halt,
+    /// The same, for want of gas.
+    OutOfGas,
     /// A call into [`Machine::entered`](super::machine::Machine): the frame goes on after it.
     Enter,
     /// No template fits: the transaction is to be undone and interpreted.

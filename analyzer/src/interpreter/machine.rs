@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     Block, Limits, WidenedAccess,
-    template::{Deferred, Replay, TemplateCache, Trace},
+    template::{Attempt, Deferred, Replay, TemplateCache, Trace},
 };
 
 /// A frame that has grown beyond this is not kept for the next call.
@@ -98,8 +98,8 @@ pub(crate) struct Machine<'a, DB: DatabaseRef> {
     pub(crate) replay: Replay,
     pub(crate) deferred: Deferred,
     pub(crate) templates: Option<&'a TemplateCache>,
-    /// Whether the transaction may be analysed by a template.
-    pub(crate) replays: bool,
+    /// How the transaction is analysed.
+    pub(crate) attempt: Attempt,
     table: Rc<[Instruction<DB>; 256]>,
     suspended: Vec<Box<Frame>>,
     pool: Vec<Box<Frame>>,
@@ -141,7 +141,7 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
             replay: Replay::default(),
             deferred: Deferred::default(),
             templates,
-            replays: true,
+            attempt: Attempt::default(),
             table: Rc::new(table::instructions(spec)),
             suspended: Vec::new(),
             pool: Vec::new(),
@@ -217,8 +217,11 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
         let exit = loop {
             let Some(&op) = bytes.get(pc) else { break Exit::Stop };
             let instruction = &table[usize::from(op)];
-            if gas < u64::from(instruction.gas) || !instruction.fits(frame.stack.len()) {
+            if !instruction.fits(frame.stack.len()) {
                 break Exit::Halt;
+            }
+            if gas < u64::from(instruction.gas) {
+                break Exit::OutOfGas;
             }
             gas -= u64::from(instruction.gas);
             pc += 1;
@@ -282,6 +285,11 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
     ) -> Result<bool, Exit> {
         let is_taken = !condition.value.is_zero();
         if condition.provenance.is_unknown() {
+            // What is assumed to verify is constant; anything else is not.
+            if !self.trace.is_constant(condition) {
+                self.trace.give_up();
+            }
+            self.trace.pin(target);
             return self.assume_success(frame, code, pc, target, is_taken);
         }
         if self.trace.is_on() {
@@ -379,12 +387,12 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
         start: Word,
         len: Word,
     ) -> Result<Range<usize>, Exit> {
-        let len = usize::try_from(len.value).map_err(|_| Exit::Halt)?;
+        let len = usize::try_from(len.value).map_err(|_| Exit::OutOfGas)?;
         if len == 0 {
             return Ok(0..0);
         }
-        let start = usize::try_from(start.value).map_err(|_| Exit::Halt)?;
-        let end = start.checked_add(len).ok_or(Exit::Halt)?;
+        let start = usize::try_from(start.value).map_err(|_| Exit::OutOfGas)?;
+        let end = start.checked_add(len).ok_or(Exit::OutOfGas)?;
         if end > frame.memory.len() {
             let words = end.div_ceil(32);
             let gas = self.gas_params.memory_cost(words);
@@ -423,6 +431,6 @@ fn destination(code: &Bytecode, target: Word) -> Option<usize> {
 /// Takes gas from a frame, which halts if it has too little.
 #[inline]
 pub(crate) fn charge(frame: &mut Frame, gas: u64) -> Step {
-    frame.gas = frame.gas.checked_sub(gas).ok_or(Exit::Halt)?;
+    frame.gas = frame.gas.checked_sub(gas).ok_or(Exit::OutOfGas)?;
     Ok(())
 }

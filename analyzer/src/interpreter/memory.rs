@@ -59,7 +59,7 @@ fn mstore8<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) ->
 fn mcopy<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
     let [to, from, len] = frame.stack.pop_many();
     machine.pin_all([to, from, len]);
-    let bytes = usize::try_from(len.value).map_err(|_| Exit::Halt)?;
+    let bytes = usize::try_from(len.value).map_err(|_| Exit::OutOfGas)?;
     charge(frame, machine.gas_params.mcopy_cost(bytes))?;
     let furthest = if to.value > from.value { to } else { from };
     machine.expand(frame, furthest, len)?;
@@ -77,7 +77,7 @@ fn mcopy<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> S
 
 fn calldatacopy<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
     let [to, from, len] = frame.stack.pop_many();
-    let bytes = usize::try_from(len.value).map_err(|_| Exit::Halt)?;
+    let bytes = usize::try_from(len.value).map_err(|_| Exit::OutOfGas)?;
     charge(frame, machine.gas_params.copy_cost(bytes))?;
     let range = machine.expand(frame, to, len)?;
     machine.pin_all([from]);
@@ -90,7 +90,7 @@ fn calldatacopy<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Fram
 
 fn codecopy<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
     let [to, from, len] = frame.stack.pop_many();
-    let bytes = usize::try_from(len.value).map_err(|_| Exit::Halt)?;
+    let bytes = usize::try_from(len.value).map_err(|_| Exit::OutOfGas)?;
     charge(frame, machine.gas_params.copy_cost(bytes))?;
     let range = machine.expand(frame, to, len)?;
     machine.pin_all([from]);
@@ -104,7 +104,7 @@ fn codecopy<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -
 fn returndatacopy<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
     let [to, from, len] = frame.stack.pop_many();
     machine.pin_all([from, len]);
-    let bytes = usize::try_from(len.value).map_err(|_| Exit::Halt)?;
+    let bytes = usize::try_from(len.value).map_err(|_| Exit::OutOfGas)?;
     let from = saturating(from);
     if from.saturating_add(bytes) > frame.returndata.len() {
         return Err(Exit::Halt);
@@ -118,7 +118,7 @@ fn returndatacopy<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Fr
 /// The hash of known bytes is known; its provenance says which mapping it may point into.
 pub(super) fn keccak256<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
     let [start, len] = frame.stack.pop_many();
-    let bytes = usize::try_from(len.value).map_err(|_| Exit::Halt)?;
+    let bytes = usize::try_from(len.value).map_err(|_| Exit::OutOfGas)?;
     charge(frame, machine.gas_params.keccak256_cost(bytes))?;
     let range = machine.expand(frame, start, len)?;
     if range.is_empty() {

@@ -33,9 +33,11 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
             self.trace.revert(frame.traced_checkpoint);
             frame.refund = 0;
         }
-        if ending == Ending::Halt {
-            // What made it halt, the gas above all, a template does not follow.
+        if exit == Exit::OutOfGas {
+            // A template does not follow the gas.
             self.trace.give_up();
+        }
+        if ending == Ending::Halt {
             frame.gas = 0;
             frame.output = 0..0;
         }

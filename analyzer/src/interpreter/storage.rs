@@ -41,7 +41,10 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         name: Word,
     ) -> Result<(AccountId, AccountRef), Exit> {
         let name = self.resolve(name)?;
-        self.guessed |= name.provenance.is_unknown();
+        if name.provenance.is_unknown() {
+            self.trace.give_up();
+            self.guessed = true;
+        }
         self.bound_touched()?;
         let loaded = self.world.load(name.to_address());
         let account = self.known(loaded)?;
@@ -71,9 +74,10 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         self.bound_touched()?;
         let slot = self.world.find_slot(frame.account, key);
         if !self.world.slot(slot).warm && frame.gas < cold_cost {
-            return Err(Exit::Halt);
+            return Err(Exit::OutOfGas);
         }
         if key.provenance.is_unknown() {
+            self.trace.give_up();
             self.widen_slot(slot);
         }
         let declared = self.declared.declared_at(key);
@@ -83,6 +87,13 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
 }
 
 impl<DB: DatabaseRef> Machine<'_, DB> {
+    /// A template stores only what is known.
+    fn record_store(&mut self, word: Word) {
+        if word.provenance.is_unknown() {
+            self.trace.give_up();
+        }
+    }
+
     /// What a slot holds and held at the start of the transaction, read or
     /// computed if it has to be.
     pub(crate) fn settled(&mut self, id: SlotId) -> Result<(Word, Word), Exit> {
@@ -149,7 +160,7 @@ fn ext_code_size<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Fra
 
 fn ext_code_copy<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
     let [name, to, from, len] = frame.stack.pop_many();
-    let bytes = usize::try_from(len.value).map_err(|_| Exit::Halt)?;
+    let bytes = usize::try_from(len.value).map_err(|_| Exit::OutOfGas)?;
     charge(frame, machine.gas_params.extcodecopy(bytes))?;
     let range = machine.expand(frame, to, len)?;
     let (account, traced) = machine.named_account(frame, name)?;
@@ -200,12 +211,16 @@ fn sstore<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> 
     let [key, word] = frame.stack.pop_many();
     let is_istanbul = machine.spec.is_enabled_in(SpecId::ISTANBUL);
     // EIP-2200: a call with a stipend cannot store.
-    if frame.is_static || (is_istanbul && frame.gas <= machine.gas_params.call_stipend()) {
+    if frame.is_static {
         return Err(Exit::Halt);
+    }
+    if is_istanbul && frame.gas <= machine.gas_params.call_stipend() {
+        return Err(Exit::OutOfGas);
     }
     charge(frame, machine.gas_params.sstore_static_gas())?;
     let cold_cost = machine.gas_params.cold_storage_cost();
     let (id, traced, is_cold) = machine.named_slot(frame, key, cold_cost)?;
+    machine.record_store(word);
     machine.trace.store(traced, word);
     let (now, start) = machine.settled(id)?;
     let values = SStoreResult {
@@ -237,6 +252,7 @@ fn tstore<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> 
         return Err(Exit::Halt);
     }
     machine.bound_touched()?;
+    machine.record_store(word);
     machine.trace.transient_store(frame.traced, key, word);
     machine.world.store_transient(frame.account, key.value, word);
     Ok(())

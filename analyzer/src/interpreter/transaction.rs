@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     AccessKind, AccessSetBuilder, KeyOrigin, Location, PredictedAccess, Scope, WidenedAccess,
-    template::{Input, Outcome, Replayed, TemplateKey, Tree},
+    template::{Attempt, Input, Outcome, Replayed, TemplateKey, Tree},
 };
 
 /// Gas of a system call.
@@ -52,12 +52,11 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
             gas_price: tx.effective_gas_price(u128::from(self.block.env.basefee)),
             blob_hashes: tx.blob_hashes.clone(),
         };
-        self.replays = true;
+        self.attempt = Attempt::Success;
         let mut outcome = self.transact(tx);
-        if matches!(outcome, Err(Exit::Miss)) {
+        while matches!(outcome, Err(Exit::Miss)) {
             self.world.undo();
             self.begin();
-            self.replays = false;
             outcome = self.transact(tx);
         }
         let predicted = match outcome.and_then(|gas| self.predicted(gas)) {
@@ -223,12 +222,14 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         self.world.warm(recipient);
         let code = self.world.read_code(recipient);
         let mut code = self.known(code)?;
+        let mut code_hash = self.world.account(recipient).now.code_hash;
         if let Some(delegate) = code.eip7702_address() {
             let loaded = self.world.load(delegate);
             let delegate = self.known(loaded)?;
             self.world.warm(delegate);
             let delegated = self.world.read_code(delegate);
             code = self.known(delegated)?;
+            code_hash = self.world.account(delegate).now.code_hash;
         }
         let checkpoint = self.world.checkpoint();
         if recipient != sender && !tx.value.is_zero() {
@@ -252,13 +253,20 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
             return Ok(Finished { ending: Ending::Success, gas_left: gas, refund: 0 });
         }
         let templates = self.templates.map(|cache| {
-            let key = TemplateKey::new(&code, &tx.data, self.spec);
+            let key = TemplateKey::new(code_hash, &tx.data, self.spec);
             (cache, key, cache.get(&key))
         });
-        let replays = self.replays && self.deferred.held() <= self.limits.overlay_max;
-        if let Some((.., Some(templates))) = templates.as_ref().filter(|_| replays) {
+        if self.deferred.held() > self.limits.overlay_max {
+            self.attempt = Attempt::Interpret;
+        }
+        if let Some((.., Some(templates))) = &templates
+            && self.attempt != Attempt::Interpret
+        {
             let tree = templates.read();
-            if tree.root().is_some() {
+            if self.attempt == Attempt::Success && tree.root(Attempt::Success).is_none() {
+                self.attempt = Attempt::Failure;
+            }
+            if tree.root(self.attempt).is_some() {
                 return self.finish_by_template(&tree, tx, to, gas, checkpoint);
             }
         }
@@ -280,8 +288,7 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         if let Some((cache, key, templates)) = templates {
             if self.trace.is_on() {
                 let Finished { ending, gas_left, refund } = finished;
-                let succeeds = ending == Ending::Success;
-                let outcome = Outcome { succeeds, gas: gas - gas_left, refund };
+                let outcome = Outcome { ending, gas: gas - gas_left, refund };
                 cache.insert(key, &self.trace, outcome, &self.limits);
             } else if let Some(templates) = templates {
                 templates.note_futile();
@@ -311,14 +318,18 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         gas: u64,
         checkpoint: Checkpoint,
     ) -> Result<Finished, Exit> {
-        let Replayed::Done(outcome) = self.replay(tree, tx, to, gas)? else {
+        let Replayed::Done(outcome) = self.replay(tree, self.attempt, tx, to, gas)? else {
+            self.attempt = match self.attempt {
+                Attempt::Success => Attempt::Failure,
+                Attempt::Failure | Attempt::Interpret => Attempt::Interpret,
+            };
             return Err(Exit::Miss);
         };
-        if !outcome.succeeds {
+        if outcome.ending != Ending::Success {
             self.world.revert(checkpoint);
         }
-        let ending = if outcome.succeeds { Ending::Success } else { Ending::Revert };
-        Ok(Finished { ending, gas_left: gas - outcome.gas, refund: outcome.refund })
+        let Outcome { ending, gas: spent, refund } = outcome;
+        Ok(Finished { ending, gas_left: gas - spent, refund })
     }
 
     fn create_top(&mut self, tx: &TxEnv, sender: AccountId, gas: u64) -> Result<Finished, Exit> {

@@ -9,10 +9,7 @@ use std::sync::{
 };
 
 use hashbrown::HashMap;
-use revm::{
-    bytecode::Bytecode,
-    primitives::{B256, hardfork::SpecId, map::DefaultHashBuilder},
-};
+use revm::primitives::{B256, hardfork::SpecId, map::DefaultHashBuilder};
 
 use super::{operation::Outcome, path, trace::Trace, tree::Tree};
 use crate::Limits;
@@ -33,10 +30,9 @@ pub(crate) struct TemplateKey {
 }
 
 impl TemplateKey {
-    /// The entry of a transaction with this call data into `code`.
-    pub(crate) fn new(code: &Bytecode, call_data: &[u8], spec: SpecId) -> Self {
-        let selector = call_data.first_chunk().copied();
-        Self { code_hash: code.hash_slow(), selector, spec }
+    /// The entry of a transaction with this call data into the code with this hash.
+    pub(crate) fn new(code_hash: B256, call_data: &[u8], spec: SpecId) -> Self {
+        Self { code_hash, selector: call_data.first_chunk().copied(), spec }
     }
 }
 

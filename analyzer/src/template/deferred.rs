@@ -7,11 +7,11 @@
 
 use std::sync::Arc;
 
-use revm::{DatabaseRef, bytecode::opcode as op, primitives::U256};
+use revm::{DatabaseRef, primitives::U256};
 
 use super::{
     operation::Program,
-    value::{Operand, Value},
+    value::{Function, Operand, Value},
 };
 use crate::interpreter::{Exit, Machine, Provenance, SlotId, Word, compute};
 
@@ -179,10 +179,13 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
                 }
                 bytes.truncate(*len as usize);
                 match *function {
-                    op::KECCAK256 => self.hashes.keccak256(bytes).into(),
-                    precompile => self.first_word_of_precompile(precompile, bytes)?,
+                    Function::Keccak => self.hashes.keccak256(bytes).into(),
+                    Function::Precompile { number, word } => {
+                        self.word_of_precompile(number, word, bytes)?
+                    }
                 }
             }
+            Value::BlockHash(number) => self.block_hash(get(*number))?,
             Value::Input(_) | Value::Found => U256::ZERO,
         })
     }

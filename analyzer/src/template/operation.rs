@@ -6,6 +6,8 @@ use std::sync::Arc;
 use hashbrown::HashMap;
 use revm::primitives::{U256, map::DefaultHashBuilder};
 
+use crate::interpreter::Ending;
+
 use super::{
     trace::{AccountRef, CheckpointRef, SlotRef},
     value::{Operand, Value},
@@ -59,8 +61,8 @@ pub(crate) enum Test {
 /// How the transaction's own call ends on a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
-    pub(crate) succeeds: bool,
-    /// Gas that the recorded run took, before refunds.
+    pub(crate) ending: Ending,
+    /// Gas that the recorded run took, before refunds; all there is if it halts.
     pub(crate) gas: u64,
     pub(crate) refund: i64,
 }

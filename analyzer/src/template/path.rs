@@ -23,8 +23,7 @@ use crate::interpreter::reverts_straight;
 /// Room that a compilation starts with: what an ordinary path has.
 const OPERATIONS_ABOUT: usize = 512;
 
-/// The path that `trace` took; none if it has more than `operations_max`
-/// operations, or went where a success was to be assumed.
+/// The path that `trace` took; none if it has more than `operations_max` operations.
 pub(crate) fn compile(
     trace: &Trace,
     constants: &mut Constants,
@@ -60,6 +59,10 @@ struct Compiler<'a> {
     decided: HashSet<Operand, DefaultHashBuilder>,
     coded: HashSet<AccountRef, DefaultHashBuilder>,
     pending: Vec<usize>,
+    /// The last walk over missing values that came to each value.
+    seen: Vec<u32>,
+    walks: u32,
+    assembly: Assembly,
 }
 
 impl<'a> Compiler<'a> {
@@ -86,6 +89,9 @@ impl<'a> Compiler<'a> {
             decided: HashSet::default(),
             coded: HashSet::default(),
             pending: Vec::new(),
+            seen: vec![0; trace.values.len()],
+            walks: 0,
+            assembly: Assembly::default(),
         }
     }
 
@@ -156,7 +162,7 @@ impl<'a> Compiler<'a> {
                 self.held.clear();
                 self.emit(Operation::Revert(checkpoint));
             }
-            Event::Truth(truth) => return self.truth(truth),
+            Event::Truth(truth) => self.truth(truth),
             Event::Equals(value, answer) => {
                 let value = self.demand(value);
                 self.guard(Test::Value(value), answer);
@@ -173,7 +179,7 @@ impl<'a> Compiler<'a> {
 
     /// A guard whose other way can only revert is dropped, and success assumed,
     /// unless its value is at hand.
-    fn truth(&mut self, truth: Truth) -> Option<()> {
+    fn truth(&mut self, truth: Truth) {
         let Truth { mut value, mut is_true, branch } = truth;
         while let Some(Value::Compute(code, [of, ..])) =
             value.position().map(|at| &self.trace.values[at])
@@ -186,15 +192,14 @@ impl<'a> Compiler<'a> {
         {
             let code = self.trace.code_of(branch);
             let [taken, left] = [branch.taken, branch.left].map(|pc| reverts_straight(code, pc));
-            if taken != left {
-                return left.then_some(());
+            if left && !taken {
+                return;
             }
         }
         let value = self.demand(value);
         if self.decided.insert(value) {
             self.guard(Test::Truth(value), U256::from(u8::from(is_true)));
         }
-        Some(())
     }
 
     fn guard(&mut self, test: Test, answer: U256) {
@@ -278,22 +283,23 @@ impl<'a> Compiler<'a> {
     /// itself included, in an order in which they can be computed.
     fn missing(&mut self, at: usize) -> Vec<usize> {
         let mut order = Vec::new();
-        let mut seen: HashSet<usize, DefaultHashBuilder> = HashSet::default();
+        self.walks += 1;
+        let Self { seen, places, walks, trace, .. } = self;
         let mut pending = core::mem::take(&mut self.pending);
         pending.push(at);
         while let Some(&at) = pending.last() {
-            if self.places[at].is_some() || seen.contains(&at) {
+            if places[at].is_some() || seen[at] == *walks {
                 pending.pop();
                 continue;
             }
             let before = pending.len();
-            self.trace.values[at].for_each_operand(|operand| {
-                let is_missing = |at: &usize| self.places[*at].is_none() && !seen.contains(at);
+            trace.values[at].for_each_operand(|operand| {
+                let is_missing = |at: &usize| places[*at].is_none() && seen[*at] != *walks;
                 pending.extend(operand.position().filter(is_missing));
             });
             if pending.len() == before {
                 pending.pop();
-                seen.insert(at);
+                seen[at] = *walks;
                 order.push(at);
             }
         }
@@ -334,7 +340,8 @@ impl<'a> Compiler<'a> {
         for at in inputs {
             self.places[at] = Some(self.compute(at));
         }
-        let mut assembly = Assembly::default();
+        let mut assembly = core::mem::take(&mut self.assembly);
+        assembly.clear();
         for at in &missing {
             self.trace.values[*at].for_each_operand(|operand| {
                 if let Some(place) = operand.position().and_then(|at| self.places[at]) {
@@ -356,11 +363,13 @@ impl<'a> Compiler<'a> {
             assembly.computed.insert(at, place);
         }
         self.emitted += assembly.operations.len();
-        Program {
-            captures: assembly.captures.into(),
-            operations: assembly.operations.into(),
-            constants: assembly.constants.into(),
-        }
+        let program = Program {
+            captures: assembly.captures.as_slice().into(),
+            operations: assembly.operations.drain(..).collect(),
+            constants: assembly.constants.as_slice().into(),
+        };
+        self.assembly = assembly;
+        program
     }
 }
 
@@ -376,6 +385,15 @@ struct Assembly {
 }
 
 impl Assembly {
+    fn clear(&mut self) {
+        self.captures.clear();
+        self.operations.clear();
+        self.constants.clear();
+        self.captured.clear();
+        self.computed.clear();
+        self.known_constants.clear();
+    }
+
     /// A value of the path, as the program names it.
     fn capture(&mut self, place: Operand) -> Operand {
         *self.captured.entry(place).or_insert_with(|| {

@@ -15,11 +15,11 @@ use super::{
     deferred::Cell,
     operation::{Operation, Outcome, Test},
     trace::{AccountRef, SlotRef},
-    tree::{Next, Tree},
+    tree::{Attempt, Next, Tree},
     value::{Input, Operand, Value},
 };
 use crate::interpreter::{
-    Abandoned, AccountId, Checkpoint, Content, Exit, Machine, Provenance, SlotId, Word,
+    Abandoned, AccountId, Checkpoint, Content, Ending, Exit, Machine, Provenance, SlotId, Word,
 };
 
 /// Buffers of an evaluation, reused by the next.
@@ -73,6 +73,7 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
     pub(crate) fn replay(
         &mut self,
         tree: &Tree,
+        attempt: Attempt,
         tx: &TxEnv,
         to: Address,
         gas: u64,
@@ -81,15 +82,15 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         buffers.clear();
         let constants = &tree.constants.words;
         let mut evaluation = Evaluation { machine: self, buffers, constants, tx, to, gas };
-        let replayed = evaluation.walk(tree);
+        let replayed = evaluation.walk(tree, attempt);
         self.replay = evaluation.buffers;
         replayed
     }
 }
 
 impl<DB: DatabaseRef> Evaluation<'_, '_, '_, DB> {
-    fn walk(&mut self, tree: &Tree) -> Result<Replayed, Exit> {
-        let Some(mut node) = tree.root() else { return Ok(Replayed::Missed) };
+    fn walk(&mut self, tree: &Tree, attempt: Attempt) -> Result<Replayed, Exit> {
+        let Some(mut node) = tree.root(attempt) else { return Ok(Replayed::Missed) };
         loop {
             for operation in &node.operations {
                 if !self.step(operation)? {
@@ -98,6 +99,9 @@ impl<DB: DatabaseRef> Evaluation<'_, '_, '_, DB> {
             }
             let (test, ways) = match &node.next {
                 Next::Guard(test, ways) => (*test, ways),
+                Next::End(outcome) if outcome.ending == Ending::Halt => {
+                    return Ok(Replayed::Done(Outcome { gas: self.gas, ..*outcome }));
+                }
                 Next::End(outcome) if outcome.gas <= self.gas => {
                     return Ok(Replayed::Done(*outcome));
                 }
@@ -328,6 +332,10 @@ impl<DB: DatabaseRef> Evaluation<'_, '_, '_, DB> {
             Input::ChainId => U256::from(self.machine.block.cfg.chain_id),
             Input::BaseFee => U256::from(env.basefee),
             Input::BlobBaseFee => U256::from(env.blob_gasprice().unwrap_or_default()),
+            Input::BlobHash(at) => {
+                let hash = self.tx.blob_hashes.get(at as usize);
+                hash.copied().unwrap_or_default().into()
+            }
             Input::Gas(spent) => U256::from(self.gas.saturating_sub(spent)),
         }
     }

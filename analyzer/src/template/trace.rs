@@ -12,7 +12,7 @@ use revm::{
     primitives::{B256, U256},
 };
 
-use super::value::{Input, Operand, Value, ValueId};
+use super::value::{Function, Input, Operand, Value, ValueId};
 use crate::interpreter::{
     Word,
     region::{Region, Shadow},
@@ -315,21 +315,26 @@ impl Trace {
 
     /// The Keccak-256 of `len` bytes at `start` of a region.
     pub(crate) fn keccak(&mut self, region: &Region, start: usize, len: usize) -> ValueId {
-        self.digest(op::KECCAK256, region, start, len)
+        self.digest(Function::Keccak, region, start, len)
     }
 
-    /// What a precompile answers to `len` bytes at `start` of a region: its first word.
-    pub(crate) fn precompile(
+    /// The hash of the block with this number.
+    pub(crate) fn block_hash(&mut self, number: Word) -> ValueId {
+        if !self.is_on {
+            return ValueId::CONSTANT;
+        }
+        let number = self.operand(number);
+        self.value(Value::BlockHash(number))
+    }
+
+    /// A function of `len` bytes at `start` of a region.
+    pub(crate) fn digest(
         &mut self,
-        number: u8,
+        function: Function,
         region: &Region,
         start: usize,
         len: usize,
     ) -> ValueId {
-        self.digest(number, region, start, len)
-    }
-
-    fn digest(&mut self, function: u8, region: &Region, start: usize, len: usize) -> ValueId {
         if !self.is_on {
             return ValueId::CONSTANT;
         }

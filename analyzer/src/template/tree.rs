@@ -8,7 +8,7 @@
 use revm::primitives::U256;
 
 use super::operation::{Constants, Operation, Outcome, Path, Test};
-use crate::Limits;
+use crate::{Limits, interpreter::Ending};
 
 /// Position of a node in its tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,18 +29,37 @@ pub(crate) enum Next {
     End(Outcome),
 }
 
-/// The paths of one entry.
+/// How a transaction is analysed, in the order in which it is tried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    /// By a path that succeeds.
+    #[default]
+    Success,
+    /// By a path that fails.
+    Failure,
+    /// By the interpreter.
+    Interpret,
+}
+
+/// The paths of one entry. Those that fail are apart from those that succeed:
+/// the guards that tell them from each other have been dropped there.
 #[derive(Debug, Default)]
 pub(crate) struct Tree {
     nodes: Vec<Node>,
+    roots: [Option<NodeId>; 2],
     pub(crate) constants: Constants,
     bytes: usize,
 }
 
 impl Tree {
-    /// The node that every path begins with, once there is a path.
-    pub(crate) fn root(&self) -> Option<&Node> {
-        self.nodes.first()
+    /// The node that every path of an attempt begins with, once there is a path.
+    pub(crate) fn root(&self, attempt: Attempt) -> Option<&Node> {
+        let root = match attempt {
+            Attempt::Success => self.roots[0],
+            Attempt::Failure => self.roots[1],
+            Attempt::Interpret => None,
+        };
+        root.map(|root| self.node(root))
     }
 
     /// The node that a guard leads to.
@@ -62,7 +81,10 @@ impl Tree {
         let Path { segments, rest, outcome } = path;
         // The guard that the path leaves the tree at, and its answer there.
         let mut leaves: Option<(usize, U256)> = None;
-        let mut at = (!self.nodes.is_empty()).then_some(0);
+        let root = usize::from(outcome.ending != Ending::Success);
+        let mut at = self.roots[root].map(|id| id.0 as usize);
+        let is_first = at.is_none();
+        let first = NodeId(u32::try_from(self.nodes.len()).unwrap_or(u32::MAX));
         let mut segments = segments.into_iter();
         while let Some(here) = at {
             let Some(segment) = segments.next() else { return false };
@@ -83,6 +105,9 @@ impl Tree {
             leaves = Some((id, segment.answer));
         }
         self.add(leaves, rest, Next::End(outcome));
+        if is_first {
+            self.roots[root] = Some(first);
+        }
         self.bytes = self.bytes.max(self.constants.words.len() * 2 * size_of::<U256>());
         true
     }

@@ -98,8 +98,21 @@ pub(crate) enum Input {
     ChainId,
     BaseFee,
     BlobBaseFee,
+    /// The hash of the transaction's blob at this position.
+    BlobHash(u32),
     /// Gas left when this much was spent: an estimate, since spending varies along a path.
     Gas(u64),
+}
+
+/// A function of bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Function {
+    Keccak,
+    /// One word of what a precompile answers.
+    Precompile {
+        number: u8,
+        word: u8,
+    },
 }
 
 /// One value of a trace.
@@ -115,12 +128,14 @@ pub(crate) enum Value {
         to: u8,
         len: u8,
     },
-    /// The first word of a function of bytes: `KECCAK256`, or a precompile by its number.
+    /// A word that is a function of bytes.
     Digest {
-        function: u8,
+        function: Function,
         parts: Box<[Operand]>,
         bytes: u32,
     },
+    /// The hash of the block with this number.
+    BlockHash(Operand),
     /// What an event found in the state.
     Found,
 }
@@ -131,7 +146,7 @@ impl Value {
         match self {
             Self::Input(_) | Self::Found => {}
             Self::Compute(_, args) => args.iter().copied().for_each(each),
-            Self::Piece { of, .. } => each(*of),
+            Self::Piece { of, .. } | Self::BlockHash(of) => each(*of),
             Self::Digest { parts, .. } => parts.iter().copied().for_each(each),
         }
     }
@@ -141,6 +156,7 @@ impl Value {
         match self {
             Self::Input(_) | Self::Found => self.clone(),
             Self::Compute(code, args) => Self::Compute(*code, args.map(map)),
+            Self::BlockHash(of) => Self::BlockHash(map(*of)),
             &Self::Piece { of, from, to, len } => Self::Piece { of: map(of), from, to, len },
             Self::Digest { function, parts, bytes } => Self::Digest {
                 function: *function,
