@@ -67,8 +67,7 @@ pub(super) fn function<DB: DatabaseRef>(code: u8) -> Run<DB> {
         },
         op::PC => |_, frame| push(frame, Word::constant(U256::from(frame.pc - 1))),
         op::MSIZE => |machine, frame| {
-            // A template does not follow the size of the memory.
-            machine.trace.give_up();
+            machine.trace.memory_size();
             push(frame, Word::new(U256::from(frame.memory.len()), Provenance::INPUT))
         },
         op::GAS => |machine, frame| {
@@ -142,13 +141,12 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
 fn block_hash<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
     let number = frame.stack.pop();
     let id = machine.trace.block_hash(number);
-    let word = match machine.block_hash(number.value) {
-        Some(hash) => Word::new(hash, Provenance::INPUT),
-        None => {
-            machine.trace.give_up();
-            let guess = keccak256(number.value.to_be_bytes::<32>()).into();
-            Word::new(guess, Provenance::UNKNOWN)
-        }
+    let word = if let Some(hash) = machine.block_hash(number.value) {
+        Word::new(hash, Provenance::INPUT)
+    } else {
+        machine.trace.give_up();
+        let guess = keccak256(number.value.to_be_bytes::<32>()).into();
+        Word::new(guess, Provenance::UNKNOWN)
     };
     push(frame, Word::new(word.value, word.provenance.join(number.provenance)).with_id(id))
 }

@@ -377,7 +377,7 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
         if !len.value.is_zero() {
             self.trace.pin(start);
         }
-        self.expand_freely(frame, start, len)
+        self.grow(frame, start, len)
     }
 
     /// Grows the memory where nothing but its size comes of it.
@@ -387,6 +387,11 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
         start: Word,
         len: Word,
     ) -> Result<Range<usize>, Exit> {
+        self.trace.grow_freely(start, len);
+        self.grow(frame, start, len)
+    }
+
+    fn grow(&mut self, frame: &mut Frame, start: Word, len: Word) -> Result<Range<usize>, Exit> {
         let len = usize::try_from(len.value).map_err(|_| Exit::OutOfGas)?;
         if len == 0 {
             return Ok(0..0);

@@ -16,9 +16,12 @@ use revm::{
 use super::{
     operation::{Constants, Operation, Outcome, Path, Program, Segment, Test},
     trace::{AccountRef, Event, SlotRef, Trace, Truth},
-    value::{Operand, Value, ValueId},
+    value::{Function, Operand, Value, ValueId},
 };
 use crate::interpreter::reverts_straight;
+
+/// The precompile that recovers the signer of a hash.
+const ECRECOVER: u8 = 1;
 
 /// Room that a compilation starts with: what an ordinary path has.
 const OPERATIONS_ABOUT: usize = 512;
@@ -187,6 +190,9 @@ impl<'a> Compiler<'a> {
         {
             (value, is_true) = (*of, !is_true);
         }
+        if self.is_verified(value, is_true) {
+            return;
+        }
         if let Some(branch) = branch
             && value.position().is_some_and(|at| self.places[at].is_none())
         {
@@ -199,6 +205,42 @@ impl<'a> Compiler<'a> {
         let value = self.demand(value);
         if self.decided.insert(value) {
             self.guard(Test::Truth(value), U256::from(u8::from(is_true)));
+        }
+    }
+
+    /// Whether the condition is that a signature is valid, as others are taken
+    /// to be: its signer is somebody, or who is expected.
+    fn is_verified(&self, condition: Operand, is_true: bool) -> bool {
+        let value = condition.position().map(|at| &self.trace.values[at]);
+        match value {
+            Some(Value::Compute(opcode::EQ, [one, other, _])) if is_true => {
+                self.is_signer(*one) || self.is_signer(*other)
+            }
+            Some(Value::Compute(opcode::XOR | opcode::SUB, [one, other, _])) if !is_true => {
+                self.is_signer(*one) || self.is_signer(*other)
+            }
+            _ => is_true && self.is_signer(condition),
+        }
+    }
+
+    /// Whether the value is the signer that `ECRECOVER` has found.
+    fn is_signer(&self, operand: Operand) -> bool {
+        let mut operand = operand;
+        loop {
+            let Some(at) = operand.position() else { return false };
+            operand = match &self.trace.values[at] {
+                Value::Compute(opcode::AND, [one, other, _]) => {
+                    if one.position().is_some() {
+                        *one
+                    } else {
+                        *other
+                    }
+                }
+                Value::Digest { function: Function::Precompile { number, .. }, .. } => {
+                    return *number == ECRECOVER;
+                }
+                _ => return false,
+            };
         }
     }
 

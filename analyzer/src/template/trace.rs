@@ -117,6 +117,8 @@ pub(crate) struct Trace {
     checkpoints: u32,
     /// Gas that the transaction's own call was given.
     pub(crate) gas: u64,
+    /// Whether memory has grown as the path does not say.
+    has_grown_freely: bool,
 }
 
 impl Trace {
@@ -126,6 +128,7 @@ impl Trace {
         // What stands where an instruction has no operand.
         self.constants.push(U256::ZERO);
         (self.is_on, self.entries_max, self.gas) = (true, entries_max, gas);
+        self.has_grown_freely = false;
     }
 
     /// Stops recording; what was recorded is discarded.
@@ -191,6 +194,18 @@ impl Trace {
         }
         if self.is_on {
             self.events.push(event);
+        }
+    }
+
+    /// Notes that memory grows to where these words say.
+    pub(crate) fn grow_freely(&mut self, start: Word, len: Word) {
+        self.has_grown_freely |= !self.is_constant(start) || !self.is_constant(len);
+    }
+
+    /// Somebody looks at the size of the memory.
+    pub(crate) fn memory_size(&mut self) {
+        if self.has_grown_freely {
+            self.give_up();
         }
     }
 
