@@ -163,6 +163,6 @@ fn a_panic_of_the_work_ends_the_fetchers_and_reaches_the_caller() {
     let watched = Watched::new(&workload.state, 1);
     let fetchers = pool(2);
     let run = || with_prefetch(&workload.block, &watched, &[], &fetchers, |_| panic!("enough"));
-    let payload = catch_unwind(AssertUnwindSafe(run)).err().expect("the work panics");
+    let payload = catch_unwind(AssertUnwindSafe(run)).expect_err("the work panics");
     assert_eq!(payload.downcast_ref(), Some(&"enough"));
 }
