@@ -47,9 +47,9 @@ pub use forewave_analyzer::{
     summarize_account,
 };
 pub use forewave_executor::{
-    AccountChange, BlockOutcome, ExecutionError, ExecutionStats, Observation, OraclePredictor,
-    OutcomeNote, ReconPredictor, Reexecution, ReexecutionReason, StateChanges, SystemOperation,
-    TxReceipt, execute, observe, sequential,
+    AccountChange, BlockOutcome, ExecutionError, ExecutionMode, ExecutionStats, Observation,
+    OraclePredictor, OutcomeNote, ReconPredictor, Reexecution, ReexecutionReason, StateChanges,
+    SystemOperation, TxReceipt, execute, execute_as, execute_unplanned, observe, sequential,
 };
 pub use forewave_scheduler::{
     AccessTable, Cause, Chain, ConflictGraph, Edge, Hazard, HazardCounts, HotSpot, LocationId,

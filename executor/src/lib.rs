@@ -15,18 +15,23 @@
 
 mod error;
 mod flat_state;
+mod flow;
 mod ledger;
 mod looks;
 mod observation;
 mod outcome;
 mod parallel;
 mod predictors;
+mod ready;
 mod sequential;
+mod serial;
 mod system;
+mod tasks;
 mod tracking;
 mod transfer;
 mod transition;
-mod versions;
+mod view;
+mod worker;
 
 pub use error::ExecutionError;
 pub use observation::{Observation, observe};
@@ -34,6 +39,6 @@ pub use outcome::{
     AccountChange, BlockOutcome, ExecutionStats, OutcomeNote, Reexecution, ReexecutionReason,
     StateChanges, SystemOperation, TxReceipt,
 };
-pub use parallel::execute;
+pub use parallel::{ExecutionMode, execute, execute_as, execute_unplanned};
 pub use predictors::{OraclePredictor, ReconPredictor};
 pub use sequential::sequential;

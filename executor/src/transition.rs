@@ -48,8 +48,16 @@ pub(crate) struct AccountTransition {
     pub(crate) balance: BalanceChange,
     pub(crate) nonce: Option<u64>,
     pub(crate) code: Option<(B256, Option<Bytecode>)>,
-    /// Changed slots only.
+    /// Changed slots only, sorted.
     pub(crate) storage: Vec<(StorageKey, StorageValue)>,
+}
+
+impl AccountTransition {
+    /// What it makes of a slot, if it changes it.
+    pub(crate) fn slot(&self, key: StorageKey) -> Option<StorageValue> {
+        let at = self.storage.binary_search_by_key(&key, |(changed, _)| *changed);
+        at.ok().map(|at| self.storage[at].1)
+    }
 }
 
 /// What one transaction does to all the accounts it touched.
@@ -66,6 +74,12 @@ impl Transition {
             .map(|(address, account)| (*address, account_transition(account, looks.at(*address))))
             .collect();
         Self { accounts }
+    }
+
+    /// What it does to one account, if it touches it.
+    pub(crate) fn account(&self, address: Address) -> Option<&AccountTransition> {
+        let mut accounts = self.accounts.iter();
+        accounts.find_map(|(touched, change)| (*touched == address).then_some(change))
     }
 
     /// Every location that is replaced or credited. The slots of a destroyed
@@ -103,14 +117,14 @@ fn account_transition(account: &Account, looked: Looked) -> AccountTransition {
         balance if looked.contains(Looked::BALANCE) => BalanceChange::Set(balance),
         balance => BalanceChange::Credit(balance.wrapping_sub(before.balance)),
     };
+    let mut storage: Vec<_> =
+        account.changed_storage_slots().map(|(k, slot)| (*k, slot.present_value)).collect();
+    storage.sort_unstable();
     AccountTransition {
         lifecycle,
         balance,
         nonce: (now.nonce != before.nonce).then_some(now.nonce),
         code: (now.code_hash != before.code_hash).then(|| (now.code_hash, now.code.clone())),
-        storage: account
-            .changed_storage_slots()
-            .map(|(k, slot)| (*k, slot.present_value))
-            .collect(),
+        storage,
     }
 }
