@@ -1,7 +1,7 @@
 //! Predictions -> plan -> outcome: the steps between the three crates.
 
 use forewave_analyzer::{AnalyzeError, Block, PredictedAccess, Predictor, commute_payments};
-use forewave_executor::{BlockOutcome, ExecutionError, execute};
+use forewave_executor::{BlockOutcome, ExecutionError, ExecutionMode, execute_as};
 use forewave_scheduler::{ConflictGraph, Schedule, schedule};
 use rayon::ThreadPool;
 use revm::DatabaseRef;
@@ -71,7 +71,21 @@ impl Plan {
     where
         DB: DatabaseRef<Error: Send> + Sync,
     {
-        execute(block, state, &self.graph, &self.schedule, pool)
+        self.execute_as(ExecutionMode::Auto, block, state, pool)
+    }
+
+    /// The same as [`execute`](Self::execute), in a mode of the caller's choice.
+    pub fn execute_as<DB>(
+        &self,
+        mode: ExecutionMode,
+        block: &Block,
+        state: &DB,
+        pool: &ThreadPool,
+    ) -> Result<BlockOutcome, ExecutionError<DB::Error>>
+    where
+        DB: DatabaseRef<Error: Send> + Sync,
+    {
+        execute_as(mode, block, state, &self.graph, &self.schedule, pool)
     }
 }
 
