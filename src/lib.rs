@@ -49,7 +49,8 @@ pub use forewave_analyzer::{
 pub use forewave_executor::{
     AccountChange, BlockOutcome, ExecutionError, ExecutionMode, ExecutionStats, Observation,
     OraclePredictor, OutcomeNote, ReconPredictor, Reexecution, ReexecutionReason, StateChanges,
-    SystemOperation, TxReceipt, execute, execute_as, execute_unplanned, observe, sequential,
+    SystemOperation, TxReceipt, execute, execute_as, execute_unplanned, is_worth_planning, observe,
+    sequential,
 };
 pub use forewave_scheduler::{
     AccessTable, Cause, Chain, ConflictGraph, Edge, Hazard, HazardCounts, HotSpot, LocationId,

@@ -39,6 +39,6 @@ pub use outcome::{
     AccountChange, BlockOutcome, ExecutionStats, OutcomeNote, Reexecution, ReexecutionReason,
     StateChanges, SystemOperation, TxReceipt,
 };
-pub use parallel::{ExecutionMode, execute, execute_as, execute_unplanned};
+pub use parallel::{ExecutionMode, execute, execute_as, execute_unplanned, is_worth_planning};
 pub use predictors::{OraclePredictor, ReconPredictor};
 pub use sequential::sequential;
