@@ -55,7 +55,7 @@ pub use forewave_executor::{
     AccountChange, BlockOutcome, ExecutionError, ExecutionMode, ExecutionStats, Observation,
     OneByOne, OraclePredictor, OutcomeNote, PrefetchStats, Prefetched, ReconPredictor, Reexecution,
     ReexecutionReason, StateChanges, StateView, SystemOperation, TxReceipt, execute, execute_as,
-    execute_unplanned, observe, sequential, sequential_with, with_prefetch,
+    execute_unplanned, is_worth_planning, observe, sequential, sequential_with, with_prefetch,
 };
 pub use forewave_scheduler::{
     AccessTable, Cause, Chain, ConflictGraph, Edge, Hazard, HazardCounts, HotSpot, LocationId,

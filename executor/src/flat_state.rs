@@ -20,6 +20,7 @@ use revm::{
 
 use crate::{
     outcome::{AccountChange, StateChanges},
+    tracking::Seen,
     transition::{AccountTransition, Lifecycle, Transition},
 };
 
@@ -37,13 +38,13 @@ struct FlatSlot {
 /// The slots of one account that were loaded or written.
 type FlatSlots = HashMap<StorageKey, FlatSlot, DefaultHashBuilder>;
 
-/// An account that was loaded or changed. Small, because most accounts of a
-/// block have no storage and the map that holds them grows by moving them.
+/// An account that was loaded or changed. Most accounts of a block have no
+/// storage, so what they have is kept apart.
 #[derive(Clone, Debug)]
 struct FlatAccount {
     info: Option<AccountInfo>,
     /// What it was before the block, once something has been done to it.
-    original: Option<Box<Option<AccountInfo>>>,
+    original: Option<Seen>,
     storage_cleared: bool,
     storage: Option<Box<FlatSlots>>,
 }
@@ -56,7 +57,7 @@ impl FlatAccount {
     /// Keeps what the account was; before every change.
     fn touch(&mut self) {
         if self.original.is_none() {
-            self.original = Some(Box::new(self.info.clone()));
+            self.original = Some(Seen::new(self.info.as_ref()));
         }
     }
 
@@ -162,16 +163,17 @@ impl<'a, DB: DatabaseRef> FlatState<'a, DB> {
         &self,
         share: Share,
     ) -> Result<Vec<(Address, AccountChange)>, DB::Error> {
-        let mut touched: Vec<(&Address, &FlatAccount)> = self
+        let mut touched: Vec<(Address, &FlatAccount)> = self
             .accounts
             .iter()
             .filter(|(address, account)| account.original.is_some() && share.holds(address))
+            .map(|(address, account)| (*address, account))
             .collect();
-        touched.sort_unstable_by_key(|(address, _)| **address);
+        touched.sort_unstable_by_key(|(address, _)| *address);
         let mut changes = Vec::with_capacity(touched.len());
         for (address, account) in touched {
-            if let Some(change) = net_change(self.base, *address, account)? {
-                changes.push((*address, change));
+            if let Some(change) = net_change(self.base, address, account)? {
+                changes.push((address, change));
             }
         }
         Ok(changes)
@@ -242,8 +244,8 @@ fn net_change<DB: DatabaseRef>(
             slots.push((key, slot.value));
         }
     }
-    let storage_cleared = *cleared && original.is_some();
-    let changed = storage_cleared || !slots.is_empty() || *info != **original;
+    let storage_cleared = *cleared && original.exists;
+    let changed = storage_cleared || !slots.is_empty() || Seen::new(info.as_ref()) != *original;
     let change = || AccountChange {
         info: info.clone(),
         storage_cleared,

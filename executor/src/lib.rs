@@ -43,7 +43,7 @@ pub use outcome::{
     AccountChange, BlockOutcome, ExecutionStats, OutcomeNote, Reexecution, ReexecutionReason,
     StateChanges, SystemOperation, TxReceipt,
 };
-pub use parallel::{ExecutionMode, execute, execute_as, execute_unplanned};
+pub use parallel::{ExecutionMode, execute, execute_as, execute_unplanned, is_worth_planning};
 pub use predictors::{OraclePredictor, ReconPredictor};
 pub use prefetch::{OneByOne, PrefetchStats, Prefetched, StateView, with_prefetch};
 pub use sequential::{sequential, sequential_with};

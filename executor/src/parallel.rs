@@ -46,6 +46,12 @@ const PARALLEL_PERCENT: u64 = 115;
 /// Accounts above which their net changes are worked out by all threads.
 const SHARED_CHANGES_MIN: usize = 4_096;
 
+/// Gas of a transfer that carries no data.
+const TRANSFER_GAS: u64 = 21_000;
+
+/// One transaction in this many may be something else in a block of transfers.
+const TRANSFERS_EXCEPT: usize = 32;
+
 /// How a block is run. The outcome is the same each time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -132,9 +138,20 @@ where
     DB: DatabaseRef<Error: Send> + Sync,
 {
     let threads = pool.current_num_threads();
-    let tasks = may_pay(block, threads).then(|| Tasks::block_order(block, threads));
+    let pays = may_pay(block, threads) && is_worth_planning(block);
+    let tasks = pays.then(|| Tasks::block_order(block, threads));
     let mode = if tasks.is_some() { ExecutionMode::Optimistic } else { ExecutionMode::Serial };
     run_planned(block, state, &Plan { mode, tasks, graph: None, waves: 0 }, pool)
+}
+
+/// Whether looking at a block before it runs can be worth what it costs. A block
+/// of plain transfers is not: each of them runs in less time than it takes to
+/// predict it.
+pub fn is_worth_planning(block: &Block) -> bool {
+    let transactions = block.transactions.len();
+    // With that much gas nothing can be run but the first few instructions.
+    let plain = block.transactions.iter().filter(|tx| tx.gas_limit <= TRANSFER_GAS).count();
+    plain < transactions - transactions / TRANSFERS_EXCEPT
 }
 
 /// Whether a block can be worth several threads at all.
@@ -176,16 +193,18 @@ where
     };
     let mut base = FlatState::for_block(state, block);
     let mut notes = apply_pre_block(block, &mut base)?;
-    let (flat, receipts) = match &plan.tasks {
-        None => run_serially(block, base)?,
+    let (receipts, changes) = match &plan.tasks {
+        None => {
+            let receipts = run_serially(block, &mut base)?;
+            (receipts, close(block, base, &mut notes, pool)?)
+        }
         Some(tasks) => {
             let run = Run::new(block, plan.graph);
-            let (flat, ledger) = run.on_threads(tasks, &base, pool)?;
+            let (changes, ledger) = run.on_threads(tasks, &base, &mut notes, pool)?;
             stats.reexecuted = ledger.reexecuted;
-            (flat, receipts(block, run.runs))
+            (receipts(block, run.runs), changes)
         }
     };
-    let changes = close(block, flat, &mut notes, pool)?;
     Ok(BlockOutcome::new(receipts, changes, notes, stats))
 }
 
@@ -220,15 +239,18 @@ impl<'a, DB: DatabaseRef> Run<'a, DB> {
 }
 
 impl<DB: DatabaseRef<Error: Send> + Sync> Run<'_, DB> {
-    /// Runs all tasks, and gives the state after them.
-    fn on_threads<'s>(
+    /// Runs all tasks and what the protocol does after them, and gives the net
+    /// changes. The others let go of what they hold while the calling thread
+    /// closes the block.
+    fn on_threads(
         &self,
         tasks: &Tasks,
-        base: &FlatState<'s, DB>,
+        base: &FlatState<'_, DB>,
+        notes: &mut Vec<OutcomeNote>,
         pool: &ThreadPool,
-    ) -> Result<(FlatState<'s, DB>, Ledger), ExecutionError<DB::Error>> {
+    ) -> Result<(StateChanges, Ledger), ExecutionError<DB::Error>> {
         let flow = Flow::new(tasks, Ledger::default());
-        let worker = pool.in_place_scope(|scope| {
+        let changes = pool.in_place_scope(|scope| {
             for _ in 1..pool.current_num_threads() {
                 scope.spawn(|_| {
                     if !flow.is_over() {
@@ -238,12 +260,17 @@ impl<DB: DatabaseRef<Error: Send> + Sync> Run<'_, DB> {
             }
             let mut worker = Worker::new(self, base.fork());
             worker.work(self, &flow);
-            worker
+            if let Some(error) = self.failure() {
+                return Err(error);
+            }
+            close(self.block, worker.into_state(tasks.len())?, notes, pool)
         });
-        if let Some(error) = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            return Err(error);
-        }
-        Ok((worker.into_state(tasks.len())?, flow.into_turn()))
+        Ok((changes?, flow.into_turn()))
+    }
+
+    /// The error that the run has ended with.
+    fn failure(&self) -> Option<ExecutionError<DB::Error>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 

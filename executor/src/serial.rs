@@ -16,10 +16,10 @@ use crate::{
 const KEPT_ACCOUNTS_MAX: usize = 256;
 
 /// Runs the block's transactions on `flat`, the state before them.
-pub(crate) fn run_serially<'a, DB: DatabaseRef>(
+pub(crate) fn run_serially<DB: DatabaseRef>(
     block: &Block,
-    flat: FlatState<'a, DB>,
-) -> Result<(FlatState<'a, DB>, Vec<TxReceipt>), ExecutionError<DB::Error>> {
+    flat: &mut FlatState<'_, DB>,
+) -> Result<Vec<TxReceipt>, ExecutionError<DB::Error>> {
     let rules = TransferRules::new(block);
     let mut receipts: Vec<TxReceipt> = Vec::with_capacity(block.transactions.len());
     let mut evm = Context::mainnet()
@@ -30,8 +30,8 @@ pub(crate) fn run_serially<'a, DB: DatabaseRef>(
     let mut gas_used = 0;
     for (tx, env) in block.indexed() {
         check_gas_limit(block, tx, gas_used)?;
-        let flat = &mut evm.ctx.journaled_state.database;
-        let transfer = rules.as_ref().and_then(|rules| rules.transfer(flat, env));
+        let flat = &mut *evm.ctx.journaled_state.database;
+        let transfer = rules.as_ref().and_then(|rules| rules.transfer(&mut *flat, env));
         let receipt = if let Some(transfer) = transfer {
             for (address, change) in transfer.changes() {
                 let applied = flat.apply_account(address, &change);
@@ -54,5 +54,5 @@ pub(crate) fn run_serially<'a, DB: DatabaseRef>(
         gas_used = receipt.cumulative_gas_used;
         receipts.push(receipt);
     }
-    Ok((evm.ctx.journaled_state.database, receipts))
+    Ok(receipts)
 }
