@@ -43,9 +43,9 @@ pub use forewave_analyzer::{
     AccessKind, AccessListPredictor, AccessSet, AccessSetBuilder, AccessSummary, AnalyzeError,
     Block, CallKind, Completeness, Confidence, Effect, Entry, EntrySummary, ExprArena, ExprId,
     GaveUp, Implementation, KeyExpr, KeyOrigin, Limits, Location, MemoryState, ObservedAccess,
-    Ommer, PredictedAccess, Predictor, ProtocolPredictor, Scope, StateError, StaticCodePredictor,
-    StaticPredictor, SummaryLimits, Target, TxIndex, WidenedAccess, Words, summarize,
-    summarize_account,
+    Ommer, PanickedError, PredictedAccess, Predictor, ProtocolPredictor, Scope, StateError,
+    StaticCodePredictor, StaticPredictor, SummaryLimits, Target, TxIndex, WidenedAccess, Words,
+    summarize, summarize_account,
 };
 pub use forewave_executor::{
     AccountChange, BlockOutcome, ExecutionError, ExecutionStats, Observation, OraclePredictor,

@@ -1,6 +1,6 @@
 //! Predictions -> plan -> outcome: the steps between the three crates.
 
-use forewave_analyzer::{AnalyzeError, Block, PredictedAccess, Predictor};
+use forewave_analyzer::{AnalyzeError, Block, PanickedError, PredictedAccess, Predictor};
 use forewave_executor::{BlockOutcome, ExecutionError, execute};
 use forewave_scheduler::{ConflictGraph, Schedule, schedule};
 use rayon::ThreadPool;
@@ -57,13 +57,14 @@ impl Plan {
     }
 }
 
-/// Predicts what each transaction of a block touches, from the state before it.
+/// Predicts what each transaction of a block touches, from the state before it. A
+/// panic of the state's is an error.
 pub fn predict<DB: DatabaseRef>(
     block: &Block,
     state: &DB,
     predictor: &impl Predictor<DB>,
 ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
-    predictor.predict(block, state)
+    PanickedError::catch(|| predictor.predict(block, state))?
 }
 
 /// Predicts, plans and executes a block. The outcome equals that of

@@ -18,6 +18,7 @@ mod block;
 mod expr;
 mod interpreter;
 mod limits;
+mod panicked;
 mod predictor;
 mod protocol;
 mod state;
@@ -31,6 +32,7 @@ pub use access::{
 pub use block::{Block, Ommer};
 pub use expr::{ExprArena, ExprId, KeccakPart, KeyExpr, Namer, Words};
 pub use limits::Limits;
+pub use panicked::PanickedError;
 pub use predictor::{AnalyzeError, Predictor};
 pub use protocol::{AccessListPredictor, ProtocolPredictor};
 pub use state::{MemoryState, StateError};

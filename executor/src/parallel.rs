@@ -20,7 +20,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use forewave_analyzer::{Block, TxIndex};
+use forewave_analyzer::{Block, PanickedError, TxIndex};
 use forewave_scheduler::{Chain, ConflictGraph, Schedule};
 use rayon::ThreadPool;
 use revm::{Database, DatabaseRef, ExecuteEvm};
@@ -42,8 +42,22 @@ const SPINS_BEFORE_YIELD: u32 = 64;
 ///
 /// `graph` and `schedule` come from one prediction of this block. The outcome
 /// equals that of [`sequential`](crate::sequential), statistics aside, however
-/// wrong the prediction was. `state` is only read.
+/// wrong the prediction was. `state` is only read. A panic of the state's, on
+/// whichever thread, is an error; the pool can be used on.
 pub fn execute<DB>(
+    block: &Block,
+    state: &DB,
+    graph: &ConflictGraph,
+    schedule: &Schedule,
+    pool: &ThreadPool,
+) -> Result<BlockOutcome, ExecutionError<DB::Error>>
+where
+    DB: DatabaseRef + Sync,
+{
+    PanickedError::catch(|| execute_waves(block, state, graph, schedule, pool))?
+}
+
+fn execute_waves<DB>(
     block: &Block,
     state: &DB,
     graph: &ConflictGraph,

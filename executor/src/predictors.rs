@@ -39,7 +39,9 @@ impl<DB: DatabaseRef> Predictor<DB> for ReconPredictor {
             .map(|(tx, env)| {
                 let run = match evm.transact(env.clone()) {
                     Ok(run) => run,
-                    Err(EVMError::Database(source)) => return Err(AnalyzeError { tx, source }),
+                    Err(EVMError::Database(source)) => {
+                        return Err(AnalyzeError::State { tx, source });
+                    }
                     Err(_) => {
                         discard_record(&mut evm);
                         return Ok(PredictedAccess::exact(AccessSet::default(), env.gas_limit));
@@ -73,10 +75,11 @@ impl<DB: DatabaseRef> Predictor<DB> for OraclePredictor {
                 .zip(&observation.outcome.receipts)
                 .map(|(access, receipt)| PredictedAccess::exact(access.0, receipt.gas_used))
                 .collect()),
-            Err(ExecutionError::State { tx, source }) => Err(AnalyzeError { tx, source }),
+            Err(ExecutionError::State { tx, source }) => Err(AnalyzeError::State { tx, source }),
             Err(ExecutionError::SystemState(source)) => {
-                Err(AnalyzeError { tx: TxIndex::default(), source })
+                Err(AnalyzeError::State { tx: TxIndex::default(), source })
             }
+            Err(ExecutionError::Panicked(panicked)) => Err(panicked.into()),
             Err(_) => {
                 let gas = |env: &TxEnv| PredictedAccess::everything(env.gas_limit);
                 Ok(block.transactions.iter().map(gas).collect())

@@ -1,0 +1,230 @@
+//! Faults at every step of a block of 200 transactions: a state that fails,
+//! panics or is slow. Each ends in the outcome of sequential execution or in an
+//! error that says what happened; the state is as it was, no thread is left
+//! behind, and the pool goes on to execute the block.
+
+#[path = "support/faulty_state.rs"]
+mod faulty_state;
+
+use std::{
+    fs, panic,
+    sync::{
+        OnceLock,
+        mpsc::{RecvTimeoutError, channel},
+    },
+    thread,
+    time::Duration,
+};
+
+use faulty_state::{Fault, FaultError, FaultyState, PANIC};
+use forewave::{
+    AnalyzeError, BlockOutcome, ExecutionError, PanickedError, Plan, PredictorKind, execute_block,
+    predict, sequential,
+};
+use forewave_fixtures::{Scenario, Workload};
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+const TRANSACTIONS: usize = 200;
+
+/// Threads that run, or wait for another, where a fault strikes.
+const THREADS: usize = 2;
+
+/// A test that takes longer hangs.
+const TEST_TIME_MAX: Duration = Duration::from_mins(5);
+
+/// After how many faults a pool is checked.
+const POOL_CHECKED_EVERY: usize = 64;
+
+/// A block whose transactions fail, depend on each other, and call code.
+fn workload() -> &'static Workload {
+    static WORKLOAD: OnceLock<Workload> = OnceLock::new();
+    WORKLOAD.get_or_init(|| Scenario::MixedDefi.generate(TRANSACTIONS, 7))
+}
+
+fn truth() -> &'static BlockOutcome {
+    static TRUTH: OnceLock<BlockOutcome> = OnceLock::new();
+    TRUTH.get_or_init(|| sequential(&workload().block, &workload().state).unwrap())
+}
+
+fn plan(predictor: PredictorKind) -> Plan {
+    let Workload { block, state } = workload();
+    Plan::new(&predict(block, state, &predictor).unwrap())
+}
+
+fn pool() -> ThreadPool {
+    ThreadPoolBuilder::new().num_threads(THREADS).build().unwrap()
+}
+
+/// Threads of this process, where the system says so.
+fn threads() -> Option<usize> {
+    Some(fs::read_dir("/proc/self/task").ok()?.count())
+}
+
+/// Ends the process if `work` hangs, and keeps panics that are asked for quiet.
+fn guarded(work: impl FnOnce()) {
+    static QUIET: OnceLock<()> = OnceLock::new();
+    QUIET.get_or_init(|| {
+        let loud = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if info.payload_as_str() != Some(PANIC) {
+                loud(info);
+            }
+        }));
+    });
+    let (done, watched) = channel::<()>();
+    let watch = thread::spawn(move || {
+        if watched.recv_timeout(TEST_TIME_MAX) == Err(RecvTimeoutError::Timeout) {
+            eprintln!("a test of faults hangs");
+            std::process::abort();
+        }
+    });
+    work();
+    drop(done);
+    watch.join().unwrap();
+}
+
+/// Executes the block over a state with a fault; how often it was read.
+#[track_caller]
+fn check_execution(plan: &Plan, pool: &ThreadPool, fault: Fault) -> usize {
+    let Workload { block, state } = workload();
+    let faulty = FaultyState::new(state, fault);
+    match plan.execute(block, &faulty, pool) {
+        Ok(outcome) => {
+            assert_eq!(outcome.first_difference(truth()), None, "{fault:?}");
+            let certain = match fault {
+                Fault::From(at) | Fault::PanicFrom(at) => faulty.reads() > at,
+                _ => false,
+            };
+            assert!(!certain, "{fault:?} was swallowed");
+        }
+        Err(
+            ExecutionError::State { source: FaultError::Injected(_), .. }
+            | ExecutionError::SystemState(FaultError::Injected(_)),
+        ) => assert!(matches!(fault, Fault::Once(_) | Fault::From(_)), "{fault:?}"),
+        Err(ExecutionError::Panicked(PanickedError { message })) => {
+            assert!(matches!(fault, Fault::Panic(_) | Fault::PanicFrom(_)), "{fault:?}");
+            assert_eq!(message, PANIC, "{fault:?}");
+        }
+        Err(other) => panic!("{fault:?}: {other}"),
+    }
+    faulty.reads()
+}
+
+/// Injects a fault at every read of an execution.
+fn check_every_step(predictor: PredictorKind, fault: fn(usize) -> Fault) {
+    guarded(|| {
+        let (plan, pool) = (plan(predictor), pool());
+        let before = threads();
+        let reads = check_execution(&plan, &pool, Fault::None);
+        for at in 0..reads {
+            check_execution(&plan, &pool, fault(at));
+            if at % POOL_CHECKED_EVERY == 0 {
+                check_execution(&plan, &pool, Fault::None);
+            }
+        }
+        check_execution(&plan, &pool, Fault::None);
+        // Other tests come and go, but none leaves as many.
+        if let (Some(before), Some(after)) = (before, threads()) {
+            assert!(after < before + reads, "{before} threads have become {after}");
+        }
+        assert!(reads > TRANSACTIONS, "{reads}");
+    });
+}
+
+#[test]
+fn a_read_that_fails_once_at_any_step_is_an_error_or_is_made_up_for() {
+    for predictor in [PredictorKind::Static, PredictorKind::None] {
+        check_every_step(predictor, Fault::Once);
+    }
+}
+
+#[test]
+fn a_state_that_fails_from_any_step_on_is_an_error() {
+    check_every_step(PredictorKind::Static, Fault::From);
+}
+
+#[test]
+fn a_panic_at_any_step_is_an_error() {
+    check_every_step(PredictorKind::Static, Fault::Panic);
+}
+
+#[test]
+fn a_state_that_panics_from_any_step_on_is_an_error() {
+    check_every_step(PredictorKind::None, Fault::PanicFrom);
+}
+
+#[test]
+fn a_slow_state_changes_nothing() {
+    guarded(|| {
+        let (plan, pool) = (plan(PredictorKind::Static), pool());
+        check_execution(&plan, &pool, Fault::Slow(Duration::from_micros(200)));
+    });
+}
+
+/// Predicts over a state with a fault; how often it was read.
+#[track_caller]
+fn check_prediction(predictor: PredictorKind, fault: Fault) -> usize {
+    let Workload { block, state } = workload();
+    let faulty = FaultyState::new(state, fault);
+    match predict(block, &faulty, &predictor) {
+        Ok(predictions) => {
+            assert_eq!(predictions.len(), TRANSACTIONS);
+            assert_eq!(fault, Fault::None, "{predictor} swallowed {fault:?}");
+        }
+        Err(AnalyzeError::State { source, .. }) => {
+            assert!(matches!(source, FaultError::Injected(_)), "{predictor} {fault:?}");
+            assert!(matches!(fault, Fault::From(_)), "{predictor} {fault:?}");
+        }
+        Err(AnalyzeError::Panicked(PanickedError { message })) => {
+            assert!(matches!(fault, Fault::Panic(_)), "{predictor} {fault:?}");
+            assert_eq!(message, PANIC, "{predictor} {fault:?}");
+        }
+        Err(other) => panic!("{predictor} {fault:?}: {other}"),
+    }
+    faulty.reads()
+}
+
+#[test]
+fn a_fault_at_any_step_of_a_prediction_is_an_error() {
+    for predictor in PredictorKind::ALL {
+        guarded(|| {
+            let reads = check_prediction(predictor, Fault::None);
+            for at in 0..reads {
+                check_prediction(predictor, Fault::From(at));
+                check_prediction(predictor, Fault::Panic(at));
+            }
+        });
+    }
+}
+
+#[test]
+fn the_whole_way_through_fails_as_its_steps_do_and_the_pool_goes_on() {
+    let Workload { block, state } = workload();
+    guarded(|| {
+        let pool = pool();
+        let run = |fault| {
+            let faulty = FaultyState::new(state, fault);
+            let outcome = execute_block(block, &faulty, &PredictorKind::Static, &pool);
+            (outcome, faulty.reads())
+        };
+        let (_, reads) = run(Fault::None);
+        for at in (0..reads).step_by(7) {
+            let (outcome, _) = run(Fault::From(at));
+            assert!(outcome.is_err(), "{at}");
+        }
+        assert_eq!(run(Fault::None).0.unwrap().first_difference(truth()), None);
+    });
+}
+
+#[test]
+fn the_state_is_as_it_was() {
+    let Workload { block, state } = Scenario::MixedDefi.generate(TRANSACTIONS, 7);
+    let before = state.clone();
+    let plan = plan(PredictorKind::Static);
+    let pool = pool();
+    for at in (0..1000).step_by(50) {
+        drop(plan.execute(&block, &FaultyState::new(&state, Fault::From(at)), &pool));
+    }
+    plan.execute(&block, &state, &pool).unwrap();
+    assert!(state.accounts().eq(before.accounts()));
+}
