@@ -6,10 +6,13 @@
 
 mod analyze;
 mod args;
+mod bench;
 mod diagnostic;
 mod graph;
+mod process;
 mod run;
 mod score;
+mod test;
 mod text;
 mod timing;
 
@@ -50,8 +53,10 @@ pub(crate) fn main() -> ExitCode {
     let done = match arguments().command {
         Command::Graph(args) => graph::graph(&args),
         Command::Run(args) => run::run(&args),
+        Command::Bench(args) => bench::bench(&args),
         Command::Score(args) => score::score(&args),
         Command::Analyze(args) => analyze::analyze(&args),
+        Command::Test(args) => test::test(&args),
     };
     match done {
         Ok(Verdict::Fine) => ExitCode::SUCCESS,
@@ -108,5 +113,9 @@ fn name(path: &Path) -> String {
 
 /// The thread pool that was asked for.
 fn thread_pool(threads: &Threads) -> io::Result<ThreadPool> {
-    ThreadPoolBuilder::new().num_threads(threads.count()).build().map_err(io::Error::other)
+    thread_pool_of(threads.count())
+}
+
+fn thread_pool_of(threads: usize) -> io::Result<ThreadPool> {
+    ThreadPoolBuilder::new().num_threads(threads).build().map_err(io::Error::other)
 }

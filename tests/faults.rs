@@ -18,8 +18,8 @@ use std::{
 
 use faulty_state::{Fault, FaultError, FaultyState, PANIC};
 use forewave::{
-    AnalyzeError, BlockOutcome, ExecutionError, PanickedError, Plan, PredictorKind, execute_block,
-    predict, sequential,
+    AnalyzeError, BlockOutcome, ExecutionError, OneByOne, PanickedError, Plan, PredictorKind,
+    execute_block, predict, sequential, with_prefetch,
 };
 use forewave_fixtures::{Scenario, Workload};
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -213,6 +213,37 @@ fn the_whole_way_through_fails_as_its_steps_do_and_the_pool_goes_on() {
             assert!(outcome.is_err(), "{at}");
         }
         assert_eq!(run(Fault::None).0.unwrap().first_difference(truth()), None);
+    });
+}
+
+#[test]
+fn a_fault_that_a_fetcher_meets_is_met_again_by_who_needs_the_value() {
+    let Workload { block, state } = workload();
+    guarded(|| {
+        let (plan, pool, fetchers) = (plan(PredictorKind::Static), pool(), pool());
+        let run = |fault| {
+            let faulty = FaultyState::new(state, fault);
+            let faulty_view = OneByOne(&faulty);
+            let (outcome, _) = with_prefetch(block, &faulty_view, &[], &fetchers, |state| {
+                plan.execute(block, state, &pool)
+            });
+            match outcome {
+                Ok(outcome) => assert_eq!(outcome.first_difference(truth()), None, "{fault:?}"),
+                Err(ExecutionError::State { .. } | ExecutionError::SystemState(_)) => {
+                    assert!(matches!(fault, Fault::From(_)), "{fault:?}");
+                }
+                Err(ExecutionError::Panicked(_)) => {
+                    assert!(matches!(fault, Fault::PanicFrom(_)), "{fault:?}");
+                }
+                Err(other) => panic!("{fault:?}: {other}"),
+            }
+            faulty.reads()
+        };
+        for at in (0..run(Fault::None)).step_by(3) {
+            run(Fault::From(at));
+            run(Fault::PanicFrom(at));
+        }
+        run(Fault::None);
     });
 }
 

@@ -18,6 +18,8 @@ bitflags! {
         const EMPTINESS = 8;
         /// Whether it exists, and nothing more.
         const EXISTENCE = 16;
+        /// Whether its balance covers the most that the transaction may cost.
+        const COVER = 32;
     }
 }
 

@@ -4,7 +4,7 @@
 use core::fmt;
 use std::{io, path::Path};
 
-use super::analyze::CodeError;
+use super::{analyze::CodeError, bench::PlotError};
 use forewave::{
     AnalyzeError, BlockError, ExecutionError, Printable, StateError, input::InputError,
 };
@@ -25,6 +25,9 @@ pub(super) enum Failure {
     /// A contract could not be found or read.
     #[error(transparent)]
     Code(#[from] CodeError),
+    /// A plot could not be drawn or written.
+    #[error(transparent)]
+    Plot(#[from] PlotError),
     /// Standard output could not be written.
     #[error("the output could not be written: {0}")]
     Output(#[from] io::Error),

@@ -8,9 +8,8 @@ use std::{
 
 use forewave::{
     BlockOutcome, OutcomeNote, Plan, SystemOperation,
-    compare::{Against, Mismatch, compare_header, compare_outcomes},
+    compare::{Against, Mismatch, compare},
     input::BlockInput,
-    predict,
     report::{BlockHeading, Comparison, RunReport, milliseconds},
     sequential,
 };
@@ -23,7 +22,7 @@ use super::{
     for_each_block,
     text::{Paint, counted, grouped},
     thread_pool,
-    timing::{median, timed},
+    timing::{ParallelRun, median, run_parallel, timed},
 };
 
 /// Runs every block.
@@ -87,21 +86,16 @@ fn run_block(
     for _ in 0..args.repeat {
         // What the last repetition holds is freed before the clock starts.
         drop(last.take());
-        let (predictions, analyze) = timed(|| predict(block, state, &args.predictor));
-        let predictions = predictions?;
-        let (plan, schedule) = timed(|| Plan::new(&predictions));
-        let (outcome, execute) = timed(|| plan.execute(block, state, pool));
-        let outcome = outcome?;
-        times.analyze.push(analyze);
-        times.schedule.push(schedule);
-        times.execute.push(execute);
-        times.parallel.push(analyze + schedule + execute);
+        let ParallelRun { plan, outcome, phases } = run_parallel(input, &args.predictor, pool)?;
+        times.analyze.push(phases.analyze);
+        times.schedule.push(phases.schedule);
+        times.execute.push(phases.execute);
+        times.parallel.push(phases.total());
         if args.compare {
             let (truth, sequential) = timed(|| sequential(block, state));
             times.sequential.push(sequential);
             if mismatches.is_empty() {
-                mismatches.extend(compare_outcomes(&outcome, &truth?));
-                mismatches.extend(compare_header(&outcome, &input.header, block.spec()));
+                mismatches = compare(&outcome, &truth?, &input.header, block.spec());
             }
         }
         last = Some((plan, outcome));
@@ -192,7 +186,12 @@ fn write_row(out: &mut impl Write, paint: Paint, report: &RunReport) -> io::Resu
     };
     let Comparison { sequential_ms, speedup, .. } = comparison;
     writeln!(out, " {sequential_ms:>10.2} {speedup:>8.2}  {result}")?;
-    for Mismatch { against, field, expected, found } in &comparison.mismatches {
+    write_mismatches(out, &comparison.mismatches)
+}
+
+/// What differs, one line each.
+pub(super) fn write_mismatches(out: &mut impl Write, mismatches: &[Mismatch]) -> io::Result<()> {
+    for Mismatch { against, field, expected, found } in mismatches {
         let whose = match against {
             Against::Sequential => "sequential",
             Against::Header => "header",

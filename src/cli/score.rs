@@ -7,7 +7,7 @@ use std::{
 };
 
 use forewave::{
-    BlockError, Observation, Plan, PredictorKind,
+    BlockError, ConflictGraph, Observation, Plan, PredictorKind,
     input::BlockInput,
     measure::{BlockMeasure, Score, TxClass, measure_block},
     observe, predict,
@@ -96,10 +96,10 @@ fn score_predictor(
     for _ in 1..args.repeat {
         times.push(timed(|| predict(block, state, &predictor)).1);
     }
-    let plan = Plan::new(&predictions);
+    let plan = Plan::to_run(block, state, predictions.clone()).map_err(BlockError::from)?;
     let outcome = plan.execute(block, state, pool).map_err(BlockError::from)?;
-    let measure =
-        measure_block(block, classes, observation, &predictions, plan.graph(), &outcome.stats);
+    let graph = ConflictGraph::new(&predictions);
+    let measure = measure_block(block, classes, observation, &predictions, &graph, &outcome.stats);
     Ok(Measured { measure, analysis: median(times) })
 }
 

@@ -22,7 +22,7 @@ use super::{InputError, SourceFile, limits::QUOTED_CHARS_MAX};
 const NEAR_BYTES: usize = 24;
 
 /// Parses a whole file.
-pub(super) fn parse<T: DeserializeOwned>(file: &SourceFile) -> Result<T, InputError> {
+pub(crate) fn parse<T: DeserializeOwned>(file: &SourceFile) -> Result<T, InputError> {
     serde_json::from_slice(&file.bytes).map_err(|error| json_error(file, &error))
 }
 

@@ -13,6 +13,9 @@ pub const PRE_STATE_BYTES_MAX: u64 = 1 << 30;
 /// The most bytes of `block_hashes.json`, after decompression.
 pub const BLOCK_HASHES_BYTES_MAX: u64 = 16 << 20;
 
+/// The most bytes of one file of conformance tests, after decompression.
+pub const CASES_BYTES_MAX: u64 = 512 << 20;
+
 /// The most values in `block.json`: objects, arrays, and what is in them.
 pub const BLOCK_VALUES_MAX: usize = 1 << 22;
 

@@ -56,8 +56,8 @@ impl StatedAccount {
     }
 }
 
-/// The whole file.
-struct StatedState(MemoryState);
+/// The whole file, or the accounts inside another file.
+pub(crate) struct StatedState(pub(crate) MemoryState);
 
 impl<'de> Deserialize<'de> for StatedState {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -87,7 +87,7 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         let loaded = self.world.load(tx.caller);
         let sender = self.known(loaded)?;
         self.world.warm(sender);
-        self.world.read_balance(sender);
+        self.world.read_cover(sender);
         self.world.read_nonce(sender);
         self.world.note_code_read(sender);
         let gas_price = U256::from(self.tx.gas_price);
@@ -314,10 +314,12 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
     fn predicted(&mut self, gas: u64) -> PredictedAccess {
         let mut set = AccessSetBuilder::new();
         let knows_state = self.world.knows_state();
+        let mut sees_payer = false;
         for account in self.world.touched_accounts().filter(|account| !account.is_guess) {
             if self.precompiles.get(&account.address).is_none() {
                 add_account(&mut set, account, knows_state);
             }
+            sees_payer |= account.address == self.tx.origin && account.reads.balance_by_code;
         }
         let mut origins: Vec<(Address, U256, KeyOrigin)> = Vec::new();
         for slot in self.world.touched_slots().filter(|slot| slot.used) {
@@ -337,7 +339,10 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         }
         let everything = WidenedAccess { scope: Scope::Everything, kind: AccessKind::Write };
         let widened = self.widened.drain(..).chain(self.guessed.then_some(everything));
-        PredictedAccess::exact(set.build(), gas).with_widened(widened).with_origins(origins)
+        PredictedAccess::exact(set.build(), gas)
+            .with_widened(widened)
+            .with_origins(origins)
+            .with_payer_seen(sees_payer)
     }
 
     /// Notes that a slot was named from a guess: it stands for its mapping or contract.
