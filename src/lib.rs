@@ -47,8 +47,8 @@ pub use forewave_analyzer::{
     AccessKind, AccessListPredictor, AccessSet, AccessSetBuilder, AccessSummary, AnalyzeError,
     Block, CallKind, Completeness, Confidence, Effect, Entry, EntrySummary, ExprArena, ExprId,
     GaveUp, Implementation, KeyExpr, KeyOrigin, Limits, Location, MemoryState, ObservedAccess,
-    Ommer, PanickedError, PredictedAccess, Predictor, ProtocolPredictor, Scope, StateError,
-    StaticCodePredictor, StaticPredictor, SummaryLimits, Target, TxIndex, WidenedAccess, Words,
+    Ommer, PanickedError, PredictedAccess, Predictor, ProtocolPredictor, Scope, StateError, StaticCodePredictor,
+    StaticPredictor, SummaryLimits, Target, TemplateCache, TxIndex, WidenedAccess, Words,
     commute_payments, summarize, summarize_account,
 };
 pub use forewave_executor::{

@@ -4,7 +4,8 @@
 //! ([`MemoryState`], or any [`revm::DatabaseRef`]) go in; a [`Predictor`]
 //! gives one [`PredictedAccess`] for each transaction. [`ProtocolPredictor`] and
 //! [`AccessListPredictor`] look at its fields, [`StaticPredictor`] and
-//! [`StaticCodePredictor`] interpret its code within [`Limits`].
+//! [`StaticCodePredictor`] interpret its code within [`Limits`], the former by a
+//! template where one fits ([`TemplateCache`]).
 //!
 //! [`summarize`] looks at bytecode alone, inputs unknown, and says what each
 //! function of it can touch, as expressions over the call's inputs.
@@ -25,6 +26,7 @@ mod protocol;
 mod state;
 mod static_predictor;
 mod symbolic;
+mod template;
 
 pub use access::{
     AccessKind, AccessSet, AccessSetBuilder, Confidence, KeyOrigin, Location, ObservedAccess,
@@ -43,3 +45,4 @@ pub use symbolic::{
     AccessSummary, CallKind, Completeness, Effect, Entry, EntrySummary, GaveUp, Implementation,
     SummaryLimits, Target, summarize, summarize_account,
 };
+pub use template::TemplateCache;

@@ -5,7 +5,8 @@
 /// Reaching one ends the analysis of the transaction, whose prediction is then
 /// widened to [`Scope::Everything`](crate::Scope::Everything). Gas bounds the
 /// instructions, the hashing and the copying; the other limits bound what is
-/// held in memory. The defaults are beyond what a transaction of a mainnet
+/// held in memory. Reaching one of those on recordings and templates only means
+/// that a transaction is interpreted. The defaults are beyond what a transaction of a mainnet
 /// block can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -30,6 +31,18 @@ pub struct Limits {
     pub mappings_max: usize,
     /// Bytes of init code run by one transaction.
     pub init_code_bytes_max: usize,
+    /// Bytes of memory of all frames up to which a transaction is recorded for a template.
+    pub recorded_memory_bytes_max: usize,
+    /// Values and events recorded of one transaction.
+    pub recorded_entries_max: usize,
+    /// Operations of one path through a template.
+    pub path_operations_max: usize,
+    /// Ways on from one guard of a template.
+    pub branches_max: usize,
+    /// Bytes of the templates of one entry.
+    pub template_bytes_max: usize,
+    /// Bytes of all templates of a [`TemplateCache`](crate::TemplateCache) together.
+    pub cache_bytes_max: usize,
 }
 
 impl Default for Limits {
@@ -44,6 +57,12 @@ impl Default for Limits {
             overlay_max: 1 << 21,
             mappings_max: 1 << 16,
             init_code_bytes_max: 16 << 20,
+            recorded_memory_bytes_max: 1 << 20,
+            recorded_entries_max: 1 << 17,
+            path_operations_max: 1 << 15,
+            branches_max: 16,
+            template_bytes_max: 4 << 20,
+            cache_bytes_max: 256 << 20,
         }
     }
 }

@@ -1,11 +1,13 @@
 //! The predictors `static` and `static-code`: bytecode, call data and state, or
 //! bytecode and call data alone, by abstract interpretation.
 
+use std::sync::Arc;
+
 use alloy_eips::{eip2935::HISTORY_STORAGE_ADDRESS, eip4788::BEACON_ROOTS_ADDRESS};
 use revm::{DatabaseRef, primitives::hardfork::SpecId};
 
 use crate::{
-    AnalyzeError, Block, Limits, PredictedAccess, Predictor, TxIndex,
+    AnalyzeError, Block, Limits, PredictedAccess, Predictor, TemplateCache, TxIndex,
     interpreter::{Knowledge, Machine},
 };
 
@@ -14,15 +16,30 @@ use crate::{
 ///
 /// The prediction of a transaction whose analysis would exceed the [`Limits`]
 /// is widened to everything.
-#[derive(Clone, Copy, Debug, Default)]
+///
+/// With a [`TemplateCache`], what it learns of code serves the later
+/// transactions of the block and whoever shares the cache. Learning costs time
+/// that a single block does not give back, so without one it does not learn.
+#[derive(Clone, Debug, Default)]
 pub struct StaticPredictor {
     limits: Limits,
+    templates: Option<Arc<TemplateCache>>,
 }
 
 impl StaticPredictor {
-    /// A predictor with limits of its own.
+    /// A predictor that interprets every transaction.
     pub const fn new(limits: Limits) -> Self {
-        Self { limits }
+        Self { limits, templates: None }
+    }
+
+    /// A predictor that learns templates and keeps them from block to block.
+    pub fn learning() -> Self {
+        Self::sharing(Limits::default(), Arc::default())
+    }
+
+    /// A predictor that learns templates and shares them with others.
+    pub const fn sharing(limits: Limits, templates: Arc<TemplateCache>) -> Self {
+        Self { limits, templates: Some(templates) }
     }
 }
 
@@ -32,7 +49,8 @@ impl<DB: DatabaseRef> Predictor<DB> for StaticPredictor {
         block: &Block,
         state: &DB,
     ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
-        predict(block, Machine::new(block, state, Knowledge::State, self.limits))
+        let templates = self.templates.as_deref();
+        predict(block, Machine::new(block, state, Knowledge::State, self.limits, templates))
     }
 }
 
@@ -61,7 +79,7 @@ impl<DB: DatabaseRef> Predictor<DB> for StaticCodePredictor {
         block: &Block,
         state: &DB,
     ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
-        predict(block, Machine::new(block, state, Knowledge::Code, self.limits))
+        predict(block, Machine::new(block, state, Knowledge::Code, self.limits, None))
     }
 }
 

@@ -20,3 +20,5 @@ mod scene;
 mod state;
 #[path = "analysis/symbolic.rs"]
 mod symbolic;
+#[path = "analysis/templates.rs"]
+mod templates;

@@ -23,6 +23,10 @@ use crate::{
     transition::{AccountTransition, Lifecycle, Transition},
 };
 
+/// Bits of any balance that can come about on a chain. Below it no sum of
+/// balances overflows, so what a credit does is the same whatever it meets.
+const ORDINARY_BALANCE_BITS: usize = 192;
+
 /// A slot that was loaded or written.
 #[derive(Clone, Copy, Debug)]
 struct FlatSlot {
@@ -68,25 +72,37 @@ impl FlatAccount {
 pub(crate) struct FlatState<'a, DB> {
     base: &'a DB,
     accounts: HashMap<Address, FlatAccount, DefaultHashBuilder>,
+    /// An account that began with more than an ordinary balance.
+    excessive: Option<Address>,
 }
 
 impl<'a, DB: DatabaseRef> FlatState<'a, DB> {
     pub(crate) fn new(base: &'a DB) -> Self {
-        Self { base, accounts: HashMap::default() }
+        Self { base, accounts: HashMap::default(), excessive: None }
     }
 
     /// A second state that begins as this one is now.
     pub(crate) fn fork(&self) -> Self {
-        Self { base: self.base, accounts: self.accounts.clone() }
+        Self { base: self.base, accounts: self.accounts.clone(), excessive: self.excessive }
     }
 
     fn account_mut(&mut self, address: Address) -> Result<&mut FlatAccount, DB::Error> {
         Ok(match self.accounts.entry(address) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
-                entry.insert(FlatAccount::loaded(self.base.basic_ref(address)?))
+                let info = self.base.basic_ref(address)?;
+                if info.as_ref().is_some_and(|it| it.balance.bit_len() > ORDINARY_BALANCE_BITS) {
+                    self.excessive = Some(address);
+                }
+                entry.insert(FlatAccount::loaded(info))
             }
         })
+    }
+
+    /// An account with more ether than can exist, if one was loaded: from then on
+    /// a credit can fail, or saturate, for what its recipient already has.
+    pub(crate) const fn excessive(&self) -> Option<Address> {
+        self.excessive
     }
 
     /// The account as it is now.

@@ -6,6 +6,10 @@
 //! transaction ends as in a sequential run, whatever was predicted. Runs may be
 //! taken while others are still under way; the first that does not count stops
 //! this until [`Ledger::finish`], which runs it again.
+//!
+//! That credits commute rests on balances that no sum of them overflows. Once
+//! an account is met that holds more than can exist, no run counts any more and
+//! the rest of the block is run again.
 
 use std::sync::OnceLock;
 
@@ -73,6 +77,8 @@ impl<'a, DB: DatabaseRef> Ledger<'a, DB> {
         let at = |source| ExecutionError::State { tx, source };
         check_gas_limit(block, tx, self.gas_used)?;
         self.stale = first_stale(&run.record.reads, &mut self.flat).map_err(at)?;
+        // Every account that a credit can reach is loaded by now.
+        self.stale = self.stale.or(self.flat.excessive().map(Location::Balance));
         if self.stale.is_none() {
             self.flat.apply(&run.record.transition).map_err(at)?;
             self.gas_used += run.result.tx_gas_used();

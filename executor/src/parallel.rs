@@ -20,7 +20,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use forewave_analyzer::{Block, PanickedError};
+use forewave_analyzer::{Block, PanickedError, TxIndex};
 use forewave_scheduler::{Chain, ConflictGraph, Schedule};
 use rayon::ThreadPool;
 use revm::{Database, DatabaseRef, ExecuteEvm, context::TxEnv};
@@ -75,6 +75,11 @@ where
     }
     let mut base = FlatState::new(state);
     let mut notes = apply_pre_block(block, &mut base)?;
+    if transactions > 0 {
+        // The one account that a transaction credits without having loaded it.
+        let loaded = base.account(block.env.beneficiary);
+        loaded.map_err(|source| ExecutionError::State { tx: TxIndex::default(), source })?;
+    }
     let run = Run {
         block,
         versions: Versions::new(graph.accesses()),

@@ -209,6 +209,20 @@ pub(super) struct ScoreArgs {
     #[arg(long, value_name = "K", default_value_t = 3,
           value_parser = clap::value_parser!(u32).range(1..=REPEAT_MAX))]
     pub(super) repeat: u32,
+    /// Which templates `static` starts a block with.
+    #[arg(long, value_enum, value_name = "FROM", default_value_t = Templates::None)]
+    pub(super) templates: Templates,
+}
+
+/// What has filled the template cache before a prediction is timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Templates {
+    /// Nothing: every transaction is interpreted.
+    None,
+    /// The same block.
+    Same,
+    /// The blocks named before it; each prediction is timed once.
+    Earlier,
 }
 
 /// `forewave analyze`.

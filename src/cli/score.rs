@@ -7,7 +7,7 @@ use std::{
 };
 
 use forewave::{
-    BlockError, ConflictGraph, Observation, Plan, PredictorKind,
+    BlockError, ConflictGraph, Observation, Plan, PredictorKind, StaticPredictor,
     input::BlockInput,
     measure::{BlockMeasure, Score, TxClass, measure_block},
     observe, predict,
@@ -18,7 +18,7 @@ use rayon::ThreadPool;
 
 use super::{
     Verdict,
-    args::ScoreArgs,
+    args::{ScoreArgs, Templates},
     diagnostic::Failure,
     for_each_block,
     text::{Paint, counted, grouped},
@@ -30,8 +30,9 @@ use super::{
 pub(super) fn score(args: &ScoreArgs) -> io::Result<Verdict> {
     let pool = thread_pool(&args.threads)?;
     let mut tally = Tally::default();
+    let across_blocks = StaticPredictor::learning();
     let verdict = for_each_block(&args.blocks, |heading, input| {
-        tally.add(heading, score_block(args, input, &pool)?);
+        tally.add(heading, score_block(args, input, &pool, &across_blocks)?);
         Ok(Verdict::Fine)
     })?;
     let report = tally.report(pool.current_num_threads());
@@ -63,8 +64,15 @@ fn score_block(
     args: &ScoreArgs,
     input: &BlockInput,
     pool: &ThreadPool,
+    across_blocks: &StaticPredictor,
 ) -> Result<MeasuredBlock, Failure> {
     let BlockInput { block, state, .. } = input;
+    let of_block = StaticPredictor::learning();
+    let sharing = match args.templates {
+        Templates::None => None,
+        Templates::Same => Some(&of_block),
+        Templates::Earlier => Some(across_blocks),
+    };
     let observation = observe(block, state)?;
     let classes = TxClass::of_block(block, state).map_err(forewave::ExecutionError::SystemState)?;
     let mut sequential_times = Vec::new();
@@ -75,7 +83,8 @@ fn score_block(
     }
     let mut by_predictor = BTreeMap::new();
     for &predictor in &args.predictor {
-        let measured = score_predictor(args, input, pool, predictor, &observation, &classes)?;
+        let measured =
+            score_predictor(args, input, pool, (predictor, sharing), &observation, &classes)?;
         by_predictor.insert(predictor, measured);
     }
     Ok(MeasuredBlock { sequential: median(sequential_times), by_predictor })
@@ -85,17 +94,27 @@ fn score_predictor(
     args: &ScoreArgs,
     input: &BlockInput,
     pool: &ThreadPool,
-    predictor: PredictorKind,
+    (kind, sharing): (PredictorKind, Option<&StaticPredictor>),
     observation: &Observation,
     classes: &[TxClass],
 ) -> Result<Measured, Failure> {
     let BlockInput { block, state, .. } = input;
-    let (first, time) = timed(|| predict(block, state, &predictor));
-    let predictions = first?;
+    let predicted = || match sharing {
+        Some(predictor) if kind == PredictorKind::Static => predict(block, state, predictor),
+        _ => predict(block, state, &kind),
+    };
+    let (mut predictions, time) = timed(predicted);
     let mut times = vec![time];
-    for _ in 1..args.repeat {
-        times.push(timed(|| predict(block, state, &predictor)).1);
+    if args.templates == Templates::Same {
+        times.clear();
+        predictions = predicted();
     }
+    // A second prediction would find the templates of the block itself.
+    let repeat = if args.templates == Templates::Earlier { 1 } else { args.repeat as usize };
+    while times.len() < repeat {
+        times.push(timed(predicted).1);
+    }
+    let predictions = predictions?;
     let plan = Plan::to_run(block, state, predictions.clone()).map_err(BlockError::from)?;
     let outcome = plan.execute(block, state, pool).map_err(BlockError::from)?;
     let graph = ConflictGraph::new(&predictions);

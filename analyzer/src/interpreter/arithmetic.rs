@@ -10,6 +10,7 @@ use super::{
     control,
     frame::Frame,
     machine::{Machine, Run, Step, charge},
+    word::{Provenance, Word},
 };
 
 /// The function of an arithmetic opcode.
@@ -18,83 +19,128 @@ pub(super) fn function<DB: DatabaseRef>(code: u8) -> Run<DB> {
         op::ADD => add,
         op::SUB => sub,
         op::EXP => exp,
-        op::ADDMOD => |_, frame| ternary(frame, U256::add_mod),
-        op::MULMOD => |_, frame| ternary(frame, U256::mul_mod),
-        op::MUL => |_, frame| binary(frame, U256::wrapping_mul),
-        op::DIV => |_, frame| binary(frame, |a, b| a.checked_div(b).unwrap_or_default()),
-        op::SDIV => |_, frame| binary(frame, i256_div),
-        op::MOD => |_, frame| binary(frame, |a, b| a.checked_rem(b).unwrap_or_default()),
-        op::SMOD => |_, frame| binary(frame, i256_mod),
-        op::SIGNEXTEND => |_, frame| binary(frame, sign_extend),
-        op::LT => |_, frame| binary(frame, |a, b| bit(a < b)),
-        op::GT => |_, frame| binary(frame, |a, b| bit(a > b)),
-        op::SLT => |_, frame| binary(frame, |a, b| bit(i256_cmp(&a, &b) == Ordering::Less)),
-        op::SGT => |_, frame| binary(frame, |a, b| bit(i256_cmp(&a, &b) == Ordering::Greater)),
-        op::EQ => |_, frame| binary(frame, |a, b| bit(a == b)),
-        op::AND => |_, frame| binary(frame, |a, b| a & b),
-        op::OR => |_, frame| binary(frame, |a, b| a | b),
-        op::XOR => |_, frame| binary(frame, |a, b| a ^ b),
-        op::BYTE => |_, frame| binary(frame, byte),
-        op::SHL => |_, frame| binary(frame, |shift, a| a << shift_amount(shift)),
-        op::SHR => |_, frame| binary(frame, |shift, a| a >> shift_amount(shift)),
-        op::SAR => |_, frame| binary(frame, |shift, a| a.arithmetic_shr(shift_amount(shift))),
-        op::ISZERO => |_, frame| unary(frame, |a| bit(a.is_zero())),
-        op::NOT => |_, frame| unary(frame, |a| !a),
-        op::CLZ => |_, frame| unary(frame, |a| U256::from(a.leading_zeros())),
+        op::ADDMOD => ternary::<{ op::ADDMOD }, DB>,
+        op::MULMOD => ternary::<{ op::MULMOD }, DB>,
+        op::MUL => binary::<{ op::MUL }, DB>,
+        op::DIV => binary::<{ op::DIV }, DB>,
+        op::SDIV => binary::<{ op::SDIV }, DB>,
+        op::MOD => binary::<{ op::MOD }, DB>,
+        op::SMOD => binary::<{ op::SMOD }, DB>,
+        op::SIGNEXTEND => binary::<{ op::SIGNEXTEND }, DB>,
+        op::LT => binary::<{ op::LT }, DB>,
+        op::GT => binary::<{ op::GT }, DB>,
+        op::SLT => binary::<{ op::SLT }, DB>,
+        op::SGT => binary::<{ op::SGT }, DB>,
+        op::EQ => binary::<{ op::EQ }, DB>,
+        op::AND => binary::<{ op::AND }, DB>,
+        op::OR => binary::<{ op::OR }, DB>,
+        op::XOR => binary::<{ op::XOR }, DB>,
+        op::BYTE => binary::<{ op::BYTE }, DB>,
+        op::SHL => binary::<{ op::SHL }, DB>,
+        op::SHR => binary::<{ op::SHR }, DB>,
+        op::SAR => binary::<{ op::SAR }, DB>,
+        op::ISZERO => unary::<{ op::ISZERO }, DB>,
+        op::NOT => unary::<{ op::NOT }, DB>,
+        op::CLZ => unary::<{ op::CLZ }, DB>,
         _ => control::halt,
     }
 }
 
+/// What the instruction `code` computes from its operands, topmost first;
+/// zero if it computes nothing.
 #[inline]
-fn unary(frame: &mut Frame, compute: impl Fn(U256) -> U256) -> Step {
+pub(crate) fn compute(code: u8, [a, b, c]: [U256; 3]) -> U256 {
+    match code {
+        op::ADD => a.wrapping_add(b),
+        op::SUB => a.wrapping_sub(b),
+        op::MUL => a.wrapping_mul(b),
+        op::EXP => a.pow(b),
+        op::DIV => a.checked_div(b).unwrap_or_default(),
+        op::SDIV => i256_div(a, b),
+        op::MOD => a.checked_rem(b).unwrap_or_default(),
+        op::SMOD => i256_mod(a, b),
+        op::ADDMOD => a.add_mod(b, c),
+        op::MULMOD => a.mul_mod(b, c),
+        op::SIGNEXTEND => sign_extend(a, b),
+        op::LT => bit(a < b),
+        op::GT => bit(a > b),
+        op::SLT => bit(i256_cmp(&a, &b) == Ordering::Less),
+        op::SGT => bit(i256_cmp(&a, &b) == Ordering::Greater),
+        op::EQ => bit(a == b),
+        op::AND => a & b,
+        op::OR => a | b,
+        op::XOR => a ^ b,
+        op::BYTE => byte(a, b),
+        op::SHL => b << shift_amount(a),
+        op::SHR => b >> shift_amount(a),
+        op::SAR => b.arithmetic_shr(shift_amount(a)),
+        op::ISZERO => bit(a.is_zero()),
+        op::NOT => !a,
+        op::CLZ => U256::from(a.leading_zeros()),
+        _ => U256::ZERO,
+    }
+}
+
+fn unary<const OP: u8, DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
     let top = frame.stack.top();
-    top.value = compute(top.value);
-    top.provenance = top.provenance.flags();
+    let id = machine.trace.compute(OP, [*top]);
+    let value = compute(OP, [top.value, U256::ZERO, U256::ZERO]);
+    *top = Word::new(value, top.provenance.flags()).with_id(id);
     Ok(())
 }
 
-#[inline]
-fn binary(frame: &mut Frame, compute: impl Fn(U256, U256) -> U256) -> Step {
+fn binary<const OP: u8, DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
     let first = frame.stack.pop();
+    let provenance = first.provenance.join(frame.stack.top().provenance);
+    combine::<OP, DB>(machine, frame, first, provenance)
+}
+
+/// Replaces the top word by what `OP` computes from `first` and it.
+#[inline]
+fn combine<const OP: u8, DB: DatabaseRef>(
+    machine: &mut Machine<'_, DB>,
+    frame: &mut Frame,
+    first: Word,
+    provenance: Provenance,
+) -> Step {
     let top = frame.stack.top();
-    top.value = compute(first.value, top.value);
-    top.provenance = first.provenance.join(top.provenance);
+    let id = machine.trace.compute(OP, [first, *top]);
+    let value = compute(OP, [first.value, top.value, U256::ZERO]);
+    *top = Word::new(value, provenance).with_id(id);
     Ok(())
 }
 
-fn ternary(frame: &mut Frame, compute: impl Fn(U256, U256, U256) -> U256) -> Step {
+fn ternary<const OP: u8, DB: DatabaseRef>(
+    machine: &mut Machine<'_, DB>,
+    frame: &mut Frame,
+) -> Step {
     let [first, second] = frame.stack.pop_many();
     let top = frame.stack.top();
-    top.value = compute(first.value, second.value, top.value);
-    top.provenance = first.provenance.join(second.provenance).join(top.provenance);
+    let id = machine.trace.compute(OP, [first, second, *top]);
+    let value = compute(OP, [first.value, second.value, top.value]);
+    let provenance = first.provenance.join(second.provenance).join(top.provenance);
+    *top = Word::new(value, provenance).with_id(id);
     Ok(())
 }
 
 /// A sum keeps pointing into the mapping that one of its terms points into.
-fn add<DB: DatabaseRef>(_: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
+fn add<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
     let first = frame.stack.pop();
-    let top = frame.stack.top();
-    top.value = first.value.wrapping_add(top.value);
-    top.provenance = first.provenance.offset_by(top.provenance);
-    Ok(())
+    let provenance = first.provenance.offset_by(frame.stack.top().provenance);
+    combine::<{ op::ADD }, DB>(machine, frame, first, provenance)
 }
 
 /// A difference keeps pointing into the mapping that its first term points into.
-fn sub<DB: DatabaseRef>(_: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
+fn sub<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
     let first = frame.stack.pop();
-    let top = frame.stack.top();
-    top.value = first.value.wrapping_sub(top.value);
-    top.provenance = first.provenance.offset_by(top.provenance.flags());
-    Ok(())
+    let provenance = first.provenance.offset_by(frame.stack.top().provenance.flags());
+    combine::<{ op::SUB }, DB>(machine, frame, first, provenance)
 }
 
 fn exp<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
-    let exponent = {
-        let base = frame.stack.pop();
-        let exponent = *frame.stack.top();
-        frame.stack.push(base);
-        exponent
-    };
+    let base = frame.stack.pop();
+    let exponent = *frame.stack.top();
     charge(frame, machine.gas_params.exp_cost(exponent.value))?;
-    binary(frame, U256::pow)
+    let provenance = base.provenance.join(exponent.provenance);
+    combine::<{ op::EXP }, DB>(machine, frame, base, provenance)
 }

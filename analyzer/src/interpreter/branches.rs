@@ -23,6 +23,9 @@ use super::{
 /// Passes over the blocks at most; each follows reverting chains one jump further back.
 const PASSES_MAX: usize = 16;
 
+/// Instructions that a walk straight on looks at.
+const STRAIGHT_STEPS_MAX: usize = 256;
+
 /// The reverting blocks of each piece of code that was asked for.
 pub(crate) type BranchCache = HashMap<B256, RevertingBlocks, DefaultHashBuilder>;
 
@@ -107,6 +110,34 @@ fn basic_blocks(code: &[u8]) -> Vec<(usize, Exits)> {
     blocks
 }
 
+/// Whether control that comes to `pc` must revert, as far as a walk straight on
+/// shows: cheaper than looking at all the code, and blind where it branches.
+pub(crate) fn reverts_straight(code: &[u8], pc: usize) -> bool {
+    let mut pc = pc;
+    let mut pushed = None;
+    for _ in 0..STRAIGHT_STEPS_MAX {
+        let Some(&opcode) = code.get(pc) else { return false };
+        let next = match OpCode::info_by_op(opcode) {
+            None => return true,
+            Some(info) => pc + 1 + usize::from(info.immediate_size()),
+        };
+        match opcode {
+            op::REVERT | op::INVALID => return true,
+            op::STOP | op::RETURN | op::SELFDESTRUCT | op::JUMPI => return false,
+            op::JUMP => match pushed {
+                Some(to) => pc = to,
+                None => return false,
+            },
+            _ => pc = next,
+        }
+        pushed = (op::PUSH1..=op::PUSH4).contains(&opcode).then(|| {
+            let immediate = code.get(next - usize::from(opcode - op::PUSH0)..next);
+            immediate.unwrap_or_default().iter().fold(0, |to, byte| to << 8 | usize::from(*byte))
+        });
+    }
+    false
+}
+
 impl<DB: DatabaseRef> Machine<'_, DB> {
     /// Which way a branch goes whose condition is only a guess: where one side
     /// must revert and the other need not, the other. Where both may go on, the
@@ -166,6 +197,17 @@ mod tests {
             ],
             &[4, 11, 13],
         );
+    }
+
+    #[test]
+    fn a_walk_straight_on_sees_through_jumps_and_stops_at_branches() {
+        let code =
+            [op::PUSH1, 4, op::JUMP, op::STOP, op::JUMPDEST, op::PUSH0, op::PUSH0, op::REVERT];
+        let reverts: Vec<bool> = (0..9).map(|pc| reverts_straight(&code, pc)).collect();
+        // From 1 the walk meets a jump to where nothing was pushed.
+        assert_eq!(reverts, [true, false, false, false, true, true, true, true, false]);
+        assert!(!reverts_straight(&[op::JUMPDEST, op::PUSH1, 0, op::JUMP], 0));
+        assert!(!reverts_straight(&[op::CALLER, op::PUSH0, op::JUMPI, op::INVALID], 0));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use revm::{
     DatabaseRef,
     bytecode::{
         Bytecode,
-        opcode::{CALL, CALLCODE, DELEGATECALL, STATICCALL},
+        opcode::{AND, CALL, CALLCODE, DELEGATECALL, STATICCALL},
     },
     precompile::PrecompileStatus,
     primitives::{Address, U256, hardfork::SpecId},
@@ -25,6 +25,19 @@ use super::{
     word::{Provenance, Word},
     world::{AccountId, Checkpoint},
 };
+use crate::template::{AccountRef, CheckpointRef, Function};
+
+/// The precompile that returns its input.
+const IDENTITY: u8 = 4;
+
+/// The precompile for powers, the length of whose answer its input says.
+const MODEXP: u8 = 5;
+
+/// Where the input of [`MODEXP`] says how long the answer is.
+const MODULUS_LENGTH_AT: usize = 64;
+
+/// The 20 bytes of an address.
+const ADDRESS_MASK: U256 = U256::from_limbs([u64::MAX, u64::MAX, u32::MAX as u64, 0]);
 
 /// A call whose operands have been checked and paid for.
 struct Prepared {
@@ -34,6 +47,9 @@ struct Prepared {
     value: Word,
     input: Range<usize>,
     output: Range<usize>,
+    /// The callee and what its failure undoes, as the trace names them.
+    traced: AccountRef,
+    traced_checkpoint: CheckpointRef,
 }
 
 /// `CALL`, `CALLCODE`, `DELEGATECALL` and `STATICCALL`.
@@ -45,6 +61,7 @@ pub(super) fn call<const KIND: u8, DB: DatabaseRef>(
     let value = if matches!(KIND, CALL | CALLCODE) { frame.stack.pop() } else { Word::default() };
     let [in_start, in_len, out_start, out_len] = frame.stack.pop_many();
     let has_value = !value.value.is_zero();
+    machine.trace.decide(value);
     if KIND == CALL && frame.is_static && has_value {
         return Err(Exit::Halt);
     }
@@ -54,11 +71,17 @@ pub(super) fn call<const KIND: u8, DB: DatabaseRef>(
         charge(frame, machine.gas_params.transfer_value_cost())?;
     }
     let to = machine.resolve(to)?;
-    let callee = machine.named_account(frame, to)?;
+    let named = machine.named_account(frame, to)?;
+    let (callee, traced) = named;
     if has_value {
+        machine.trace.balance(frame.traced);
         machine.world.read_balance(frame.account);
     }
-    let code = machine.code_to_run(frame, callee, KIND == CALL, has_value)?;
+    let is_precompile = machine.precompiles.get(&to.to_address()).is_some();
+    if is_precompile {
+        machine.trace.pin(to);
+    }
+    let code = machine.code_to_run(frame, named, is_precompile, KIND == CALL, has_value)?;
 
     let asked = u64::try_from(gas.value).unwrap_or(u64::MAX);
     let gas = if machine.spec.is_enabled_in(SpecId::TANGERINE) {
@@ -74,16 +97,25 @@ pub(super) fn call<const KIND: u8, DB: DatabaseRef>(
         return end(frame, gas, false);
     }
     let checkpoint = machine.world.checkpoint();
-    if has_value && !machine.pay::<KIND>(frame, callee, value.value) {
-        return end(frame, gas, false);
+    let traced_checkpoint = machine.trace.checkpoint();
+    if has_value {
+        let was_paid = machine.pay::<KIND>(frame, callee, value.value);
+        let payee = if KIND == CALL { traced } else { frame.traced };
+        machine.trace.pay(frame.traced, payee, value, was_paid);
+        if !was_paid {
+            return end(frame, gas, false);
+        }
     }
     if KIND == CALL && !has_value && !machine.spec.is_enabled_in(SpecId::SPURIOUS_DRAGON) {
         // Before EIP-161 a call brings its target into being.
         machine.world.credit(callee, U256::ZERO);
+        machine.trace.touch(traced);
     }
-    let prepared = Prepared { to: to.to_address(), code, gas, value, input, output };
+    let to_address = to.to_address();
+    let prepared =
+        Prepared { to: to_address, code, gas, value, input, output, traced, traced_checkpoint };
     machine.hand_on(prepared.input.len())?;
-    if machine.precompiles.get(&prepared.to).is_some() {
+    if is_precompile {
         return machine.call_precompile(frame, &prepared, checkpoint);
     }
     if prepared.code.is_empty() {
@@ -105,7 +137,8 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
     fn code_to_run(
         &mut self,
         frame: &mut Frame,
-        callee: AccountId,
+        (callee, traced): (AccountId, AccountRef),
+        is_precompile: bool,
         may_create: bool,
         has_value: bool,
     ) -> Result<Bytecode, Exit> {
@@ -116,13 +149,19 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         let is_empty = if is_spurious { now.is_empty() } else { !now.exists };
         if has_value {
             self.world.note_emptiness_read(callee);
+            self.trace.emptiness(traced);
+        }
+        if !is_precompile {
+            self.trace.pin_code(traced, now.code_hash);
         }
         if may_create && is_empty {
             charge(frame, self.gas_params.new_account_cost(is_spurious, has_value))?;
         }
         let Some(delegate) = code.eip7702_address() else { return Ok(code) };
         charge(frame, self.gas_params.warm_storage_read_cost())?;
-        let delegate = self.named_account(frame, Word::address(delegate, Provenance::STATE))?;
+        let delegate = Word::address(delegate, Provenance::STATE);
+        let (delegate, traced) = self.named_account(frame, delegate)?;
+        self.trace.pin_code(traced, self.world.account(delegate).now.code_hash);
         let code = self.world.read_code(delegate);
         self.known(code)
     }
@@ -161,6 +200,7 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         let done = done.and_then(|done| Some((call.gas.checked_sub(done.gas_used)?, done.bytes)));
         let Some((gas_left, output)) = done else {
             self.world.revert(checkpoint);
+            self.trace.give_up();
             return end(frame, 0, false);
         };
         self.answer(frame, call, &output, gas_left, provenance)
@@ -176,11 +216,59 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         provenance: Provenance,
     ) -> Step {
         self.set_returndata(frame, output, provenance)?;
+        if !provenance.is_unknown() {
+            self.record_answer(frame, call);
+        }
         let len = call.output.len().min(output.len());
         frame.memory.copy(call.output.start, &frame.returndata, 0, len);
         frame.gas = frame.gas.saturating_add(gas_left);
         frame.stack.push(Word::new(U256::ONE, provenance));
         Ok(())
+    }
+
+    /// Notes in the trace what the bytes are that a precompile answered.
+    fn record_answer(&mut self, frame: &mut Frame, call: &Prepared) {
+        let Range { start, end } = call.input;
+        let [zeros @ .., number] = &call.to.0.0;
+        if zeros.iter().any(|byte| *byte != 0) {
+            self.trace.give_up();
+        }
+        if !self.trace.is_on() {
+            return;
+        }
+        if *number == IDENTITY {
+            frame.returndata.copy(0, &frame.memory, start, end - start);
+            return;
+        }
+        if *number == MODEXP {
+            let at = start + MODULUS_LENGTH_AT;
+            if at + 32 > end {
+                self.trace.give_up();
+                return;
+            }
+            let id = self.trace.word(&frame.memory, at);
+            self.trace.pin(frame.memory.word(at).with_id(id));
+        }
+        let len = frame.returndata.len();
+        for (word, at) in (0..=u8::MAX).zip((0..len).step_by(32)) {
+            let function = Function::Precompile { number: *number, word };
+            let id = self.trace.digest(function, &frame.memory, start, end - start);
+            frame.returndata.set_shadow(at, 32.min(len - at), id);
+        }
+        if len > 32 * usize::from(u8::MAX) {
+            self.trace.give_up();
+        }
+    }
+
+    /// A word of what a precompile answers, zero beyond its end, unless it fails.
+    pub(crate) fn word_of_precompile(&self, number: u8, word: u8, input: &[u8]) -> Option<U256> {
+        let precompile = self.precompiles.get(&Address::with_last_byte(number))?;
+        let done = precompile.execute(input, u64::MAX, 0).ok()?;
+        let mut bytes = [0; 32];
+        let rest = done.bytes.get(32 * usize::from(word)..).unwrap_or_default();
+        let rest = &rest[..rest.len().min(32)];
+        bytes[..rest.len()].copy_from_slice(rest);
+        (done.status == PrecompileStatus::Success).then(|| U256::from_be_bytes(bytes))
     }
 
     fn enter<const KIND: u8>(
@@ -204,11 +292,15 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         next.is_static = frame.is_static || KIND == STATICCALL;
         next.depth = depth;
         next.checkpoint = checkpoint;
+        next.traced_checkpoint = call.traced_checkpoint;
+        next.traced_code = self.trace.code(&next.code);
         let keeps_storage = matches!(KIND, CALLCODE | DELEGATECALL);
-        (next.account, next.address) = if keeps_storage {
-            (frame.account, frame.address)
+        (next.account, next.traced, next.address) = if keeps_storage {
+            (frame.account, frame.traced, frame.address)
         } else {
-            (callee, Word::address(to.to_address(), to.provenance.flags()))
+            let id = self.trace.compute(AND, [to, Word::constant(ADDRESS_MASK)]);
+            let address = Word::address(to.to_address(), to.provenance.flags()).with_id(id);
+            (callee, call.traced, address)
         };
         (next.caller, next.value) = if KIND == DELEGATECALL {
             (frame.caller, frame.value)

@@ -24,7 +24,12 @@ pub(super) fn revert<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut
 
 fn output<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
     let [start, len] = frame.stack.pop_many();
-    frame.output = machine.expand(frame, start, len)?;
+    // What the transaction itself returns nobody looks at.
+    frame.output = if frame.depth == 0 {
+        machine.expand_freely(frame, start, len)?
+    } else {
+        machine.expand(frame, start, len)?
+    };
     Ok(())
 }
 
@@ -50,7 +55,7 @@ fn log_topics<const TOPICS: u8, DB: DatabaseRef>(
     if frame.is_static {
         return Err(Exit::Halt);
     }
-    let bytes = u64::try_from(len.value).map_err(|_| Exit::Halt)?;
+    let bytes = u64::try_from(len.value).map_err(|_| Exit::OutOfGas)?;
     charge(frame, machine.gas_params.log_cost(TOPICS, bytes))?;
-    machine.expand(frame, start, len).map(drop)
+    machine.expand_freely(frame, start, len).map(drop)
 }

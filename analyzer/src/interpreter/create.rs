@@ -19,13 +19,15 @@ pub(super) fn create<const IS_CREATE2: bool, DB: DatabaseRef>(
     machine: &mut Machine<'_, DB>,
     frame: &mut Frame,
 ) -> Step {
+    // Templates create nothing and destroy nothing.
+    machine.trace.give_up();
     let [value, start, len] = frame.stack.pop_many();
     let salt = if IS_CREATE2 { frame.stack.pop() } else { Word::default() };
     let creator = frame.account;
     if frame.is_static {
         return Err(Exit::Halt);
     }
-    let bytes = usize::try_from(len.value).map_err(|_| Exit::Halt)?;
+    let bytes = usize::try_from(len.value).map_err(|_| Exit::OutOfGas)?;
     if bytes > 0 && machine.spec.is_enabled_in(SpecId::SHANGHAI) {
         // EIP-3860.
         if bytes > machine.block.cfg.max_initcode_size() {
@@ -153,6 +155,7 @@ pub(super) fn selfdestruct<DB: DatabaseRef>(
     frame: &mut Frame,
 ) -> Step {
     let name = frame.stack.pop();
+    machine.trace.give_up();
     if frame.is_static {
         return Err(Exit::Halt);
     }

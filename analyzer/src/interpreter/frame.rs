@@ -10,6 +10,7 @@ use super::{
     word::Word,
     world::{AccountId, Checkpoint},
 };
+use crate::template::{AccountRef, CheckpointRef, CodeRef};
 
 /// A frame this deep cannot call; the top call has depth 0.
 pub(crate) const CALL_DEPTH_MAX: usize = 1024;
@@ -25,8 +26,12 @@ pub(crate) enum Exit {
     Revert,
     /// An exceptional halt: all gas is lost.
     Halt,
+    /// The same, for want of gas.
+    OutOfGas,
     /// A call into [`Machine::entered`](super::machine::Machine): the frame goes on after it.
     Enter,
+    /// No template fits: the transaction is to be undone and interpreted.
+    Miss,
     /// The whole analysis stops: the state could not be read, or a limit is reached.
     Abandon,
 }
@@ -69,6 +74,12 @@ pub(crate) struct Frame {
     pub(crate) is_guessed: bool,
     pub(crate) depth: usize,
     pub(crate) checkpoint: Checkpoint,
+    /// The account, as the trace names it.
+    pub(crate) traced: AccountRef,
+    /// The checkpoint, as the trace names it.
+    pub(crate) traced_checkpoint: CheckpointRef,
+    /// The code, as the trace names it.
+    pub(crate) traced_code: CodeRef,
 }
 
 impl Frame {
@@ -94,5 +105,8 @@ impl Frame {
         self.returndata.clear();
         self.output = 0..0;
         self.is_guessed = false;
+        self.traced = AccountRef::default();
+        self.traced_checkpoint = CheckpointRef::default();
+        self.traced_code = CodeRef::default();
     }
 }

@@ -27,7 +27,10 @@ use super::{
     word::{Provenance, Word},
     world::World,
 };
-use crate::{Block, Limits, WidenedAccess};
+use crate::{
+    Block, Limits, WidenedAccess,
+    template::{Attempt, Deferred, Replay, TemplateCache, Trace},
+};
 
 /// A frame that has grown beyond this is not kept for the next call.
 const POOLED_FRAME_BYTES_MAX: usize = 1 << 18;
@@ -91,6 +94,12 @@ pub(crate) struct Machine<'a, DB: DatabaseRef> {
     /// Gas that the analysis of the block may still follow.
     pub(crate) block_gas: u64,
     pub(crate) hashes: HashCache,
+    pub(crate) trace: Trace,
+    pub(crate) replay: Replay,
+    pub(crate) deferred: Deferred,
+    pub(crate) templates: Option<&'a TemplateCache>,
+    /// How the transaction is analysed.
+    pub(crate) attempt: Attempt,
     table: Rc<[Instruction<DB>; 256]>,
     suspended: Vec<Box<Frame>>,
     pool: Vec<Box<Frame>>,
@@ -102,7 +111,13 @@ pub(crate) struct Machine<'a, DB: DatabaseRef> {
 
 impl<'a, DB: DatabaseRef> Machine<'a, DB> {
     /// A machine at the start of `block`, over the state before it.
-    pub(crate) fn new(block: &'a Block, db: &'a DB, knowledge: Knowledge, limits: Limits) -> Self {
+    pub(crate) fn new(
+        block: &'a Block,
+        db: &'a DB,
+        knowledge: Knowledge,
+        limits: Limits,
+        templates: Option<&'a TemplateCache>,
+    ) -> Self {
         let spec = block.spec();
         Self {
             world: World::new(db, knowledge),
@@ -122,6 +137,11 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
             scratch: Region::default(),
             init_code_bytes: 0,
             hashes: HashCache::default(),
+            trace: Trace::default(),
+            replay: Replay::default(),
+            deferred: Deferred::default(),
+            templates,
+            attempt: Attempt::default(),
             table: Rc::new(table::instructions(spec)),
             suspended: Vec::new(),
             pool: Vec::new(),
@@ -135,6 +155,7 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
     /// Prepares for the next transaction or system call.
     pub(crate) fn begin(&mut self) {
         self.world.begin();
+        self.trace.give_up();
         self.held_bytes = 0;
         self.handed_bytes = 0;
         self.guessed_branches = 0;
@@ -196,8 +217,11 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
         let exit = loop {
             let Some(&op) = bytes.get(pc) else { break Exit::Stop };
             let instruction = &table[usize::from(op)];
-            if gas < u64::from(instruction.gas) || !instruction.fits(frame.stack.len()) {
+            if !instruction.fits(frame.stack.len()) {
                 break Exit::Halt;
+            }
+            if gas < u64::from(instruction.gas) {
+                break Exit::OutOfGas;
             }
             gas -= u64::from(instruction.gas);
             pc += 1;
@@ -219,6 +243,7 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
                 opcode::JUMPDEST => {}
                 opcode::JUMP => {
                     let target = frame.stack.pop();
+                    self.trace.pin(target);
                     let Some(target) = destination(&code, target) else { break Exit::Halt };
                     pc = target;
                 }
@@ -260,7 +285,17 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
     ) -> Result<bool, Exit> {
         let is_taken = !condition.value.is_zero();
         if condition.provenance.is_unknown() {
+            // What is assumed to verify is constant; anything else is not.
+            if !self.trace.is_constant(condition) {
+                self.trace.give_up();
+            }
+            self.trace.pin(target);
             return self.assume_success(frame, code, pc, target, is_taken);
+        }
+        if self.trace.is_on() {
+            self.trace.pin(target);
+            let target = usize::try_from(target.value).unwrap_or(usize::MAX);
+            self.trace.branch(condition, frame.traced_code, [target, pc]);
         }
         Ok(is_taken)
     }
@@ -285,6 +320,9 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
     /// Accounts for memory that the frames hold.
     pub(crate) fn hold(&mut self, bytes: usize) -> Step {
         self.held_bytes = self.held_bytes.saturating_add(bytes);
+        if self.held_bytes > self.limits.recorded_memory_bytes_max {
+            self.trace.give_up();
+        }
         if self.held_bytes > self.limits.memory_bytes_max {
             return Err(self.abandon(Abandoned::Limit));
         }
@@ -320,19 +358,46 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
         answer.map_err(|error| self.abandon(Abandoned::State(error)))
     }
 
-    /// Grows the memory to hold `len` bytes at `start` and charges for it.
+    /// Notes that the path depends on the exact values of these words.
+    pub(crate) fn pin_all<const N: usize>(&mut self, words: [Word; N]) {
+        for word in words {
+            self.trace.pin(word);
+        }
+    }
+
+    /// Grows the memory to hold `len` bytes at `start`, which the path then
+    /// depends on, and charges for it.
     pub(crate) fn expand(
         &mut self,
         frame: &mut Frame,
         start: Word,
         len: Word,
     ) -> Result<Range<usize>, Exit> {
-        let len = usize::try_from(len.value).map_err(|_| Exit::Halt)?;
+        self.trace.pin(len);
+        if !len.value.is_zero() {
+            self.trace.pin(start);
+        }
+        self.grow(frame, start, len)
+    }
+
+    /// Grows the memory where nothing but its size comes of it.
+    pub(crate) fn expand_freely(
+        &mut self,
+        frame: &mut Frame,
+        start: Word,
+        len: Word,
+    ) -> Result<Range<usize>, Exit> {
+        self.trace.grow_freely(start, len);
+        self.grow(frame, start, len)
+    }
+
+    fn grow(&mut self, frame: &mut Frame, start: Word, len: Word) -> Result<Range<usize>, Exit> {
+        let len = usize::try_from(len.value).map_err(|_| Exit::OutOfGas)?;
         if len == 0 {
             return Ok(0..0);
         }
-        let start = usize::try_from(start.value).map_err(|_| Exit::Halt)?;
-        let end = start.checked_add(len).ok_or(Exit::Halt)?;
+        let start = usize::try_from(start.value).map_err(|_| Exit::OutOfGas)?;
+        let end = start.checked_add(len).ok_or(Exit::OutOfGas)?;
         if end > frame.memory.len() {
             let words = end.div_ceil(32);
             let gas = self.gas_params.memory_cost(words);
@@ -371,6 +436,6 @@ fn destination(code: &Bytecode, target: Word) -> Option<usize> {
 /// Takes gas from a frame, which halts if it has too little.
 #[inline]
 pub(crate) fn charge(frame: &mut Frame, gas: u64) -> Step {
-    frame.gas = frame.gas.checked_sub(gas).ok_or(Exit::Halt)?;
+    frame.gas = frame.gas.checked_sub(gas).ok_or(Exit::OutOfGas)?;
     Ok(())
 }

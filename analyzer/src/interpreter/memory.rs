@@ -36,7 +36,8 @@ pub(super) fn function<DB: DatabaseRef>(code: u8) -> Run<DB> {
 fn mload<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
     let start = frame.stack.pop();
     let range = machine.expand(frame, start, WORD_BYTES)?;
-    frame.stack.push(frame.memory.word(range.start));
+    let id = machine.trace.word(&frame.memory, range.start);
+    frame.stack.push(frame.memory.word(range.start).with_id(id));
     Ok(())
 }
 
@@ -57,7 +58,8 @@ fn mstore8<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) ->
 /// EIP-5656; the source may overlap the target.
 fn mcopy<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
     let [to, from, len] = frame.stack.pop_many();
-    let bytes = usize::try_from(len.value).map_err(|_| Exit::Halt)?;
+    machine.pin_all([to, from, len]);
+    let bytes = usize::try_from(len.value).map_err(|_| Exit::OutOfGas)?;
     charge(frame, machine.gas_params.mcopy_cost(bytes))?;
     let furthest = if to.value > from.value { to } else { from };
     machine.expand(frame, furthest, len)?;
@@ -75,18 +77,23 @@ fn mcopy<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> S
 
 fn calldatacopy<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
     let [to, from, len] = frame.stack.pop_many();
-    let bytes = usize::try_from(len.value).map_err(|_| Exit::Halt)?;
+    let bytes = usize::try_from(len.value).map_err(|_| Exit::OutOfGas)?;
     charge(frame, machine.gas_params.copy_cost(bytes))?;
     let range = machine.expand(frame, to, len)?;
+    machine.pin_all([from]);
     frame.memory.copy(range.start, &frame.calldata, saturating(from), bytes);
+    if frame.calldata.is_input() {
+        machine.trace.copy_input(&mut frame.memory, range.start, saturating(from), bytes);
+    }
     Ok(())
 }
 
 fn codecopy<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
     let [to, from, len] = frame.stack.pop_many();
-    let bytes = usize::try_from(len.value).map_err(|_| Exit::Halt)?;
+    let bytes = usize::try_from(len.value).map_err(|_| Exit::OutOfGas)?;
     charge(frame, machine.gas_params.copy_cost(bytes))?;
     let range = machine.expand(frame, to, len)?;
+    machine.pin_all([from]);
     let code = frame.code.original_byte_slice();
     let rest = &code[saturating(from).min(code.len())..];
     frame.memory.set_bytes(range.start, bytes, rest, Provenance::CONSTANT);
@@ -96,7 +103,8 @@ fn codecopy<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -
 /// EIP-211: reading beyond the end halts.
 fn returndatacopy<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
     let [to, from, len] = frame.stack.pop_many();
-    let bytes = usize::try_from(len.value).map_err(|_| Exit::Halt)?;
+    machine.pin_all([from, len]);
+    let bytes = usize::try_from(len.value).map_err(|_| Exit::OutOfGas)?;
     let from = saturating(from);
     if from.saturating_add(bytes) > frame.returndata.len() {
         return Err(Exit::Halt);
@@ -110,7 +118,7 @@ fn returndatacopy<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Fr
 /// The hash of known bytes is known; its provenance says which mapping it may point into.
 pub(super) fn keccak256<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
     let [start, len] = frame.stack.pop_many();
-    let bytes = usize::try_from(len.value).map_err(|_| Exit::Halt)?;
+    let bytes = usize::try_from(len.value).map_err(|_| Exit::OutOfGas)?;
     charge(frame, machine.gas_params.keccak256_cost(bytes))?;
     let range = machine.expand(frame, start, len)?;
     if range.is_empty() {
@@ -129,7 +137,8 @@ pub(super) fn keccak256<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &
     let provenance = machine.declared.of_hash(&words);
     machine.hash_input = words;
     let value = machine.hashes.keccak256(frame.memory.slice(range.start, bytes)).into();
-    frame.stack.push(Word::new(value, provenance));
+    let id = machine.trace.keccak(&frame.memory, range.start, bytes);
+    frame.stack.push(Word::new(value, provenance).with_id(id));
     Ok(())
 }
 

@@ -66,6 +66,19 @@ impl DeclaredSlots {
             .or_else(|| word.provenance.is_constant().then(|| self.intern(word.value)).flatten())
     }
 
+    /// The declared slot of the mapping or array that a key points into, where it is known.
+    pub(crate) fn declared_at(&self, key: Word) -> Option<StorageKey> {
+        key.provenance.declared_slot().map(|slot| self.slots[slot.index()])
+    }
+
+    /// A key that points into what is declared at `slot`, or nowhere.
+    pub(crate) fn key(&mut self, value: StorageKey, slot: Option<StorageKey>) -> Word {
+        let slot = slot.and_then(|slot| self.intern(slot));
+        let provenance =
+            slot.map_or(Provenance::INPUT, |slot| Provenance::INPUT.pointing_into(slot));
+        Word::new(value, provenance)
+    }
+
     /// The origin of a storage key, where it is known.
     ///
     /// A large number that no hash of this transaction went into can still be

@@ -4,10 +4,14 @@
 //! stored beginning there, and what the bytes around it depend on. A word read
 //! where one was stored has exactly its provenance; any other read joins the
 //! dependencies of the bytes it spans, never fewer.
+//!
+//! Beside that lies a shadow: for each byte, the value of the trace that it is
+//! part of. It is exact, and reaches only as far as bytes that are not constant.
 
 use revm::primitives::U256;
 
 use super::word::{Provenance, Word};
+use crate::template::ValueId;
 
 const WORD_BYTES: usize = 32;
 
@@ -39,11 +43,33 @@ impl Tag {
     }
 }
 
+/// Bits of a byte's shadow that say which byte of the value it is.
+const BYTE_BITS: u32 = 5;
+
+/// Shadow of the last byte of a value, beside the value.
+const LAST_BYTE: u32 = (1 << BYTE_BITS) - 1;
+
+/// Which values of the trace the 32 bytes at some place belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shadow {
+    /// The bytes are constant.
+    Constant,
+    /// They are this value.
+    Whole(ValueId),
+    /// Each is constant, or some byte of some value: [`Region::shadow_bytes`].
+    Mixed,
+}
+
 /// Bytes that grow at the end, with provenance. Reads beyond the end are zero.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Region {
     bytes: Vec<u8>,
     tags: Vec<Tag>,
+    /// For each byte up to the last that is not constant, the value that it is
+    /// part of and which of its bytes; 0 where it is constant.
+    shadow: Vec<u32>,
+    /// The bytes are the transaction's call data; they have no shadow.
+    is_input: bool,
 }
 
 impl Region {
@@ -60,6 +86,77 @@ impl Region {
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.tags.clear();
+        self.shadow.clear();
+        self.is_input = false;
+    }
+
+    /// Marks the bytes as the transaction's call data.
+    pub(crate) fn mark_input(&mut self) {
+        self.is_input = true;
+    }
+
+    /// Whether the bytes are the transaction's call data.
+    #[inline]
+    pub(crate) const fn is_input(&self) -> bool {
+        self.is_input
+    }
+
+    /// Which values of the trace the 32 bytes at `start` belong to.
+    #[inline]
+    pub(crate) fn shadow(&self, start: usize) -> Shadow {
+        let rest = self.shadow.get(start..).unwrap_or_default();
+        let Some(word) = rest.first_chunk::<WORD_BYTES>() else {
+            return if rest.is_empty() { Shadow::Constant } else { Shadow::Mixed };
+        };
+        let first = word[0];
+        if word.iter().all(|byte| *byte == 0) {
+            return Shadow::Constant;
+        }
+        let is_whole = first != 0
+            && first.trailing_zeros() >= BYTE_BITS
+            && word.iter().zip(first..).all(|(byte, expected)| *byte == expected);
+        if is_whole {
+            Shadow::Whole(ValueId::from_number(first >> BYTE_BITS))
+        } else {
+            Shadow::Mixed
+        }
+    }
+
+    /// For each of the 32 bytes at `start`, which byte of which value it is.
+    pub(crate) fn shadow_bytes(&self, start: usize) -> [Option<(ValueId, u8)>; WORD_BYTES] {
+        let mut named = [None; WORD_BYTES];
+        let bytes = self.shadow.get(start..).unwrap_or_default();
+        for (named, byte) in named.iter_mut().zip(bytes) {
+            let index = u8::try_from(byte % (1 << BYTE_BITS)).unwrap_or_default();
+            *named = (*byte != 0).then(|| (ValueId::from_number(byte >> BYTE_BITS), index));
+        }
+        named
+    }
+
+    /// Says that the `len` bytes at `start` are the first of a value.
+    pub(crate) fn set_shadow(&mut self, start: usize, len: usize, id: ValueId) {
+        if id.is_constant() {
+            self.clear_shadow(start, len);
+        } else {
+            self.grow_shadow(start + len);
+            let first = id.number() << BYTE_BITS;
+            for (byte, number) in self.shadow[start..start + len].iter_mut().zip(first..) {
+                *byte = number;
+            }
+        }
+    }
+
+    fn clear_shadow(&mut self, start: usize, len: usize) {
+        let end = start.saturating_add(len).min(self.shadow.len());
+        if start < end {
+            self.shadow[start..end].fill(0);
+        }
+    }
+
+    fn grow_shadow(&mut self, len: usize) {
+        if self.shadow.len() < len {
+            self.shadow.resize(len.next_multiple_of(WORD_BYTES), 0);
+        }
     }
 
     /// Grows to at least `len` bytes.
@@ -119,6 +216,7 @@ impl Region {
         self.bytes[start..start + WORD_BYTES]
             .copy_from_slice(&word.value.to_be_bytes::<WORD_BYTES>());
         self.tag_word(start, word.provenance);
+        self.set_shadow(start, WORD_BYTES, word.id);
     }
 
     fn tag_word(&mut self, start: usize, provenance: Provenance) {
@@ -173,6 +271,11 @@ impl Region {
     pub(crate) fn set_byte(&mut self, at: usize, word: Word) {
         self.bytes[at] = word.value.byte(0);
         self.tag_bytes(at, 1, |_| word.provenance);
+        self.clear_shadow(at, 1);
+        if !word.id.is_constant() {
+            self.grow_shadow(at + 1);
+            self.shadow[at] = (word.id.number() << BYTE_BITS) | LAST_BYTE;
+        }
     }
 
     /// Stores `len` bytes at `start` from `bytes`, zero beyond its end; the
@@ -191,6 +294,7 @@ impl Region {
         held.copy_from_slice(&bytes[..held.len()]);
         zeros.fill(0);
         self.tag_bytes(start, len, |_| provenance);
+        self.clear_shadow(start, len);
     }
 
     /// Copies `len` bytes with their provenance, zero beyond the end of `from`;
@@ -203,6 +307,7 @@ impl Region {
         let (held, zeros) = self.bytes[start..start + len].split_at_mut(source.len());
         held.copy_from_slice(source);
         zeros.fill(0);
+        self.copy_shadow(start, from, from_start, len);
         let from_start = from_start.min(from.bytes.len());
         self.tag_bytes(start, len, |at| {
             let at = from_start.saturating_add(at);
@@ -217,6 +322,16 @@ impl Region {
             if tag.shift != NO_WORD && whole {
                 self.tag_word(start + word_start - from_start, tag.word);
             }
+        }
+    }
+
+    fn copy_shadow(&mut self, start: usize, from: &Self, from_start: usize, len: usize) {
+        let source = from.shadow.get(from_start..).unwrap_or_default();
+        let source = &source[..source.len().min(len)];
+        self.clear_shadow(start, len);
+        if source.iter().any(|byte| *byte != 0) {
+            self.grow_shadow(start + source.len());
+            self.shadow[start..start + source.len()].copy_from_slice(source);
         }
     }
 

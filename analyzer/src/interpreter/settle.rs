@@ -30,7 +30,12 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         }
         if ending != Ending::Success {
             self.world.revert(frame.checkpoint);
+            self.trace.revert(frame.traced_checkpoint);
             frame.refund = 0;
+        }
+        if exit == Exit::OutOfGas {
+            // A template does not follow the gas.
+            self.trace.give_up();
         }
         if ending == Ending::Halt {
             frame.gas = 0;

@@ -20,10 +20,11 @@ use super::{
     frame::{Exit, Frame, FrameKind},
     machine::{Abandoned, Ending, Machine, TxView},
     word::{Provenance, Word},
-    world::{AccountId, Slot, SlotId},
+    world::{AccountId, Checkpoint, Content, SlotId},
 };
 use crate::{
     AccessKind, AccessSetBuilder, KeyOrigin, Location, PredictedAccess, Scope, WidenedAccess,
+    template::{Attempt, Input, Outcome, Replayed, TemplateKey, Tree},
 };
 
 /// Gas of a system call.
@@ -31,6 +32,9 @@ const SYSTEM_CALL_GAS: u64 = 30_000_000;
 
 /// Scopes that a prediction names one by one; with more it is widened to everything.
 const WIDENED_MAX: usize = 64;
+
+/// Operations that are spent to find out whether a slot ends with another value.
+const CERTAIN_COST_MAX: u32 = 64;
 
 /// How the transaction's own call or creation ended.
 struct Finished {
@@ -48,16 +52,23 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
             gas_price: tx.effective_gas_price(u128::from(self.block.env.basefee)),
             blob_hashes: tx.blob_hashes.clone(),
         };
-        let outcome = self.transact(tx);
-        let prediction = match outcome {
-            Ok(gas) => self.predicted(gas),
-            Err(_) => match self.abandoned.take() {
-                Some(Abandoned::State(error)) => return Err(error),
-                _ => self.widest(tx),
-            },
+        self.attempt = Attempt::Success;
+        let mut outcome = self.transact(tx);
+        while matches!(outcome, Err(Exit::Miss)) {
+            self.world.undo();
+            self.begin();
+            outcome = self.transact(tx);
+        }
+        let predicted = match outcome.and_then(|gas| self.predicted(gas)) {
+            Err(_) if !matches!(self.abandoned, Some(Abandoned::State(_))) => self.widest(tx),
+            predicted => predicted,
         };
         self.world.end();
-        Ok(prediction)
+        match (predicted, self.abandoned.take()) {
+            (Ok(prediction), _) => Ok(prediction),
+            (Err(_), Some(Abandoned::State(error))) => Err(error),
+            (Err(_), _) => Ok(PredictedAccess::everything(tx.gas_limit)),
+        }
     }
 
     /// Runs a system contract, as the block's own operations do before its transactions.
@@ -146,8 +157,7 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
             for key in item.storage_slots() {
                 self.bound_touched()?;
                 let key = Word::new((*key).into(), Provenance::INPUT);
-                let loaded = self.world.load_slot(account, key);
-                let slot: SlotId = self.known(loaded)?;
+                let slot = self.world.find_slot(account, key);
                 self.world.warm_slot(slot);
             }
         }
@@ -212,12 +222,14 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         self.world.warm(recipient);
         let code = self.world.read_code(recipient);
         let mut code = self.known(code)?;
+        let mut code_hash = self.world.account(recipient).now.code_hash;
         if let Some(delegate) = code.eip7702_address() {
             let loaded = self.world.load(delegate);
             let delegate = self.known(loaded)?;
             self.world.warm(delegate);
             let delegated = self.world.read_code(delegate);
             code = self.known(delegated)?;
+            code_hash = self.world.account(delegate).now.code_hash;
         }
         let checkpoint = self.world.checkpoint();
         if recipient != sender && !tx.value.is_zero() {
@@ -240,13 +252,84 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         if code.is_empty() {
             return Ok(Finished { ending: Ending::Success, gas_left: gas, refund: 0 });
         }
+        let templates = self.templates.map(|cache| {
+            let key = TemplateKey::new(code_hash, &tx.data, self.spec);
+            (cache, key, cache.get(&key))
+        });
+        if self.deferred.held() > self.limits.overlay_max {
+            self.attempt = Attempt::Interpret;
+        }
+        if let Some((.., Some(templates))) = &templates
+            && self.attempt != Attempt::Interpret
+        {
+            let tree = templates.read();
+            if self.attempt == Attempt::Success && tree.root(Attempt::Success).is_none() {
+                self.attempt = Attempt::Failure;
+            }
+            if tree.root(self.attempt).is_some() {
+                return self.finish_by_template(&tree, tx, to, gas, checkpoint);
+            }
+        }
         let mut frame = self.frame();
         frame.calldata.fill(&tx.data, Provenance::INPUT);
         frame.code = code;
         frame.gas = gas;
         self.open(&mut frame, recipient, to, tx.caller, tx.value);
         frame.checkpoint = checkpoint;
-        self.finish(frame)
+        // Most entries are never seen again, and recording is dearer than interpreting.
+        match &templates {
+            Some((_, _, Some(templates))) if templates.is_worth_recording() => {
+                self.record(&mut frame);
+            }
+            Some((cache, key, None)) => cache.note(*key, self.limits.cache_bytes_max),
+            _ => {}
+        }
+        let finished = self.finish(frame)?;
+        if let Some((cache, key, templates)) = templates {
+            if self.trace.is_on() {
+                let Finished { ending, gas_left, refund } = finished;
+                let outcome = Outcome { ending, gas: gas - gas_left, refund };
+                cache.insert(key, &self.trace, outcome, &self.limits);
+            } else if let Some(templates) = templates {
+                templates.note_futile();
+            }
+        }
+        Ok(finished)
+    }
+
+    /// Starts to record the transaction's own call.
+    fn record(&mut self, frame: &mut Frame) {
+        let trace = &mut self.trace;
+        trace.start(self.limits.recorded_entries_max, frame.gas);
+        frame.address = frame.address.with_id(trace.input(Input::To));
+        frame.caller = frame.caller.with_id(trace.input(Input::Caller));
+        frame.value = frame.value.with_id(trace.input(Input::CallValue));
+        frame.calldata.mark_input();
+        frame.traced = trace.account(frame.address);
+        frame.traced_checkpoint = trace.checkpoint();
+        frame.traced_code = trace.code(&frame.code);
+    }
+
+    fn finish_by_template(
+        &mut self,
+        tree: &Tree,
+        tx: &TxEnv,
+        to: Address,
+        gas: u64,
+        checkpoint: Checkpoint,
+    ) -> Result<Finished, Exit> {
+        let Replayed::Done(outcome) = self.replay(tree, self.attempt, tx, to, gas)? else {
+            self.attempt = match self.attempt {
+                Attempt::Success => Attempt::Failure,
+                Attempt::Failure | Attempt::Interpret => Attempt::Interpret,
+            };
+            return Err(Exit::Miss);
+        };
+        if outcome.ending != Ending::Success {
+            self.world.revert(checkpoint);
+        }
+        let Outcome { ending, gas: spent, refund } = outcome;
+        Ok(Finished { ending, gas_left: gas - spent, refund })
     }
 
     fn create_top(&mut self, tx: &TxEnv, sender: AccountId, gas: u64) -> Result<Finished, Exit> {
@@ -304,14 +387,14 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
     }
 
     /// Everything, and what is certain of a transaction whose analysis was abandoned.
-    fn widest(&mut self, tx: &TxEnv) -> PredictedAccess {
-        let prediction = self.predicted(tx.gas_limit);
+    fn widest(&mut self, tx: &TxEnv) -> Result<PredictedAccess, Exit> {
+        let prediction = self.predicted(tx.gas_limit)?;
         let everything = WidenedAccess { scope: Scope::Everything, kind: AccessKind::Write };
-        prediction.with_widened([everything])
+        Ok(prediction.with_widened([everything]))
     }
 
     /// Reads the accesses off the overlay.
-    fn predicted(&mut self, gas: u64) -> PredictedAccess {
+    fn predicted(&mut self, gas: u64) -> Result<PredictedAccess, Exit> {
         let mut set = AccessSetBuilder::new();
         let knows_state = self.world.knows_state();
         let mut sees_payer = false;
@@ -322,27 +405,59 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
             sees_payer |= account.address == self.tx.origin && account.reads.balance_by_code;
         }
         let mut origins: Vec<(Address, U256, KeyOrigin)> = Vec::new();
-        for slot in self.world.touched_slots().filter(|slot| slot.used) {
+        for at in 0..self.world.touched_slots().len() {
+            let id = self.world.touched_slots()[at];
+            let slot = *self.world.slot(id);
             let account = self.world.account(slot.account);
+            if !slot.used {
+                continue;
+            }
             // A scope stands for a slot that was named from what may not be read.
             if account.is_guess || (!knows_state && slot.key.provenance.is_unknown()) {
                 continue;
             }
-            let location = Location::Storage(account.address, slot.key.value);
+            let address = account.address;
+            let location = Location::Storage(address, slot.key.value);
             set.read(location);
-            if is_written(slot, knows_state) {
+            if self.is_written(id)? {
                 set.write(location);
             }
             if let Some(origin) = self.declared.origin(slot.key) {
-                origins.push((account.address, slot.key.value, origin));
+                origins.push((address, slot.key.value, origin));
             }
         }
         let everything = WidenedAccess { scope: Scope::Everything, kind: AccessKind::Write };
         let widened = self.widened.drain(..).chain(self.guessed.then_some(everything));
-        PredictedAccess::exact(set.build(), gas)
+        Ok(PredictedAccess::exact(set.build(), gas)
             .with_widened(widened)
             .with_origins(origins)
-            .with_payer_seen(sees_payer)
+            .with_payer_seen(sees_payer))
+    }
+
+    /// Whether the slot ends the transaction with another value, as far as is known.
+    ///
+    /// Where the state may not be read, the start is a guess that stands for
+    /// itself. A value that is long to compute is not computed for this: what
+    /// comes of a long computation hardly ever is what was there before.
+    fn is_written(&mut self, id: SlotId) -> Result<bool, Exit> {
+        let slot = self.world.slot(id);
+        if slot.now == slot.start {
+            return Ok(matches!(slot.now, Content::Word(word) if self.is_unsure(word)));
+        }
+        if [slot.now, slot.start].iter().any(|content| self.is_dear(*content)) {
+            return Ok(true);
+        }
+        let (now, start) = self.settled(id)?;
+        Ok(now.value != start.value || self.is_unsure(now))
+    }
+
+    fn is_unsure(&self, word: Word) -> bool {
+        word.provenance.is_unknown() && self.world.knows_state()
+    }
+
+    /// Whether it takes long to compute what a slot holds.
+    fn is_dear(&self, content: Content) -> bool {
+        matches!(content, Content::Deferred(id) if self.deferred.cost(id) > CERTAIN_COST_MAX)
     }
 
     /// Notes that a slot was named from a guess: it stands for its mapping or contract.
@@ -367,13 +482,6 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
             self.guessed = true;
         }
     }
-}
-
-/// Whether the slot ends the transaction with another value, as far as is known.
-///
-/// Where the state may not be read, the start is a guess that stands for itself.
-fn is_written(slot: &Slot, knows_state: bool) -> bool {
-    slot.now.value != slot.start || (knows_state && slot.now.provenance.is_unknown())
 }
 
 fn add_account(set: &mut AccessSetBuilder, account: &super::world::Account, knows_state: bool) {

@@ -6,6 +6,8 @@
 
 use revm::primitives::{Address, U256};
 
+use crate::template::ValueId;
+
 /// Identifies a declared slot in [`DeclaredSlots`](super::origin::DeclaredSlots).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DeclaredSlotId(u32);
@@ -101,17 +103,25 @@ pub(crate) struct Word {
     pub(crate) value: U256,
     /// Where it came from.
     pub(crate) provenance: Provenance,
+    /// Its value in the trace of the transaction, while one is recorded.
+    pub(crate) id: ValueId,
 }
 
 impl Word {
     /// A word and its provenance.
     pub(crate) const fn new(value: U256, provenance: Provenance) -> Self {
-        Self { value, provenance }
+        Self { value, provenance, id: ValueId::CONSTANT }
     }
 
     /// A word that the code alone decides.
     pub(crate) const fn constant(value: U256) -> Self {
         Self::new(value, Provenance::CONSTANT)
+    }
+
+    /// The same word, with its value in the trace.
+    #[must_use]
+    pub(crate) const fn with_id(self, id: ValueId) -> Self {
+        Self { id, ..self }
     }
 
     /// An address as a word.

@@ -13,31 +13,11 @@ use revm::{
 };
 
 pub(crate) use super::account::{Account, AccountId, AccountValues};
+pub(crate) use super::slot::{Content, Slot, SlotId};
 use super::{
     guesses::{Knowledge, Pointers},
     word::{Provenance, Word},
 };
-
-/// Position of a slot in [`World`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SlotId(u32);
-
-/// One storage slot.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Slot {
-    pub(crate) account: AccountId,
-    /// The key, with the provenance it was last computed with.
-    pub(crate) key: Word,
-    pub(crate) now: Word,
-    /// Value at the start of the transaction that last touched it.
-    pub(crate) start: U256,
-    /// Loaded by this transaction, or listed by it (EIP-2929, EIP-2930).
-    pub(crate) warm: bool,
-    /// Loaded or stored to by this transaction.
-    pub(crate) used: bool,
-    generation: u32,
-    touched_by: u32,
-}
 
 /// How far the journal had come; later entries can be undone.
 #[derive(Clone, Copy, Debug, Default)]
@@ -47,7 +27,7 @@ pub(crate) struct Checkpoint(usize);
 enum Undo {
     Account(AccountId, AccountValues),
     Code(AccountId, Option<Bytecode>),
-    Slot(SlotId, Word),
+    Slot(SlotId, Content),
     WarmSlot(SlotId),
     Transient(AccountId, StorageKey, Word),
 }
@@ -224,24 +204,24 @@ impl<'a, DB: DatabaseRef> World<'a, DB> {
         }
     }
 
-    /// The slot at `key`, loaded if it is not yet.
-    pub(crate) fn load_slot(&mut self, account: AccountId, key: Word) -> Result<SlotId, DB::Error> {
+    /// The slot at `key`. What it holds is read when somebody asks.
+    pub(crate) fn find_slot(&mut self, account: AccountId, key: Word) -> SlotId {
         let &Account { address, generation, now, .. } = self.account(account);
         let id = match self.slot_ids.entry((account, key.value)) {
             Entry::Occupied(known) => *known.get(),
             Entry::Vacant(new) => {
                 let cleared = generation > 0 || now.created;
-                let value = if cleared || self.knowledge == Knowledge::Code {
-                    U256::ZERO
+                let content = if cleared || self.knowledge == Knowledge::Code {
+                    Content::Word(Word::new(U256::ZERO, Provenance::STATE))
                 } else {
-                    self.db.storage_ref(address, key.value)?
+                    Content::Unread
                 };
                 let position = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
                 self.slots.push(Slot {
                     account,
                     key,
-                    now: Word::new(value, Provenance::STATE),
-                    start: value,
+                    now: content,
+                    start: content,
                     warm: false,
                     used: false,
                     generation,
@@ -254,21 +234,36 @@ impl<'a, DB: DatabaseRef> World<'a, DB> {
         if slot.touched_by != self.tx {
             if slot.generation != generation {
                 slot.generation = generation;
-                slot.now.value = U256::ZERO;
+                slot.now = Content::Word(Word::new(U256::ZERO, Provenance::STATE));
             }
             slot.touched_by = self.tx;
             if self.knowledge == Knowledge::Code && !now.created {
                 let guess = self.pointers.guess(address, key.value);
-                slot.now = Word::new(guess, Provenance::UNKNOWN);
+                slot.now = Content::Word(Word::new(guess, Provenance::UNKNOWN));
             }
-            slot.now.provenance = slot.now.provenance.flags().join(Provenance::STATE);
-            slot.start = slot.now.value;
+            if let Content::Word(word) = &mut slot.now {
+                word.provenance = word.provenance.flags().join(Provenance::STATE);
+            }
+            slot.start = slot.now;
             slot.key = key;
             slot.warm = false;
             slot.used = false;
             self.touched_slots.push(id);
         }
-        Ok(id)
+        id
+    }
+
+    /// What the slot holds in the state before the block.
+    pub(crate) fn read_slot(&self, id: SlotId) -> Result<Word, DB::Error> {
+        let slot = self.slot(id);
+        let address = self.account(slot.account).address;
+        Ok(Word::new(self.db.storage_ref(address, slot.key.value)?, Provenance::STATE))
+    }
+
+    /// Notes what the slot holds, and held at the start of the transaction.
+    pub(crate) fn settle_slot(&mut self, id: SlotId, now: Word, start: Word) {
+        let slot = &mut self.slots[id.0 as usize];
+        (slot.now, slot.start) = (Content::Word(now), Content::Word(start));
     }
 
     pub(crate) fn slot(&self, id: SlotId) -> &Slot {
@@ -279,6 +274,11 @@ impl<'a, DB: DatabaseRef> World<'a, DB> {
     pub(crate) fn use_slot(&mut self, id: SlotId) -> bool {
         self.slots[id.0 as usize].used = true;
         self.warm_slot(id)
+    }
+
+    /// Notes that the transaction loads or stores to the slot; no matter whether it is warm.
+    pub(crate) fn look_at_slot(&mut self, id: SlotId) {
+        self.slots[id.0 as usize].used = true;
     }
 
     /// Makes the slot warm; true if it was cold.
@@ -293,10 +293,10 @@ impl<'a, DB: DatabaseRef> World<'a, DB> {
     }
 
     /// Stores to a slot; undone with the frame.
-    pub(crate) fn store(&mut self, id: SlotId, word: Word) {
+    pub(crate) fn store(&mut self, id: SlotId, content: Content) {
         let slot = &mut self.slots[id.0 as usize];
         self.journal.push(Undo::Slot(id, slot.now));
-        slot.now = word;
+        slot.now = content;
     }
 
     /// Transient storage (EIP-1153).
@@ -335,6 +335,11 @@ impl<'a, DB: DatabaseRef> World<'a, DB> {
         self.db.block_hash_ref(number).ok()
     }
 
+    /// Undoes all that the transaction did; it can then begin anew.
+    pub(crate) fn undo(&mut self) {
+        self.revert(Checkpoint::default());
+    }
+
     pub(crate) fn checkpoint(&self) -> Checkpoint {
         Checkpoint(self.journal.len())
     }
@@ -345,7 +350,7 @@ impl<'a, DB: DatabaseRef> World<'a, DB> {
             match self.journal.pop().expect("the journal is longer than the checkpoint") {
                 Undo::Account(id, values) => self.accounts[id.0 as usize].now = values,
                 Undo::Code(id, code) => self.accounts[id.0 as usize].code = code,
-                Undo::Slot(id, word) => self.slots[id.0 as usize].now = word,
+                Undo::Slot(id, content) => self.slots[id.0 as usize].now = content,
                 Undo::WarmSlot(id) => self.slots[id.0 as usize].warm = false,
                 Undo::Transient(account, key, word) => {
                     self.transient.insert((account, key), word);
@@ -370,7 +375,7 @@ impl<'a, DB: DatabaseRef> World<'a, DB> {
     }
 
     /// The slots that the transaction has touched, in the order it came to them.
-    pub(crate) fn touched_slots(&self) -> impl ExactSizeIterator<Item = &Slot> {
-        self.touched_slots.iter().map(|id| self.slot(*id))
+    pub(crate) fn touched_slots(&self) -> &[SlotId] {
+        &self.touched_slots
     }
 }

@@ -20,6 +20,7 @@ fn small_limits() -> Limits {
         overlay_max: 2_000,
         mappings_max: 16,
         init_code_bytes_max: 1 << 14,
+        ..Limits::default()
     }
 }
 

@@ -98,6 +98,12 @@ impl Scene {
         self
     }
 
+    /// The same block, in which gas costs nothing.
+    pub fn without_fees(mut self) -> Self {
+        self.block.transactions.iter_mut().for_each(|tx| tx.gas_price = 0);
+        self
+    }
+
     pub fn predict(&self) -> Vec<PredictedAccess> {
         self.predict_with(&StaticPredictor::default())
     }

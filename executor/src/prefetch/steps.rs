@@ -112,11 +112,11 @@ impl Steps {
     fn request(&mut self, accounts: usize, slots: usize, batch: usize) {
         let batch = batch.max(1);
         for start in (accounts..self.accounts.len()).step_by(batch) {
-            let end = self.accounts.len().min(start + batch);
+            let end = self.accounts.len().min(start.saturating_add(batch));
             self.plan.push(Planned::Accounts { start, end });
         }
         for start in (slots..self.slots.len()).step_by(batch) {
-            let end = self.slots.len().min(start + batch);
+            let end = self.slots.len().min(start.saturating_add(batch));
             self.plan.push(Planned::Slots { start, end });
         }
     }
@@ -165,5 +165,77 @@ impl Seen {
             Location::Storage(address, key) => self.slot(steps, address, key),
             other => self.account(steps, other.address()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use forewave_analyzer::AccessSetBuilder;
+    use revm::{
+        context::{BlockEnv, CfgEnv},
+        primitives::{B256, U256},
+    };
+
+    use super::*;
+
+    fn account(number: usize) -> Address {
+        Address::left_padding_from(&(number + 1).to_be_bytes())
+    }
+
+    /// Transaction `i` goes from account `i` to one that all share.
+    fn block(transactions: usize) -> Block {
+        let call = |tx| TxEnv {
+            caller: account(tx),
+            kind: TxKind::Call(Address::repeat_byte(7)),
+            ..TxEnv::default()
+        };
+        Block {
+            cfg: CfgEnv::default(),
+            env: BlockEnv { beneficiary: Address::repeat_byte(9), ..BlockEnv::default() },
+            parent_hash: B256::ZERO,
+            parent_beacon_block_root: None,
+            transactions: (0..transactions).map(call).collect(),
+            withdrawals: vec![],
+            ommers: vec![],
+        }
+    }
+
+    fn all(steps: &Steps) -> Vec<Step<'_>> {
+        (0..).map_while(|position| steps.get(position)).collect()
+    }
+
+    #[test]
+    fn accounts_come_once_in_batches_before_the_transactions_of_their_window() {
+        let (tx, shared, paid) = (TxIndex::new, Address::repeat_byte(7), Address::repeat_byte(9));
+        let steps = Steps::new(&block(2), &[], 3);
+        assert_eq!(
+            all(&steps),
+            [
+                Step::Accounts(&[paid, account(0), shared]),
+                Step::Accounts(&[account(1)]),
+                Step::Transaction(tx(0)),
+                Step::Transaction(tx(1)),
+                Step::System,
+            ]
+        );
+        let steps = Steps::new(&block(WINDOW + 1), &[], usize::MAX);
+        let last = WINDOW;
+        let end = [Step::System, Step::Accounts(&[account(last)]), Step::Transaction(tx(last))];
+        assert_eq!(all(&steps)[WINDOW + 1..], end);
+    }
+
+    #[test]
+    fn only_what_is_not_predicted_exactly_is_scouted() {
+        let key = U256::from(5);
+        let mut set = AccessSetBuilder::new();
+        set.read(Location::Storage(account(3), key)).delta(Location::Balance(account(4)));
+        let known = [PredictedAccess::exact(set.build(), 0), PredictedAccess::everything(0)];
+        let steps = Steps::new(&block(3), &known, 1);
+        let steps = all(&steps);
+        assert!(steps.contains(&Step::Slots(&[(account(3), key)])));
+        assert!(steps.contains(&Step::Accounts(&[account(4)])));
+        let scouted = steps.iter().filter(|step| matches!(step, Step::Transaction(_)));
+        let expected = [1, 2].map(|tx| Step::Transaction(TxIndex::new(tx)));
+        assert_eq!(scouted.copied().collect::<Vec<_>>(), expected);
     }
 }

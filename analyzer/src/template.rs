@@ -1,0 +1,32 @@
+//! Templates: what the interpreter did for one transaction, compiled so that the
+//! next one into the same code need not be interpreted.
+//!
+//! In the order of the data: the interpreter records a [`trace`] of [`value`]s
+//! and events; [`path`] keeps of it what guards, keys, calls and stored values
+//! need, as a straight line cut at its guards; a [`tree`] holds the paths of one
+//! entry, sharing what they share; the [`cache`] holds the trees, by code hash,
+//! selector and fork; [`replay`] evaluates a tree on another transaction and
+//! another state. A guard is always evaluated, never remembered: where no path
+//! fits, the transaction is interpreted and its path added.
+//!
+//! What a template does not follow: the gas (its estimate is that of the
+//! recorded run), creation, destruction, and precompiles beyond the first four.
+//! Transactions that need them are interpreted.
+
+mod cache;
+mod deferred;
+mod operation;
+mod path;
+mod replay;
+mod trace;
+mod tree;
+mod value;
+
+pub use cache::TemplateCache;
+pub(crate) use cache::TemplateKey;
+pub(crate) use deferred::{Deferred, DeferredId};
+pub(crate) use operation::Outcome;
+pub(crate) use replay::{Replay, Replayed};
+pub(crate) use trace::{AccountRef, CheckpointRef, CodeRef, SlotRef, Trace};
+pub(crate) use tree::{Attempt, Tree};
+pub(crate) use value::{Function, Input, ValueId};

@@ -1,0 +1,181 @@
+//! The templates that predictors share: trees by entry, bounded in bytes.
+//!
+//! Keyed by what the code is, not by where it lies. Threads evaluate a tree
+//! together and add to it one at a time; the least recently used trees go first.
+
+use std::sync::{
+    Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+    atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
+};
+
+use hashbrown::HashMap;
+use revm::primitives::{B256, hardfork::SpecId, map::DefaultHashBuilder};
+
+use super::{operation::Outcome, path, trace::Trace, tree::Tree};
+use crate::Limits;
+
+/// Bytes of a tree before it has a path, about.
+const EMPTY_TREE_BYTES: usize = 256;
+
+/// After this many recordings in a row that added no path, none is made any more.
+const FUTILE_MAX: u32 = 4;
+
+/// What a tree of templates is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct TemplateKey {
+    code_hash: B256,
+    /// The first four bytes of the call data, if it has as many.
+    selector: Option<[u8; 4]>,
+    spec: SpecId,
+}
+
+impl TemplateKey {
+    /// The entry of a transaction with this call data into the code with this hash.
+    pub(crate) fn new(code_hash: B256, call_data: &[u8], spec: SpecId) -> Self {
+        Self { code_hash, selector: call_data.first_chunk().copied(), spec }
+    }
+}
+
+/// One tree, and when it was last asked for.
+#[derive(Debug, Default)]
+pub(crate) struct Entry {
+    tree: RwLock<Tree>,
+    used: AtomicU64,
+    /// Recordings in a row that added no path.
+    futile: AtomicU32,
+}
+
+impl Entry {
+    /// Whether recording another transaction may add a path.
+    pub(crate) fn is_worth_recording(&self) -> bool {
+        self.futile.load(Ordering::Relaxed) < FUTILE_MAX
+    }
+
+    /// Notes that a recording was given up.
+    pub(crate) fn note_futile(&self) {
+        self.futile.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The tree, for evaluation.
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Tree> {
+        self.tree.read().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Templates: what the analysis of earlier transactions has found out about
+/// code, for later ones of any block.
+///
+/// Shared by threads and predictors. What it holds decides how long a prediction
+/// takes; what is predicted, only where a success is assumed that was not seen.
+#[derive(Debug, Default)]
+pub struct TemplateCache {
+    trees: RwLock<HashMap<TemplateKey, Arc<Entry>, DefaultHashBuilder>>,
+    clock: AtomicU64,
+    bytes: AtomicUsize,
+}
+
+impl TemplateCache {
+    /// An empty cache.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many entries (code, selector, fork) have templates.
+    pub fn len(&self) -> usize {
+        self.trees.read().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Whether it holds nothing.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes held, about.
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    /// The tree of an entry, if it has one.
+    pub(crate) fn get(&self, key: &TemplateKey) -> Option<Arc<Entry>> {
+        let trees = self.trees.read().unwrap_or_else(PoisonError::into_inner);
+        let entry = trees.get(key)?;
+        entry.used.store(self.clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        Some(Arc::clone(entry))
+    }
+
+    /// Adds the path that `trace` took.
+    pub(crate) fn insert(
+        &self,
+        key: TemplateKey,
+        trace: &Trace,
+        outcome: Outcome,
+        limits: &Limits,
+    ) {
+        let entry = self.get(&key).unwrap_or_else(|| self.create(key));
+        let mut tree = entry.tree.write().unwrap_or_else(PoisonError::into_inner);
+        let before = tree.bytes();
+        if before > limits.template_bytes_max {
+            entry.note_futile();
+            return;
+        }
+        let path = path::compile(trace, &mut tree.constants, outcome, limits.path_operations_max);
+        if path.is_some_and(|path| tree.insert(path, limits)) {
+            entry.futile.store(0, Ordering::Relaxed);
+        } else {
+            entry.note_futile();
+        }
+        self.bytes.fetch_add(tree.bytes() - before, Ordering::Relaxed);
+        drop(tree);
+        self.bound(limits.cache_bytes_max);
+    }
+
+    /// Notes that an entry was seen: the next transaction into it is worth recording.
+    pub(crate) fn note(&self, key: TemplateKey, bytes_max: usize) {
+        self.create(key);
+        self.bound(bytes_max);
+    }
+
+    fn create(&self, key: TemplateKey) -> Arc<Entry> {
+        let mut trees = self.write();
+        let entry = trees.entry(key).or_insert_with(|| {
+            self.bytes.fetch_add(EMPTY_TREE_BYTES, Ordering::Relaxed);
+            let entry = Entry::default();
+            entry.used.store(self.clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+            Arc::new(entry)
+        });
+        Arc::clone(entry)
+    }
+
+    /// Makes room if the bound is exceeded.
+    fn bound(&self, bytes_max: usize) {
+        if self.bytes() > bytes_max {
+            self.evict(bytes_max);
+        }
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, HashMap<TemplateKey, Arc<Entry>, DefaultHashBuilder>> {
+        self.trees.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Drops the least recently used trees until half of the bound is free.
+    fn evict(&self, bytes_max: usize) {
+        let mut trees = self.write();
+        let mut by_use: Vec<(u64, TemplateKey, usize)> = trees
+            .iter()
+            .map(|(key, entry)| {
+                let bytes = EMPTY_TREE_BYTES + entry.read().bytes();
+                (entry.used.load(Ordering::Relaxed), *key, bytes)
+            })
+            .collect();
+        by_use.sort_unstable_by_key(|(used, ..)| *used);
+        let mut held: usize = by_use.iter().map(|(.., bytes)| bytes).sum();
+        for (_, key, bytes) in by_use {
+            if held <= bytes_max / 2 {
+                break;
+            }
+            trees.remove(&key);
+            held -= bytes;
+        }
+        self.bytes.store(held, Ordering::Relaxed);
+    }
+}

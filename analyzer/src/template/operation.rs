@@ -1,0 +1,137 @@
+//! What templates consist of: operations, guards, paths, and programs for values
+//! that are stored before anybody needs them.
+
+use std::sync::Arc;
+
+use hashbrown::HashMap;
+use revm::primitives::{U256, map::DefaultHashBuilder};
+
+use crate::interpreter::Ending;
+
+use super::{
+    trace::{AccountRef, CheckpointRef, SlotRef},
+    value::{Operand, Value},
+};
+
+/// One step of a path. Those that give a value give it the next number.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Operation {
+    /// What follows from other values and the transaction.
+    Value(Value),
+    /// What the slot holds, without asking what that is.
+    Load(SlotRef),
+    /// Makes a loaded value known.
+    Settle(Operand),
+    TransientLoad(AccountRef, Operand),
+    Balance(AccountRef),
+    CodeSize(AccountRef),
+    CodeHash(AccountRef),
+    Pay {
+        from: AccountRef,
+        to: AccountRef,
+        value: Operand,
+    },
+    /// Names the next account.
+    Account(Operand),
+    /// Names the next slot; the constant that is its declared slot, if any.
+    Slot(AccountRef, Operand, Option<Operand>),
+    /// Stores a value, be it known or as it was loaded.
+    Store(SlotRef, Operand),
+    /// Stores what the program computes, when somebody asks.
+    Defer(SlotRef, Arc<Program>),
+    TransientStore(AccountRef, Operand, Operand),
+    Emptiness(AccountRef),
+    Touch(AccountRef),
+    /// Takes the next checkpoint.
+    Checkpoint,
+    Revert(CheckpointRef),
+}
+
+/// What a guard looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Test {
+    /// Whether the value is zero: 0, or 1.
+    Truth(Operand),
+    /// The value.
+    Value(Operand),
+    /// The hash of the account's code.
+    Code(AccountRef),
+}
+
+/// How the transaction's own call ends on a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    pub(crate) ending: Ending,
+    /// Gas that the recorded run took, before refunds; all there is if it halts.
+    pub(crate) gas: u64,
+    pub(crate) refund: i64,
+}
+
+/// Operations up to a guard, and how the recorded run answered it.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) operations: Vec<Operation>,
+    pub(crate) test: Test,
+    pub(crate) answer: U256,
+}
+
+/// A path: its segments, and the operations after the last guard.
+#[derive(Debug)]
+pub(crate) struct Path {
+    pub(crate) segments: Vec<Segment>,
+    pub(crate) rest: Vec<Operation>,
+    pub(crate) outcome: Outcome,
+}
+
+/// The constants of a tree's paths, each once.
+#[derive(Debug, Default)]
+pub(crate) struct Constants {
+    pub(crate) words: Vec<U256>,
+    positions: HashMap<U256, usize, DefaultHashBuilder>,
+}
+
+impl Constants {
+    /// The constant, as operations name it.
+    pub(crate) fn intern(&mut self, word: U256) -> Operand {
+        let words = &mut self.words;
+        Operand::constant(*self.positions.entry(word).or_insert_with(|| {
+            words.push(word);
+            words.len() - 1
+        }))
+    }
+}
+
+/// How to compute a stored value from what was at hand when it was stored.
+///
+/// Its operands are the captured values, then the values of its operations.
+/// It holds its constants itself, so that it can outlive its tree.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Program {
+    /// Where on the path the captured values are.
+    pub(crate) captures: Box<[Operand]>,
+    pub(crate) operations: Box<[Value]>,
+    pub(crate) constants: Box<[U256]>,
+}
+
+impl Program {
+    /// Bytes that the program holds, about.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + size_of_val(&*self.captures)
+            + size_of_val(&*self.operations)
+            + size_of_val(&*self.constants)
+            + self.operations.iter().map(Value::bytes).sum::<usize>()
+    }
+}
+
+impl Operation {
+    /// Bytes that the operation holds, about.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + match self {
+                Self::Value(value) => value.bytes(),
+                Self::Defer(_, program) => program.bytes(),
+                _ => 0,
+            }
+    }
+}

@@ -1,0 +1,371 @@
+//! Evaluates a tree of templates on a transaction and the overlay.
+//!
+//! A straight line of operations between guards, in buffers that are reused;
+//! accesses and stored values go to the overlay as the interpreter's do. Where
+//! no way leads on from a guard the transaction is to be undone and interpreted.
+
+use revm::{
+    DatabaseRef,
+    context::TxEnv,
+    context_interface::Block as _,
+    primitives::{Address, KECCAK_EMPTY, U256, hardfork::SpecId},
+};
+
+use super::{
+    deferred::Cell,
+    operation::{Operation, Outcome, Test},
+    trace::{AccountRef, SlotRef},
+    tree::{Attempt, Next, Tree},
+    value::{Input, Operand, Value},
+};
+use crate::interpreter::{
+    Abandoned, AccountId, Checkpoint, Content, Ending, Exit, Machine, Provenance, SlotId, Word,
+};
+
+/// Buffers of an evaluation, reused by the next.
+#[derive(Debug, Default)]
+pub(crate) struct Replay {
+    values: Vec<Cell>,
+    accounts: Vec<AccountId>,
+    slots: Vec<SlotId>,
+    checkpoints: Vec<Checkpoint>,
+    bytes: Vec<u8>,
+}
+
+impl Replay {
+    fn clear(&mut self) {
+        self.values.clear();
+        self.accounts.clear();
+        self.slots.clear();
+        self.checkpoints.clear();
+    }
+
+    fn account(&self, account: AccountRef) -> AccountId {
+        self.accounts[account.0 as usize]
+    }
+
+    fn slot(&self, slot: SlotRef) -> SlotId {
+        self.slots[slot.0 as usize]
+    }
+}
+
+/// What came of a template.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Replayed {
+    /// The accesses are in the overlay.
+    Done(Outcome),
+    /// No path fits; the overlay holds part of one.
+    Missed,
+}
+
+/// An evaluation under way.
+struct Evaluation<'m, 'a, 't, DB: DatabaseRef> {
+    machine: &'m mut Machine<'a, DB>,
+    buffers: Replay,
+    constants: &'t [U256],
+    tx: &'t TxEnv,
+    to: Address,
+    gas: u64,
+}
+
+impl<DB: DatabaseRef> Machine<'_, DB> {
+    /// Evaluates `tree` for the call of `tx` to `to` with this much gas.
+    pub(crate) fn replay(
+        &mut self,
+        tree: &Tree,
+        attempt: Attempt,
+        tx: &TxEnv,
+        to: Address,
+        gas: u64,
+    ) -> Result<Replayed, Exit> {
+        let mut buffers = core::mem::take(&mut self.replay);
+        buffers.clear();
+        let constants = &tree.constants.words;
+        let mut evaluation = Evaluation { machine: self, buffers, constants, tx, to, gas };
+        let replayed = evaluation.walk(tree, attempt);
+        self.replay = evaluation.buffers;
+        replayed
+    }
+}
+
+impl<DB: DatabaseRef> Evaluation<'_, '_, '_, DB> {
+    fn walk(&mut self, tree: &Tree, attempt: Attempt) -> Result<Replayed, Exit> {
+        let Some(mut node) = tree.root(attempt) else { return Ok(Replayed::Missed) };
+        loop {
+            for operation in &node.operations {
+                if !self.step(operation)? {
+                    return Ok(Replayed::Missed);
+                }
+            }
+            let (test, ways) = match &node.next {
+                Next::Guard(test, ways) => (*test, ways),
+                Next::End(outcome) if outcome.ending == Ending::Halt => {
+                    return Ok(Replayed::Done(Outcome { gas: self.gas, ..*outcome }));
+                }
+                Next::End(outcome) if outcome.gas <= self.gas => {
+                    return Ok(Replayed::Done(*outcome));
+                }
+                Next::End(_) => return Ok(Replayed::Missed),
+            };
+            let answer = self.answer(test);
+            let way = ways.iter().find(|(expected, _)| *expected == answer);
+            let Some((_, way)) = way else { return Ok(Replayed::Missed) };
+            node = tree.node(*way);
+        }
+    }
+
+    fn answer(&mut self, test: Test) -> U256 {
+        match test {
+            Test::Truth(value) => U256::from(u8::from(!self.get(value).is_zero())),
+            Test::Value(value) => self.get(value),
+            Test::Code(account) => {
+                let id = self.buffers.account(account);
+                let world = &mut self.machine.world;
+                world.note_code_read(id);
+                let account = world.account(id);
+                let hash = account.now.code_hash;
+                // A precompile has no code, but is not like an account without.
+                let is_precompile = hash == KECCAK_EMPTY
+                    && self.machine.precompiles.get(&account.address).is_some();
+                if is_precompile { U256::ZERO } else { hash.into() }
+            }
+        }
+    }
+
+    #[inline]
+    fn get(&self, operand: Operand) -> U256 {
+        known(self.cell(operand))
+    }
+
+    #[inline]
+    fn cell(&self, operand: Operand) -> Cell {
+        cell(&self.buffers.values, self.constants, operand)
+    }
+
+    #[inline]
+    fn push(&mut self, value: U256) {
+        self.buffers.values.push(Cell::Known(value));
+    }
+
+    /// One operation; false if it finds what a template cannot go on with.
+    #[inline]
+    fn step(&mut self, operation: &Operation) -> Result<bool, Exit> {
+        match operation {
+            Operation::Value(Value::Input(input)) => {
+                let value = self.input(*input);
+                self.push(value);
+            }
+            Operation::Value(value) => {
+                let Replay { values, bytes, .. } = &mut self.buffers;
+                let get = |operand| known(cell(values, self.constants, operand));
+                let Some(value) = self.machine.evaluate(value, bytes, get) else {
+                    return Ok(false);
+                };
+                self.push(value);
+            }
+            &Operation::Slot(account, key, declared) => self.slot(account, key, declared)?,
+            &Operation::Load(slot) => {
+                let slot = self.buffers.slot(slot);
+                self.buffers.values.push(match self.machine.world.slot(slot).now {
+                    Content::Word(word) if word.provenance.is_unknown() => return Ok(false),
+                    Content::Word(word) => Cell::Known(word.value),
+                    Content::Unread => Cell::Unread(slot),
+                    Content::Deferred(id) => Cell::Deferred(id),
+                });
+            }
+            &Operation::Settle(place) => return self.settle(place),
+            &Operation::Store(slot, value) => {
+                let content = match self.cell(value) {
+                    Cell::Known(value) => Content::Word(Word::new(value, Provenance::STATE)),
+                    Cell::Deferred(id) => Content::Deferred(id),
+                    Cell::Unread(from) => self.unread(from, self.buffers.slot(slot))?,
+                };
+                self.machine.world.store(self.buffers.slot(slot), content);
+            }
+            Operation::Defer(slot, program) => {
+                let values = &self.buffers.values;
+                let captured = |operand| cell(values, self.constants, operand);
+                let id = self.machine.deferred.defer(program, captured);
+                self.machine.world.store(self.buffers.slot(*slot), Content::Deferred(id));
+            }
+            &Operation::Account(address) => self.account(address)?,
+            operation => return self.rare_step(operation),
+        }
+        Ok(true)
+    }
+
+    fn rare_step(&mut self, operation: &Operation) -> Result<bool, Exit> {
+        let world = &mut self.machine.world;
+        match *operation {
+            Operation::TransientLoad(account, key) => {
+                let key = self.get(key);
+                let word = self.machine.world.transient(self.buffers.account(account), key);
+                self.push(word.value);
+                return Ok(!word.provenance.is_unknown());
+            }
+            Operation::TransientStore(account, key, value) => {
+                let (key, word) = (self.get(key), Word::new(self.get(value), Provenance::STATE));
+                let account = self.buffers.account(account);
+                self.machine.world.store_transient(account, key, word);
+            }
+            Operation::Balance(account) => {
+                let balance = world.read_balance(self.buffers.account(account));
+                self.push(balance);
+            }
+            Operation::CodeSize(account) => {
+                let code = world.read_code(self.buffers.account(account));
+                let code = self.machine.known(code)?;
+                self.push(U256::from(code.len()));
+            }
+            Operation::CodeHash(account) => {
+                let account = self.buffers.account(account);
+                world.note_code_read(account);
+                world.note_emptiness_read(account);
+                let now = world.account(account).now;
+                self.push(if now.is_empty() { U256::ZERO } else { now.code_hash.into() });
+            }
+            Operation::Emptiness(account) => {
+                world.note_emptiness_read(self.buffers.account(account));
+            }
+            Operation::Touch(account) => world.credit(self.buffers.account(account), U256::ZERO),
+            Operation::Pay { from, to, value } => {
+                let [from, to] = [from, to].map(|account| self.buffers.account(account));
+                let was_paid = self.pay(from, to, value);
+                self.push(U256::from(u8::from(was_paid)));
+            }
+            Operation::Checkpoint => self.buffers.checkpoints.push(world.checkpoint()),
+            Operation::Revert(checkpoint) => {
+                world.revert(self.buffers.checkpoints[checkpoint.0 as usize]);
+            }
+            _ => {}
+        }
+        Ok(true)
+    }
+
+    /// Makes a loaded value known; false if it cannot be.
+    fn settle(&mut self, place: Operand) -> Result<bool, Exit> {
+        let word = match self.cell(place) {
+            Cell::Known(_) => return Ok(true),
+            Cell::Deferred(id) => self.machine.deferred_word(id)?,
+            Cell::Unread(slot) => {
+                let read = self.machine.world.read_slot(slot);
+                self.machine.known(read)?
+            }
+        };
+        if let (at, false) = place.split() {
+            self.buffers.values[at] = Cell::Known(word.value);
+        }
+        Ok(!word.provenance.is_unknown())
+    }
+
+    /// What a slot held before the block, as another slot holds it.
+    fn unread(&mut self, from: SlotId, to: SlotId) -> Result<Content, Exit> {
+        if from == to {
+            return Ok(Content::Unread);
+        }
+        let read = self.machine.world.read_slot(from);
+        self.machine.known(read).map(Content::Word)
+    }
+
+    fn pay(&mut self, from: AccountId, to: AccountId, value: Operand) -> bool {
+        let value = self.get(value);
+        let world = &mut self.machine.world;
+        if from == to {
+            return world.read_balance(from) >= value;
+        }
+        let was_paid = world.debit(from, value);
+        if was_paid {
+            world.credit(to, value);
+        }
+        was_paid
+    }
+
+    fn account(&mut self, address: Operand) -> Result<(), Exit> {
+        let address = Address::from_word(self.get(address).into());
+        self.bound()?;
+        let loaded = self.machine.world.load(address);
+        let account = self.machine.known(loaded)?;
+        self.buffers.accounts.push(account);
+        Ok(())
+    }
+
+    fn slot(
+        &mut self,
+        account: AccountRef,
+        key: Operand,
+        declared: Option<Operand>,
+    ) -> Result<(), Exit> {
+        let (key, declared) = (self.get(key), declared.map(|slot| self.get(slot)));
+        let key = self.machine.declared.key(key, declared);
+        self.bound()?;
+        let slot = self.machine.world.find_slot(self.buffers.account(account), key);
+        self.machine.world.look_at_slot(slot);
+        self.buffers.slots.push(slot);
+        Ok(())
+    }
+
+    /// The overlay grows with transactions, however they are analysed.
+    fn bound(&mut self) -> Result<(), Exit> {
+        if self.machine.world.known() > self.machine.limits.overlay_max {
+            return Err(self.machine.abandon(Abandoned::Limit));
+        }
+        Ok(())
+    }
+
+    fn input(&self, input: Input) -> U256 {
+        let env = &self.machine.block.env;
+        match input {
+            Input::CallData(at) => word_at(&self.tx.data, at as usize),
+            Input::CallDataSize => U256::from(self.tx.data.len()),
+            Input::Caller => self.tx.caller.into_word().into(),
+            Input::To => self.to.into_word().into(),
+            Input::CallValue => self.tx.value,
+            Input::GasPrice => U256::from(self.machine.tx.gas_price),
+            Input::Coinbase => env.beneficiary.into_word().into(),
+            Input::Timestamp => env.timestamp,
+            Input::Number => env.number,
+            Input::PrevRandao if self.machine.spec.is_enabled_in(SpecId::MERGE) => {
+                env.prevrandao.unwrap_or_default().into()
+            }
+            Input::PrevRandao => env.difficulty,
+            Input::GasLimit => U256::from(env.gas_limit),
+            Input::ChainId => U256::from(self.machine.block.cfg.chain_id),
+            Input::BaseFee => U256::from(env.basefee),
+            Input::BlobBaseFee => U256::from(env.blob_gasprice().unwrap_or_default()),
+            Input::BlobHash(at) => {
+                let hash = self.tx.blob_hashes.get(at as usize);
+                hash.copied().unwrap_or_default().into()
+            }
+            Input::Gas(spent) => U256::from(self.gas.saturating_sub(spent)),
+        }
+    }
+}
+
+/// The value that an operand names.
+#[inline]
+fn cell(values: &[Cell], constants: &[U256], operand: Operand) -> Cell {
+    match operand.split() {
+        (at, false) => values[at],
+        (at, true) => Cell::Known(constants[at]),
+    }
+}
+
+/// A value that is known: a path makes its loaded values known before it uses them.
+#[inline]
+fn known(cell: Cell) -> U256 {
+    match cell {
+        Cell::Known(value) => value,
+        Cell::Unread(_) | Cell::Deferred(_) => U256::ZERO,
+    }
+}
+
+/// The 32 bytes at `at`, zero beyond the end.
+fn word_at(data: &[u8], at: usize) -> U256 {
+    let rest = data.get(at..).unwrap_or_default();
+    if let Some(word) = rest.first_chunk::<32>() {
+        return U256::from_be_bytes(*word);
+    }
+    let mut word = [0; 32];
+    word[..rest.len()].copy_from_slice(rest);
+    U256::from_be_bytes(word)
+}

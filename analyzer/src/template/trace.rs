@@ -1,0 +1,558 @@
+//! What the interpreter did in one transaction, as values and the events that need them.
+//!
+//! Every word that the code alone does not decide has a [`ValueId`]: where it
+//! came from, or how it was computed from others. Constants fold and have none,
+//! and a value that an event pins down is constant from there on. Stack, memory,
+//! call data and return data are resolved while recording, so that the trace is
+//! one straight line across all contracts. The recorder must never lose a
+//! dependency: an instruction that it cannot express ends the recording.
+
+use revm::{
+    bytecode::{Bytecode, opcode as op},
+    primitives::{B256, U256},
+};
+
+use super::value::{Function, Input, Operand, Value, ValueId};
+use crate::interpreter::{
+    Word,
+    region::{Region, Shadow},
+};
+
+/// Bytes of a word.
+const WORD_BYTES: usize = 32;
+
+/// An account that the trace has named, by position.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct AccountRef(pub(crate) u32);
+
+/// A slot that the trace has named, by position.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct SlotRef(pub(crate) u32);
+
+/// A checkpoint that the trace has taken, by position.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct CheckpointRef(pub(crate) u32);
+
+/// A piece of code that the trace has run, by position.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct CodeRef(u32);
+
+/// What happened, in order. Those with a value give it the identifier that follows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Event {
+    /// Names the next [`AccountRef`].
+    Account(Operand),
+    /// Names the next [`SlotRef`]; the declared slot that the key points into, if any.
+    Slot(AccountRef, Operand, Option<U256>),
+    Load(SlotRef, ValueId),
+    Store(SlotRef, Operand),
+    TransientLoad(AccountRef, Operand, ValueId),
+    TransientStore(AccountRef, Operand, Operand),
+    Balance(AccountRef, ValueId),
+    CodeSize(AccountRef, ValueId),
+    CodeHash(AccountRef, ValueId),
+    /// The transaction looks at whether the account is empty.
+    Emptiness(AccountRef),
+    /// Before EIP-161 a call brings its target into being.
+    Touch(AccountRef),
+    /// Moves a value; whether it was there.
+    Pay {
+        from: AccountRef,
+        to: AccountRef,
+        value: Operand,
+        paid: ValueId,
+    },
+    /// Takes the next [`CheckpointRef`].
+    Checkpoint,
+    Revert(CheckpointRef),
+    /// The path goes on only where the value is zero, or is not.
+    Truth(Truth),
+    /// The path goes on only where the value is this.
+    Equals(Operand, U256),
+    /// The path goes on only where the account's code has this hash.
+    Code(AccountRef, B256),
+}
+
+/// A condition that the path depends on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Truth {
+    pub(crate) value: Operand,
+    pub(crate) is_true: bool,
+    /// Where it decides, if it is a branch of some code.
+    pub(crate) branch: Option<Branch>,
+}
+
+/// A conditional jump.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Branch {
+    code: CodeRef,
+    /// Where it goes on, and where it would otherwise.
+    pub(crate) taken: usize,
+    pub(crate) left: usize,
+}
+
+/// What is known of a value on this path.
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    /// The path is left unless it is exactly what was recorded.
+    pinned: bool,
+    /// The path is left unless it is zero, or not, as was recorded.
+    decided: bool,
+    /// Bytes at its front that are constant.
+    lead: u8,
+}
+
+/// Records one transaction. While it is off, everything counts as constant.
+#[derive(Debug, Default)]
+pub(crate) struct Trace {
+    is_on: bool,
+    entries_max: usize,
+    pub(super) values: Vec<Value>,
+    known: Vec<Known>,
+    constants: Vec<U256>,
+    pub(super) events: Vec<Event>,
+    codes: Vec<Bytecode>,
+    accounts: u32,
+    slots: u32,
+    checkpoints: u32,
+    /// Gas that the transaction's own call was given.
+    pub(crate) gas: u64,
+    /// Whether memory has grown as the path does not say.
+    has_grown_freely: bool,
+}
+
+impl Trace {
+    /// Starts recording, at most `entries_max` values and events.
+    pub(crate) fn start(&mut self, entries_max: usize, gas: u64) {
+        self.clear();
+        // What stands where an instruction has no operand.
+        self.constants.push(U256::ZERO);
+        (self.is_on, self.entries_max, self.gas) = (true, entries_max, gas);
+        self.has_grown_freely = false;
+    }
+
+    /// Stops recording; what was recorded is discarded.
+    pub(crate) fn give_up(&mut self) {
+        self.is_on = false;
+    }
+
+    /// Whether the transaction is recorded so far.
+    #[inline]
+    pub(crate) const fn is_on(&self) -> bool {
+        self.is_on
+    }
+
+    fn clear(&mut self) {
+        self.values.clear();
+        self.known.clear();
+        self.constants.clear();
+        self.events.clear();
+        self.codes.clear();
+        (self.accounts, self.slots, self.checkpoints) = (0, 0, 0);
+    }
+
+    /// The constant at this position.
+    pub(super) fn constant(&self, at: usize) -> U256 {
+        self.constants.get(at).copied().unwrap_or_default()
+    }
+
+    fn known(&self, id: ValueId) -> Known {
+        id.position().and_then(|at| self.known.get(at)).copied().unwrap_or_default()
+    }
+
+    /// Whether nothing but the code and the path decides the word.
+    #[inline]
+    pub(crate) fn is_constant(&self, word: Word) -> bool {
+        !self.is_on || word.id.is_constant() || self.known(word.id).pinned
+    }
+
+    /// The word as an operand of a value or an event.
+    fn operand(&mut self, word: Word) -> Operand {
+        if let Some(at) = word.id.position().filter(|_| !self.known(word.id).pinned) {
+            return Operand::value(at);
+        }
+        self.constants.push(word.value);
+        Operand::constant(self.constants.len() - 1)
+    }
+
+    fn value(&mut self, value: Value) -> ValueId {
+        if !self.is_on {
+            return ValueId::CONSTANT;
+        }
+        if self.values.len() + self.events.len() >= self.entries_max {
+            self.give_up();
+            return ValueId::CONSTANT;
+        }
+        self.values.push(value);
+        self.known.push(Known::default());
+        ValueId::at(self.values.len() - 1)
+    }
+
+    fn event(&mut self, event: Event) {
+        if self.values.len() + self.events.len() >= self.entries_max {
+            self.give_up();
+        }
+        if self.is_on {
+            self.events.push(event);
+        }
+    }
+
+    /// Notes that memory grows to where these words say.
+    pub(crate) fn grow_freely(&mut self, start: Word, len: Word) {
+        self.has_grown_freely |= !self.is_constant(start) || !self.is_constant(len);
+    }
+
+    /// Somebody looks at the size of the memory.
+    pub(crate) fn memory_size(&mut self) {
+        if self.has_grown_freely {
+            self.give_up();
+        }
+    }
+
+    /// Something that the transaction, the call or the block gives.
+    pub(crate) fn input(&mut self, input: Input) -> ValueId {
+        self.value(Value::Input(input))
+    }
+
+    /// The word computed by the instruction `code` from its operands.
+    #[inline]
+    pub(crate) fn compute<const N: usize>(&mut self, code: u8, words: [Word; N]) -> ValueId {
+        if words.iter().all(|word| word.id.is_constant()) {
+            return ValueId::CONSTANT;
+        }
+        self.compute_value(code, &words)
+    }
+
+    fn compute_value(&mut self, code: u8, words: &[Word]) -> ValueId {
+        if words.iter().all(|word| self.is_constant(*word)) || self.is_front(code, words) {
+            return ValueId::CONSTANT;
+        }
+        let mut args = [Operand::ZERO; 3];
+        for (arg, word) in args.iter_mut().zip(words) {
+            *arg = self.operand(*word);
+        }
+        self.value(Value::Compute(code, args))
+    }
+
+    /// Whether an instruction keeps only the constant bytes at the front of a word.
+    fn is_front(&self, code: u8, words: &[Word]) -> bool {
+        let (word, bits) = match (code, words) {
+            (op::SHR, [shift, word]) if self.is_constant(*shift) => {
+                (word, usize::try_from(shift.value).unwrap_or(256))
+            }
+            (op::DIV, [word, divisor])
+                if self.is_constant(*divisor) && divisor.value.is_power_of_two() =>
+            {
+                (word, divisor.value.trailing_zeros())
+            }
+            _ => return false,
+        };
+        bits + 8 * usize::from(self.known(word.id).lead) >= 256
+    }
+
+    /// The word at `start` of a region.
+    #[inline]
+    pub(crate) fn word(&mut self, region: &Region, start: usize) -> ValueId {
+        if !self.is_on {
+            return ValueId::CONSTANT;
+        }
+        if region.is_input() {
+            let id = self.input(Input::CallData(u32::try_from(start).unwrap_or(u32::MAX)));
+            // The first four bytes of call data choose the template.
+            if start == 0
+                && region.len() >= 4
+                && let Some(at) = id.position()
+            {
+                self.known[at].lead = 4;
+            }
+            return id;
+        }
+        match region.shadow(start) {
+            Shadow::Constant => ValueId::CONSTANT,
+            Shadow::Whole(id) => id,
+            Shadow::Mixed => self.compose(region.word(start).value, &region.shadow_bytes(start)),
+        }
+    }
+
+    /// A word whose bytes come from several values; `bytes` says from which.
+    fn compose(&mut self, value: U256, bytes: &[Option<(ValueId, u8)>; WORD_BYTES]) -> ValueId {
+        let mut rest = value.to_be_bytes::<WORD_BYTES>();
+        let lead = bytes.iter().take_while(|byte| byte.is_none()).count();
+        let mut word: Option<Word> = None;
+        let mut at = 0;
+        while at < WORD_BYTES {
+            let Some((id, from)) = bytes[at] else {
+                at += 1;
+                continue;
+            };
+            let len = bytes[at..]
+                .iter()
+                .zip(from..)
+                .take_while(|(byte, from)| **byte == Some((id, *from)))
+                .count();
+            // A pinned value's bytes are constant and stay in `rest`.
+            if !self.known(id).pinned {
+                rest[at..at + len].fill(0);
+                let of = self.operand(Word { id, ..Word::default() });
+                let [to, len] = [at, len].map(|n| u8::try_from(n).unwrap_or(u8::MAX));
+                let piece =
+                    Word { id: self.value(Value::Piece { of, from, to, len }), ..Word::default() };
+                word = Some(match word {
+                    None => piece,
+                    Some(word) => {
+                        Word { id: self.compute(op::OR, [word, piece]), ..Word::default() }
+                    }
+                });
+            }
+            at += len;
+        }
+        let rest = Word::constant(U256::from_be_bytes(rest));
+        let id = match word {
+            None => return ValueId::CONSTANT,
+            Some(word) if rest.value.is_zero() => word.id,
+            Some(word) => self.compute(op::OR, [word, rest]),
+        };
+        if let Some(known) = id.position().and_then(|at| self.known.get_mut(at)) {
+            known.lead = u8::try_from(lead).unwrap_or(0);
+        }
+        id
+    }
+
+    /// The words of `len` bytes at `start`, as operands; none if all are constant.
+    fn parts(&mut self, region: &Region, start: usize, len: usize) -> Option<Box<[Operand]>> {
+        let words: Vec<Word> = (start..start + len)
+            .step_by(WORD_BYTES)
+            .map(|at| Word { id: self.word(region, at), ..region.word(at) })
+            .collect();
+        let is_constant = words.iter().all(|word| self.is_constant(*word));
+        (!is_constant).then(|| words.into_iter().map(|word| self.operand(word)).collect())
+    }
+
+    /// The Keccak-256 of `len` bytes at `start` of a region.
+    pub(crate) fn keccak(&mut self, region: &Region, start: usize, len: usize) -> ValueId {
+        self.digest(Function::Keccak, region, start, len)
+    }
+
+    /// The hash of the block with this number.
+    pub(crate) fn block_hash(&mut self, number: Word) -> ValueId {
+        if !self.is_on {
+            return ValueId::CONSTANT;
+        }
+        let number = self.operand(number);
+        self.value(Value::BlockHash(number))
+    }
+
+    /// A function of `len` bytes at `start` of a region.
+    pub(crate) fn digest(
+        &mut self,
+        function: Function,
+        region: &Region,
+        start: usize,
+        len: usize,
+    ) -> ValueId {
+        if !self.is_on {
+            return ValueId::CONSTANT;
+        }
+        if len / WORD_BYTES > self.entries_max.saturating_sub(self.values.len()) {
+            self.give_up();
+            return ValueId::CONSTANT;
+        }
+        match self.parts(region, start, len) {
+            Some(parts) => {
+                let bytes = u32::try_from(len).unwrap_or(u32::MAX);
+                self.value(Value::Digest { function, parts, bytes })
+            }
+            None => ValueId::CONSTANT,
+        }
+    }
+
+    /// Notes bytes of the transaction's call data that were copied to memory.
+    pub(crate) fn copy_input(&mut self, memory: &mut Region, to: usize, from: usize, len: usize) {
+        if len / WORD_BYTES > self.entries_max.saturating_sub(self.values.len()) {
+            self.give_up();
+        }
+        if !self.is_on {
+            return;
+        }
+        for at in (0..len).step_by(WORD_BYTES) {
+            let from = u32::try_from(from.saturating_add(at)).unwrap_or(u32::MAX);
+            let id = self.input(Input::CallData(from));
+            memory.set_shadow(to + at, WORD_BYTES.min(len - at), id);
+        }
+    }
+
+    /// Names an account.
+    pub(crate) fn account(&mut self, name: Word) -> AccountRef {
+        if !self.is_on {
+            return AccountRef::default();
+        }
+        let address = self.operand(name);
+        self.event(Event::Account(address));
+        self.accounts += 1;
+        AccountRef(self.accounts - 1)
+    }
+
+    /// Names a piece of code.
+    pub(crate) fn code(&mut self, code: &Bytecode) -> CodeRef {
+        if !self.is_on {
+            return CodeRef::default();
+        }
+        self.codes.push(code.clone());
+        CodeRef(u32::try_from(self.codes.len() - 1).unwrap_or(u32::MAX))
+    }
+
+    /// The bytes of the code that a branch is in.
+    pub(super) fn code_of(&self, branch: Branch) -> &[u8] {
+        let code = self.codes.get(branch.code.0 as usize);
+        code.map_or(&[], |code| code.original_byte_slice())
+    }
+
+    /// Names a slot.
+    pub(crate) fn slot(
+        &mut self,
+        account: AccountRef,
+        key: Word,
+        declared: Option<U256>,
+    ) -> SlotRef {
+        if !self.is_on {
+            return SlotRef::default();
+        }
+        let key = self.operand(key);
+        self.event(Event::Slot(account, key, declared));
+        self.slots += 1;
+        SlotRef(self.slots - 1)
+    }
+
+    /// An event with a value: what was found.
+    fn found(&mut self, event: impl FnOnce(ValueId) -> Event) -> ValueId {
+        let id = self.value(Value::Found);
+        self.event(event(id));
+        id
+    }
+
+    pub(crate) fn load(&mut self, slot: SlotRef) -> ValueId {
+        self.found(|id| Event::Load(slot, id))
+    }
+
+    pub(crate) fn store(&mut self, slot: SlotRef, word: Word) {
+        if self.is_on {
+            let word = self.operand(word);
+            self.event(Event::Store(slot, word));
+        }
+    }
+
+    pub(crate) fn transient_load(&mut self, account: AccountRef, key: Word) -> ValueId {
+        if !self.is_on {
+            return ValueId::CONSTANT;
+        }
+        let key = self.operand(key);
+        self.found(|id| Event::TransientLoad(account, key, id))
+    }
+
+    pub(crate) fn transient_store(&mut self, account: AccountRef, key: Word, word: Word) {
+        if self.is_on {
+            let (key, word) = (self.operand(key), self.operand(word));
+            self.event(Event::TransientStore(account, key, word));
+        }
+    }
+
+    pub(crate) fn balance(&mut self, account: AccountRef) -> ValueId {
+        self.found(|id| Event::Balance(account, id))
+    }
+
+    pub(crate) fn code_size(&mut self, account: AccountRef) -> ValueId {
+        self.found(|id| Event::CodeSize(account, id))
+    }
+
+    pub(crate) fn code_hash(&mut self, account: AccountRef) -> ValueId {
+        self.found(|id| Event::CodeHash(account, id))
+    }
+
+    pub(crate) fn emptiness(&mut self, account: AccountRef) {
+        self.event(Event::Emptiness(account));
+    }
+
+    pub(crate) fn touch(&mut self, account: AccountRef) {
+        self.event(Event::Touch(account));
+    }
+
+    /// A payment, and whether it could be made.
+    pub(crate) fn pay(&mut self, from: AccountRef, to: AccountRef, value: Word, was_paid: bool) {
+        if self.is_on {
+            let value = self.operand(value);
+            let id = self.found(|paid| Event::Pay { from, to, value, paid });
+            self.decide(Word { id, value: U256::from(u8::from(was_paid)), ..Word::default() });
+        }
+    }
+
+    pub(crate) fn checkpoint(&mut self) -> CheckpointRef {
+        let checkpoint = CheckpointRef(self.checkpoints);
+        self.event(Event::Checkpoint);
+        self.checkpoints += 1;
+        checkpoint
+    }
+
+    pub(crate) fn revert(&mut self, checkpoint: CheckpointRef) {
+        self.event(Event::Revert(checkpoint));
+    }
+
+    /// The path depends on whether the word is zero.
+    pub(crate) fn decide(&mut self, condition: Word) {
+        self.decide_branch(condition, None);
+    }
+
+    /// The path depends on a conditional jump, to the first of these places or the second.
+    pub(crate) fn branch(&mut self, condition: Word, code: CodeRef, [to, on]: [usize; 2]) {
+        let (taken, left) = if condition.value.is_zero() { (on, to) } else { (to, on) };
+        self.decide_branch(condition, Some(Branch { code, taken, left }));
+    }
+
+    fn decide_branch(&mut self, condition: Word, branch: Option<Branch>) {
+        if self.is_constant(condition) || self.known(condition.id).decided {
+            return;
+        }
+        let (value, is_true) = (self.operand(condition), !condition.value.is_zero());
+        self.event(Event::Truth(Truth { value, is_true, branch }));
+        self.learn(condition.id, is_true);
+    }
+
+    /// What follows from a value being zero or not.
+    fn learn(&mut self, id: ValueId, is_true: bool) {
+        let (mut id, mut is_true) = (id, is_true);
+        while let Some(at) = id.position() {
+            self.known[at].decided = true;
+            self.known[at].pinned |= !is_true;
+            let Value::Compute(code, [first, second, _]) = &self.values[at] else { return };
+            match (*code, is_true, first.position(), second.position()) {
+                (op::ISZERO, _, Some(of), _) => (id, is_true) = (ValueId::at(of), !is_true),
+                (op::EQ, true, Some(of), None) | (op::EQ, true, None, Some(of)) => {
+                    self.known[at].pinned = true;
+                    self.known[of].pinned = true;
+                    return;
+                }
+                (op::EQ | op::LT | op::GT | op::SLT | op::SGT, true, ..) => {
+                    self.known[at].pinned = true;
+                    return;
+                }
+                _ => return,
+            }
+        }
+    }
+
+    /// The path depends on the exact value of the word.
+    pub(crate) fn pin(&mut self, word: Word) {
+        if self.is_constant(word) {
+            return;
+        }
+        let value = self.operand(word);
+        self.event(Event::Equals(value, word.value));
+        if let Some(known) = word.id.position().and_then(|at| self.known.get_mut(at)) {
+            known.pinned = true;
+        }
+    }
+
+    /// The path depends on the code of the account.
+    pub(crate) fn pin_code(&mut self, account: AccountRef, hash: B256) {
+        self.event(Event::Code(account, hash));
+    }
+}

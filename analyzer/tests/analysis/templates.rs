@@ -1,0 +1,203 @@
+//! Templates against the interpreter: the same prediction whenever guards hold.
+
+use std::sync::Arc;
+
+use forewave_analyzer::{Limits, Location, PredictedAccess, StaticPredictor, TemplateCache};
+use proptest::prelude::*;
+use revm::primitives::U256;
+
+use crate::scene::{A, B, C, Scene, scene};
+
+/// Interprets every transaction.
+fn interpreting() -> StaticPredictor {
+    StaticPredictor::default()
+}
+
+/// The parts of a prediction that do not depend on gas, which templates estimate.
+fn accesses(predictions: &[PredictedAccess]) -> Vec<PredictedAccess> {
+    let without_gas = |prediction: &PredictedAccess| {
+        PredictedAccess::exact(prediction.set().clone(), 0)
+            .with_widened(prediction.widened().iter().copied())
+            .with_origins(prediction.origins().iter().copied())
+    };
+    predictions.iter().map(without_gas).collect()
+}
+
+/// Predicts with templates from nothing, and again with those of before; each
+/// must equal what the interpreter says. A template estimates the gas, and the
+/// fee shows in the sender's balance, which code can look at: so there is none.
+fn check(scene: Scene) {
+    let scene = scene.without_fees();
+    let expected = accesses(&scene.predict_with(&interpreting()));
+    let templates = StaticPredictor::learning();
+    for round in 0..3 {
+        let found = accesses(&scene.predict_with(&templates));
+        for (at, (found, expected)) in found.iter().zip(&expected).enumerate() {
+            assert_eq!(found, expected, "round {round}, transaction {at}");
+        }
+    }
+}
+
+fn words(words: &[u64]) -> Vec<u8> {
+    words.iter().flat_map(|word| U256::from(*word).to_be_bytes::<32>()).collect()
+}
+
+/// Calls to `a` with these words, each three times and in turn.
+fn calls(scene: Scene, inputs: &[&[u64]]) -> Scene {
+    (0..3).fold(scene, |scene, _| {
+        inputs.iter().fold(scene, |scene, input| scene.call(A, &words(input)))
+    })
+}
+
+#[test]
+fn a_template_follows_keys_branches_calls_and_reverts() {
+    let token = "4 CALLDATALOAD 0 MSTORE 1 32 MSTORE 64 0 KECCAK256 DUP1 SLOAD 36 CALLDATALOAD \
+                 ADD SWAP1 SSTORE STOP";
+    let programs = [
+        token,
+        // Another slot for another caller; a nested mapping.
+        "CALLER 0 MSTORE 2 32 MSTORE 64 0 KECCAK256 32 MSTORE 0 CALLDATALOAD 0 MSTORE 64 0 \
+         KECCAK256 SLOAD SLOAD POP STOP",
+        // A branch on the input, and one on state that the block changes.
+        "0 CALLDATALOAD 5 LT @big JUMPI 1 SLOAD 1 ADD 1 SSTORE STOP big: 2 SLOAD @no JUMPI 1 2 \
+         SSTORE STOP no: 3 SLOAD POP STOP",
+        // A loop over the input.
+        "0 CALLDATALOAD 7 AND loop: DUP1 ISZERO @end JUMPI DUP1 SLOAD POP 1 SWAP1 SUB @loop JUMP \
+         end: STOP",
+        // Unaligned memory and single bytes.
+        "0 CALLDATALOAD 5 MSTORE 32 CALLDATALOAD 30 MSTORE8 3 MLOAD SLOAD 12 MLOAD SLOAD 64 0 36 \
+         CALLDATACOPY 17 MLOAD SSTORE STOP",
+        // Transient storage, balances, code.
+        "0 CALLDATALOAD 32 CALLDATALOAD TSTORE 7 TLOAD SLOAD 0 CALLDATALOAD BALANCE SLOAD $b \
+         EXTCODESIZE SLOAD $b EXTCODEHASH SLOAD SELFBALANCE SLOAD STOP",
+    ];
+    for program in programs {
+        let inputs: [&[u64]; 5] = [&[1, 7], &[2, 9], &[7, 1], &[3, 3], &[]];
+        check(calls(scene().contract(A, program).contract(B, "STOP"), &inputs));
+    }
+}
+
+#[test]
+fn a_template_goes_through_a_proxy_and_sees_its_target_change() {
+    let proxy = "CALLDATASIZE 0 0 CALLDATACOPY 0 0 CALLDATASIZE 0 99 SLOAD GAS DELEGATECALL \
+                 RETURNDATASIZE 0 0 RETURNDATACOPY @ok JUMPI 0 0 REVERT ok: 0 CALLDATALOAD 6 EQ \
+                 @set JUMPI STOP set: 32 CALLDATALOAD 99 SSTORE STOP";
+    let scene = scene()
+        .contract(A, proxy)
+        .contract(B, "0 CALLDATALOAD SLOAD POP 1 0 CALLDATALOAD SSTORE STOP")
+        .contract(C, "CALLER SLOAD POP 0 0 REVERT")
+        .slot(A, 99, U256::from_be_bytes(B.into_word().0));
+    let mut to_c = words(&[6]);
+    to_c.extend(C.into_word());
+    let scene = calls(scene, &[&[1, 0], &[2, 0]]).call(A, &to_c);
+    check(calls(scene, &[&[1, 0], &[2, 0]]));
+}
+
+#[test]
+fn a_template_carries_value_and_undoes_what_reverts() {
+    let program = "0 0 0 0 0 CALLDATALOAD $b GAS CALL POP 0 0 0 0 3 $c GAS CALL SLOAD STOP";
+    let scene = scene()
+        .contract(A, program)
+        .contract(
+            B,
+            "CALLVALUE 1 SSTORE CALLVALUE 4 LT @ok JUMPI 1 @no JUMPI no: 0 0 REVERT ok: STOP",
+        )
+        .contract(C, "1 SLOAD 1 ADD 1 SSTORE STOP");
+    check(calls(scene, &[&[0], &[3], &[900], &[5], &[2000]]));
+}
+
+#[test]
+fn a_template_assumes_that_what_can_only_revert_does_not_happen() {
+    let program = "0 CALLDATALOAD 5 LT @ok JUMPI 0 0 REVERT ok: 0 CALLDATALOAD SLOAD POP STOP";
+    let scene = calls(scene().contract(A, program), &[&[6], &[7], &[1]]);
+    let predictor = StaticPredictor::learning();
+    scene.predict_with(&predictor);
+    let found = scene.predict_with(&predictor);
+    let reads = |at: usize| {
+        let storage = |location: &&Location| matches!(location, Location::Storage(..));
+        found[at].set().reads().iter().filter(storage).count()
+    };
+    assert_eq!([reads(6), reads(7), reads(8)], [1, 1, 1]);
+}
+
+#[test]
+fn a_full_cache_forgets_and_goes_on() {
+    let limits = Limits { cache_bytes_max: 20_000, ..Limits::default() };
+    let cache = Arc::new(TemplateCache::new());
+    let predictor = StaticPredictor::sharing(limits, Arc::clone(&cache));
+    for number in 0..200 {
+        let program = format!("{number} SLOAD 0 CALLDATALOAD SLOAD SSTORE STOP");
+        let scene = calls(scene().contract(A, &program), &[&[number]]);
+        let found = accesses(&scene.predict_with(&predictor));
+        assert!(found == accesses(&scene.predict_with(&interpreting())));
+        assert!(cache.bytes() <= 40_000, "{} bytes", cache.bytes());
+    }
+    assert!(!cache.is_empty());
+}
+
+#[test]
+fn a_cache_is_shared_by_threads() {
+    let scene = calls(scene().contract(A, "0 CALLDATALOAD SLOAD POP STOP"), &[&[1], &[2]]);
+    let predictor = StaticPredictor::learning();
+    let expected = scene.predict_with(&interpreting());
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..20 {
+                    let found = scene.predict_with(&predictor);
+                    assert!(accesses(&found) == accesses(&expected));
+                }
+            });
+        }
+    });
+}
+
+/// Instructions that leave the stack as it was or one higher, so that random
+/// sequences of them mean something.
+const PHRASES: [&str; 24] = [
+    "0 CALLDATALOAD",
+    "32 CALLDATALOAD",
+    "7 CALLDATALOAD",
+    "CALLER",
+    "CALLVALUE",
+    "CALLDATASIZE",
+    "1 SLOAD",
+    "255 AND",
+    "1 ADD",
+    "ISZERO",
+    "DUP1 MUL",
+    "DUP1 DUP1 SSTORE",
+    "DUP1 SLOAD ADD",
+    "DUP1 0 MSTORE 32 0 KECCAK256",
+    "DUP1 45 MSTORE 40 MLOAD",
+    "DUP1 63 MSTORE8 35 MLOAD XOR",
+    "64 0 KECCAK256",
+    "DUP1 31 AND MLOAD",
+    "DUP1 @end JUMPI",
+    "DUP1 BALANCE",
+    "DUP1 DUP1 TSTORE 5 TLOAD",
+    "32 64 40 3 0 $b GAS CALL 64 MLOAD",
+    "70 3 5 CALLDATACOPY 20 MLOAD",
+    "3 SHR",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn random_programs_are_predicted_alike_by_template_and_interpreter(
+        phrases in prop::collection::vec(0..PHRASES.len(), 1..30),
+        callee in prop::collection::vec(0..PHRASES.len(), 0..8),
+        inputs in prop::collection::vec((0_u64..6, 0_u64..300), 2..5),
+    ) {
+        let text = |phrases: &[usize]| {
+            phrases.iter().map(|at| PHRASES[*at]).collect::<Vec<_>>().join(" ")
+        };
+        let program = format!("0 {} end: STOP", text(&phrases));
+        let callee = format!("0 {} 0 MSTORE end: 32 0 RETURN", text(&callee)).replace("$b", "$c");
+        let scene = scene().contract(A, &program).contract(B, &callee).contract(C, "CALLER 1 SSTORE");
+        let words: Vec<[u64; 2]> = inputs.iter().map(|&(a, b)| [a, b]).collect();
+        let inputs: Vec<&[u64]> = words.iter().map(<[u64; 2]>::as_slice).collect();
+        check(calls(scene, &inputs));
+    }
+}
