@@ -3,7 +3,7 @@
 use forewave_analyzer::{
     AnalyzeError, Block, PanickedError, PredictedAccess, Predictor, commute_payments,
 };
-use forewave_executor::{BlockOutcome, ExecutionError, execute};
+use forewave_executor::{BlockOutcome, CancellableError, ExecutionError, execute};
 use forewave_scheduler::{ConflictGraph, Schedule, schedule};
 use rayon::ThreadPool;
 use revm::DatabaseRef;
@@ -17,6 +17,18 @@ pub enum BlockError<E: core::error::Error + 'static> {
     /// The block is invalid, or the state failed it.
     #[error(transparent)]
     Execute(#[from] ExecutionError<E>),
+}
+
+impl<E: core::error::Error + 'static> BlockError<CancellableError<E>> {
+    /// Whether the run ended because its token was set.
+    pub const fn is_cancelled(&self) -> bool {
+        match self {
+            Self::Analyze(error) => {
+                matches!(error, AnalyzeError::State { source: CancellableError::Cancelled, .. })
+            }
+            Self::Execute(error) => error.is_cancelled(),
+        }
+    }
 }
 
 /// What is to run when: the conflict graph of a block's predictions and the
@@ -89,6 +101,7 @@ pub fn predict<DB: DatabaseRef>(
 
 /// Predicts, plans and executes a block. The outcome equals that of
 /// [`sequential`](crate::sequential), statistics aside; `state` is only read.
+/// One that is [`Cancellable`](crate::Cancellable) can end it at a deadline.
 pub fn execute_block<DB>(
     block: &Block,
     state: &DB,

@@ -1,7 +1,8 @@
 //! Faults at every step of a block of 200 transactions: a state that fails,
 //! panics or is slow. Each ends in the outcome of sequential execution or in an
 //! error that says what happened; the state is as it was, no thread is left
-//! behind, and the pool goes on to execute the block.
+//! behind, and the pool goes on to execute the block. So does a run that is
+//! cancelled.
 
 #[path = "support/faulty_state.rs"]
 mod faulty_state;
@@ -18,8 +19,8 @@ use std::{
 
 use faulty_state::{Fault, FaultError, FaultyState, PANIC};
 use forewave::{
-    AnalyzeError, BlockOutcome, ExecutionError, OneByOne, PanickedError, Plan, PredictorKind,
-    execute_block, predict, sequential, with_prefetch,
+    AnalyzeError, BlockError, BlockOutcome, CancelToken, Cancellable, ExecutionError, OneByOne,
+    PanickedError, Plan, PredictorKind, execute_block, predict, sequential, with_prefetch,
 };
 use forewave_fixtures::{Scenario, Workload};
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -244,6 +245,73 @@ fn a_fault_that_a_fetcher_meets_is_met_again_by_who_needs_the_value() {
             run(Fault::PanicFrom(at));
         }
         run(Fault::None);
+    });
+}
+
+/// A state that sets a token at one of its reads, as a deadline would.
+fn cancelling(token: &CancelToken, at: usize) -> FaultyState<'_> {
+    FaultyState::new(&workload().state, Fault::None).watched(at, token)
+}
+
+#[test]
+fn a_run_that_is_cancelled_at_any_step_ends_cleanly() {
+    guarded(|| {
+        let block = &workload().block;
+        let (plan, pool) = (plan(PredictorKind::Static), pool());
+        let reads = check_execution(&plan, &pool, Fault::None);
+        for at in 0..reads {
+            let token = CancelToken::new();
+            let state = cancelling(&token, at);
+            match plan.execute(block, &Cancellable::new(&state, &token), &pool) {
+                Ok(outcome) => assert_eq!(outcome.first_difference(truth()), None, "{at}"),
+                Err(error) => assert!(error.is_cancelled() && token.is_cancelled(), "{error}"),
+            }
+            // Each thread may have been at a read, and none begins another.
+            assert!(state.reads() <= at + 1 + THREADS, "{} after {at}", state.reads());
+        }
+        check_execution(&plan, &pool, Fault::None);
+    });
+}
+
+#[test]
+fn a_prediction_that_is_cancelled_at_any_step_ends_cleanly() {
+    guarded(|| {
+        let block = &workload().block;
+        for predictor in PredictorKind::ALL {
+            for at in (0..check_prediction(predictor, Fault::None)).step_by(5) {
+                let token = CancelToken::new();
+                let state = cancelling(&token, at);
+                match predict(block, &Cancellable::new(&state, &token), &predictor) {
+                    // The last read has answered.
+                    Ok(_) => assert_eq!(state.reads(), at + 1, "{predictor}"),
+                    Err(error) => {
+                        let error = BlockError::from(error);
+                        assert!(error.is_cancelled(), "{predictor} {at}: {error}");
+                    }
+                }
+                assert_eq!(state.reads(), at + 1, "{predictor}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_deadline_ends_a_run_on_a_slow_state_and_the_pool_goes_on() {
+    guarded(|| {
+        let Workload { block, state } = workload();
+        let pool = pool();
+        let token = CancelToken::new();
+        let slow = FaultyState::new(state, Fault::Slow(Duration::from_millis(1)));
+        let deadline = token.clone();
+        let clock = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(20));
+            deadline.cancel();
+        });
+        let cancellable = Cancellable::new(&slow, &token);
+        let outcome = execute_block(block, &cancellable, &PredictorKind::Static, &pool);
+        assert!(outcome.is_err_and(|error| error.is_cancelled()));
+        clock.join().unwrap();
+        check_execution(&plan(PredictorKind::Static), &pool, Fault::None);
     });
 }
 

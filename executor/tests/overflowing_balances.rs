@@ -4,9 +4,7 @@
 
 mod common;
 
-use common::{
-    ETHER, Program, account, beneficiary, block, call, create, deploy, funded,
-};
+use common::{ETHER, Program, account, beneficiary, block, call, create, deploy, funded};
 use forewave_analyzer::{AccessSet, Block, MemoryState, PredictedAccess, Predictor};
 use forewave_executor::{OraclePredictor, ReconPredictor, execute, sequential};
 use forewave_scheduler::{ConflictGraph, schedule};
@@ -17,8 +15,7 @@ use revm::{
 };
 
 /// Forks with different rules for accounts that are touched, and for fees.
-const FORKS: [SpecId; 4] =
-    [SpecId::FRONTIER, SpecId::BYZANTIUM, SpecId::SHANGHAI, SpecId::PRAGUE];
+const FORKS: [SpecId; 4] = [SpecId::FRONTIER, SpecId::BYZANTIUM, SpecId::SHANGHAI, SpecId::PRAGUE];
 
 #[track_caller]
 fn check(block: &Block, state: &MemoryState) {
@@ -83,7 +80,7 @@ fn a_payment_from_within_code_fails_or_not_by_what_its_recipient_has() {
                 call(2, 0, payer, 1, &[]),
                 call(3, 0, heir, 1, &[]),
                 create(4, 0, 1, bequeath),
-                call(1, 0, account(9), 2, &[]),
+                call(6, 0, account(9), 2, &[]),
                 call(5, 0, payer, 1, &[]),
             ];
             check(&block(spec, transactions), &state);

@@ -3,7 +3,7 @@
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::{thread, time::Duration};
 
-use forewave::{MemoryState, StateError};
+use forewave::{CancelToken, MemoryState, StateError};
 use revm::{
     DatabaseRef,
     bytecode::Bytecode,
@@ -49,11 +49,18 @@ pub(crate) struct FaultyState<'a> {
     state: &'a MemoryState,
     fault: Fault,
     reads: AtomicUsize,
+    /// Set at this read.
+    token: Option<(usize, &'a CancelToken)>,
 }
 
 impl<'a> FaultyState<'a> {
     pub(crate) const fn new(state: &'a MemoryState, fault: Fault) -> Self {
-        Self { state, fault, reads: AtomicUsize::new(0) }
+        Self { state, fault, reads: AtomicUsize::new(0), token: None }
+    }
+
+    /// The same state, which sets `token` at read `at`.
+    pub(crate) const fn watched(self, at: usize, token: &'a CancelToken) -> Self {
+        Self { token: Some((at, token)), ..self }
     }
 
     /// How often it was read.
@@ -63,6 +70,11 @@ impl<'a> FaultyState<'a> {
 
     fn read(&self) -> Result<&'a MemoryState, FaultError> {
         let read = self.reads.fetch_add(1, Ordering::Relaxed);
+        if let Some((at, token)) = self.token
+            && read == at
+        {
+            token.cancel();
+        }
         match self.fault {
             Fault::Once(at) if read == at => return Err(FaultError::Injected(read)),
             Fault::From(at) if read >= at => return Err(FaultError::Injected(read)),
