@@ -177,7 +177,7 @@ fn stale_field(read: &AccountRead, cost: U256, now: Option<&AccountInfo>) -> Opt
         Looked::NONCE => nonce(then) != nonce(now),
         Looked::CODE => code(then) != code(now),
         Looked::EMPTINESS => empty(then) != empty(now),
-        _ => then.is_some() != now.is_some(),
+        _ => then.is_some() != now.is_some() || empty(then) != empty(now),
     };
     if !read.looked.contains(Looked::BALANCE) && now.is_some_and(is_hoard) {
         return Some(Location::Balance(read.address));

@@ -372,6 +372,20 @@ fn touching_an_empty_account_creates_it_before_eip_161_and_removes_it_after() {
 }
 
 #[test]
+fn before_eip_161_calls_of_a_destroyed_contract_bring_an_empty_account_into_existence() {
+    for spec in [SpecId::FRONTIER, SpecId::HOMESTEAD, SpecId::TANGERINE, SpecId::SPURIOUS_DRAGON] {
+        let mut state = funded();
+        let program = Program::new().push_address(account(60)).op(opcode::SELFDESTRUCT);
+        let code = Bytecode::new_raw(program.build().into());
+        // Calls without value look at neither, and may be run as if it still had them.
+        let info = AccountInfo { nonce: 1, ..AccountInfo::from_bytecode(code) };
+        state.insert_account(account(34), info.with_balance(U256::from(ETHER)));
+        let transactions = (1..6).map(|n| call(n, 0, account(34), 0, &[])).collect();
+        check(&block(spec, transactions), &state);
+    }
+}
+
+#[test]
 fn a_reverting_transaction_leaves_only_its_fee() {
     let mut state = funded();
     let program = Program::new().increment(0).push(U256::ZERO).push(U256::ZERO).op(opcode::REVERT);
