@@ -2,6 +2,7 @@
 //! overflows, which fails a payment and saturates a fee. Then the outcome of a
 //! transaction depends on balances that it does not look at.
 
+#[allow(dead_code, reason = "this target builds fewer programs than the others")]
 mod common;
 
 use common::{ETHER, Program, account, beneficiary, block, call, create, deploy, funded};
