@@ -1,8 +1,11 @@
 //! Predictions -> plan -> outcome: the steps between the three crates.
 
-use forewave_analyzer::{AnalyzeError, Block, PredictedAccess, Predictor, commute_payments};
+use forewave_analyzer::{
+    AnalyzeError, Block, PanickedError, PredictedAccess, Predictor, commute_payments,
+};
 use forewave_executor::{
-    BlockOutcome, ExecutionError, ExecutionMode, execute_as, execute_unplanned, is_worth_planning,
+    BlockOutcome, CancellableError, ExecutionError, ExecutionMode, execute_as, execute_unplanned,
+    is_worth_planning,
 };
 use forewave_scheduler::{ConflictGraph, Schedule, schedule};
 use rayon::ThreadPool;
@@ -17,6 +20,18 @@ pub enum BlockError<E: core::error::Error + 'static> {
     /// The block is invalid, or the state failed it.
     #[error(transparent)]
     Execute(#[from] ExecutionError<E>),
+}
+
+impl<E: core::error::Error + 'static> BlockError<CancellableError<E>> {
+    /// Whether the run ended because its token was set.
+    pub const fn is_cancelled(&self) -> bool {
+        match self {
+            Self::Analyze(error) => {
+                matches!(error, AnalyzeError::State { source: CancellableError::Cancelled, .. })
+            }
+            Self::Execute(error) => error.is_cancelled(),
+        }
+    }
 }
 
 /// What is to run when: the conflict graph of a block's predictions and the
@@ -44,7 +59,7 @@ impl Plan {
         state: &DB,
         mut predictions: Vec<PredictedAccess>,
     ) -> Result<Self, AnalyzeError<DB::Error>> {
-        commute_payments(block, state, &mut predictions)?;
+        PanickedError::catch(|| commute_payments(block, state, &mut predictions))??;
         Ok(Self::new(&predictions))
     }
 
@@ -91,18 +106,20 @@ impl Plan {
     }
 }
 
-/// Predicts what each transaction of a block touches, from the state before it.
+/// Predicts what each transaction of a block touches, from the state before it. A
+/// panic of the state's is an error.
 pub fn predict<DB: DatabaseRef>(
     block: &Block,
     state: &DB,
     predictor: &impl Predictor<DB>,
 ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
-    predictor.predict(block, state)
+    PanickedError::catch(|| predictor.predict(block, state))?
 }
 
 /// Predicts, plans and executes a block. The outcome equals that of
-/// [`sequential`](crate::sequential), statistics aside; `state` is only read.
-/// A block that is not worth a prediction is run without one.
+/// [`sequential`](crate::sequential), statistics aside; `state` is only read. A
+/// state that is [`Cancellable`](crate::Cancellable) can end it at a deadline. A
+/// block that is not worth a prediction is run without one.
 pub fn execute_block<DB>(
     block: &Block,
     state: &DB,

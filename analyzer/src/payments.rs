@@ -46,7 +46,7 @@ pub fn commute_payments<DB: DatabaseRef>(
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
                 let info = state.basic_ref(env.caller);
-                let info = info.map_err(|source| AnalyzeError { tx, source })?;
+                let info = info.map_err(|source| AnalyzeError::State { tx, source })?;
                 let balance = info.unwrap_or_default().balance;
                 entry.insert(Account { cost: U256::ZERO, balance })
             }

@@ -4,18 +4,25 @@
 
 use revm::DatabaseRef;
 
-use crate::{Block, PredictedAccess, TxIndex};
+use crate::{Block, PanickedError, PredictedAccess, TxIndex};
 
-/// A prediction could not be made because the state could not be read.
+/// A prediction could not be made.
 ///
 /// Imprecision is never an error: what is not known is widened.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the state could not be read while {tx} was analysed: {source}")]
-pub struct AnalyzeError<E: core::error::Error + 'static> {
-    /// The transaction under analysis.
-    pub tx: TxIndex,
-    /// What the state answered.
-    pub source: E,
+#[non_exhaustive]
+pub enum AnalyzeError<E: core::error::Error + 'static> {
+    /// The state could not answer.
+    #[error("the state could not be read while {tx} was analysed: {source}")]
+    State {
+        /// The transaction under analysis.
+        tx: TxIndex,
+        /// What the state answered.
+        source: E,
+    },
+    /// The state panicked, or the predictor did.
+    #[error("the analysis {0}")]
+    Panicked(#[from] PanickedError),
 }
 
 /// Predicts the accesses of a block's transactions before they run.

@@ -59,7 +59,7 @@ fn predict_with<DB: DatabaseRef>(
     let predict = |(tx, env): (TxIndex, &TxEnv)| {
         let mut set = AccessSetBuilder::new();
         let view = Protocol { block, state, precompiles };
-        view.accesses(env, &mut set).map_err(|source| AnalyzeError { tx, source })?;
+        view.accesses(env, &mut set).map_err(|source| AnalyzeError::State { tx, source })?;
         declared(env, &mut set);
         Ok(PredictedAccess::exact(set.build(), env.gas_limit))
     };

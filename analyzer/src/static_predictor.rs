@@ -88,7 +88,7 @@ fn predict<DB: DatabaseRef>(
     block: &Block,
     mut machine: Machine<'_, DB>,
 ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
-    let before_all = |source| AnalyzeError { tx: TxIndex::default(), source };
+    let before_all = |source| AnalyzeError::State { tx: TxIndex::default(), source };
     if block.spec().is_enabled_in(SpecId::PRAGUE) {
         let hash = block.parent_hash.as_slice();
         machine.system_call(HISTORY_STORAGE_ADDRESS, hash).map_err(before_all)?;
@@ -100,6 +100,6 @@ fn predict<DB: DatabaseRef>(
     }
     block
         .indexed()
-        .map(|(tx, env)| machine.analyze(env).map_err(|source| AnalyzeError { tx, source }))
+        .map(|(tx, env)| machine.analyze(env).map_err(|source| AnalyzeError::State { tx, source }))
         .collect()
 }

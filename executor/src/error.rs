@@ -1,11 +1,12 @@
 //! Why a block could not be executed. Every variant names the place; none of
 //! them leaves anything half-done.
 
-use forewave_analyzer::TxIndex;
+use forewave_analyzer::{PanickedError, TxIndex};
 use revm::context::result::{EVMError, InvalidTransaction};
 
 /// A block could not be executed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ExecutionError<E: core::error::Error + 'static> {
     /// A transaction does not belong in the block: wrong nonce, too little
     /// balance, and so on.
@@ -48,6 +49,9 @@ pub enum ExecutionError<E: core::error::Error + 'static> {
         /// What revm says.
         message: String,
     },
+    /// The state panicked, or a thread of the pool did while it executed.
+    #[error("the execution {0}")]
+    Panicked(#[from] PanickedError),
     /// The schedule, the graph and the block are not about the same transactions.
     #[error("the schedule covers {scheduled} transactions, the block has {transactions}")]
     ScheduleMismatch {

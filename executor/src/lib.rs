@@ -11,11 +11,14 @@
 //! Where reading the state takes long, [`with_prefetch`] reads ahead of any of
 //! these.
 //!
+//! [`Cancellable`] ends any of these before they are done.
+//!
 //! A prediction is never trusted: wrong ones cost time, not correctness. An
 //! error leaves the caller's state as it was, since nothing here writes to it.
 //! This crate does no I/O and does not decide which predictor or how many
 //! threads to use.
 
+mod cancel;
 mod error;
 mod flat_state;
 mod flow;
@@ -37,6 +40,7 @@ mod transition;
 mod view;
 mod worker;
 
+pub use cancel::{CancelToken, Cancellable, CancellableError};
 pub use error::ExecutionError;
 pub use observation::{Observation, observe};
 pub use outcome::{

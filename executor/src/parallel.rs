@@ -15,7 +15,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use forewave_analyzer::Block;
+use forewave_analyzer::{Block, PanickedError};
 use forewave_scheduler::{ConflictGraph, Schedule, Wave};
 use rayon::ThreadPool;
 use revm::DatabaseRef;
@@ -74,7 +74,8 @@ pub enum ExecutionMode {
 ///
 /// Both come from one prediction of this block. The outcome equals that of
 /// [`sequential`](crate::sequential), statistics aside, however wrong the
-/// prediction was. `state` is only read. The calling thread works as one of the
+/// prediction was. `state` is only read; a panic of it, on whichever thread, is an
+/// error, and the pool can be used on. The calling thread works as one of the
 /// pool's.
 pub fn execute<DB>(
     block: &Block,
@@ -123,7 +124,7 @@ where
         }
     };
     let plan = Plan { mode, tasks, graph: Some(graph), waves: schedule.waves().len() };
-    run_planned(block, state, &plan, pool)
+    PanickedError::catch(|| run_planned(block, state, &plan, pool))?
 }
 
 /// Executes the block without any prediction: optimistically in block order,
@@ -141,7 +142,8 @@ where
     let pays = may_pay(block, threads) && is_worth_planning(block);
     let tasks = pays.then(|| Tasks::block_order(block, threads));
     let mode = if tasks.is_some() { ExecutionMode::Optimistic } else { ExecutionMode::Serial };
-    run_planned(block, state, &Plan { mode, tasks, graph: None, waves: 0 }, pool)
+    let plan = Plan { mode, tasks, graph: None, waves: 0 };
+    PanickedError::catch(|| run_planned(block, state, &plan, pool))?
 }
 
 /// Whether looking at a block before it runs can be worth what it costs. A block

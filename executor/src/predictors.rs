@@ -39,7 +39,9 @@ impl<DB: DatabaseRef> Predictor<DB> for ReconPredictor {
             .map(|(tx, env)| {
                 let run = match evm.transact(env.clone()) {
                     Ok(run) => run,
-                    Err(EVMError::Database(source)) => return Err(AnalyzeError { tx, source }),
+                    Err(EVMError::Database(source)) => {
+                        return Err(AnalyzeError::State { tx, source });
+                    }
                     Err(_) => {
                         discard_record(&mut evm);
                         return Ok(PredictedAccess::exact(AccessSet::default(), env.gas_limit));
@@ -77,10 +79,11 @@ impl<DB: DatabaseRef> Predictor<DB> for OraclePredictor {
                     PredictedAccess::exact(access.0, receipt.gas_used).with_payer_seen(payer_seen)
                 })
                 .collect()),
-            Err(ExecutionError::State { tx, source }) => Err(AnalyzeError { tx, source }),
+            Err(ExecutionError::State { tx, source }) => Err(AnalyzeError::State { tx, source }),
             Err(ExecutionError::SystemState(source)) => {
-                Err(AnalyzeError { tx: TxIndex::default(), source })
+                Err(AnalyzeError::State { tx: TxIndex::default(), source })
             }
+            Err(ExecutionError::Panicked(panicked)) => Err(panicked.into()),
             Err(_) => {
                 let gas = |env: &TxEnv| PredictedAccess::everything(env.gas_limit);
                 Ok(block.transactions.iter().map(gas).collect())

@@ -16,7 +16,7 @@
 //! What the work needs earlier than the fetchers it reads itself, and a read
 //! under way is waited for, never repeated. Nothing here can change an outcome:
 //! the cache answers what the state answers, and scouts write nothing. An error
-//! that a fetcher meets is dropped; who needs the value meets it again.
+//! or panic that a fetcher meets is dropped; who needs the value meets it again.
 
 mod cache;
 mod scout;
@@ -26,7 +26,7 @@ mod view;
 
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use forewave_analyzer::{Block, PredictedAccess};
+use forewave_analyzer::{Block, PanickedError, PredictedAccess};
 use rayon::ThreadPool;
 
 pub use state::{PrefetchStats, Prefetched};
@@ -61,17 +61,21 @@ where
     let value = fetchers.in_place_scope(|scope| {
         for _ in 0..fetchers.current_num_threads() {
             scope.spawn(|_| {
-                let mut scout = Scout::new(block, prefetched.ahead(&stopped), &gas_spent);
-                while !stopped.load(Ordering::Relaxed)
-                    && let Some(step) = steps.get(next.fetch_add(1, Ordering::Relaxed))
-                {
-                    match step {
-                        Step::Accounts(addresses) => prefetched.fetch_accounts(addresses),
-                        Step::Slots(slots) => prefetched.fetch_slots(slots),
-                        Step::Transaction(tx) => scout.transaction(tx),
-                        Step::System => scout.system(),
+                let fetch = || {
+                    let mut scout = Scout::new(block, prefetched.ahead(&stopped), &gas_spent);
+                    while !stopped.load(Ordering::Relaxed)
+                        && let Some(step) = steps.get(next.fetch_add(1, Ordering::Relaxed))
+                    {
+                        match step {
+                            Step::Accounts(addresses) => prefetched.fetch_accounts(addresses),
+                            Step::Slots(slots) => prefetched.fetch_slots(slots),
+                            Step::Transaction(tx) => scout.transaction(tx),
+                            Step::System => scout.system(),
+                        }
                     }
-                }
+                };
+                // Like an error: who needs the value meets it again.
+                drop(PanickedError::catch(fetch));
             });
         }
         let _stop = Stop(&stopped);

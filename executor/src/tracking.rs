@@ -60,7 +60,7 @@ impl Seen {
 
     /// Whether the balance takes 256 bits.
     pub(crate) const fn is_hoard(&self) -> bool {
-        self.balance.bit(255)
+        is_hoard(self.balance)
     }
 
     /// Empty in the sense of EIP-161.
@@ -219,6 +219,11 @@ pub(crate) fn take_record<D: Database>(
 pub(crate) fn discard_record<D: Database>(evm: &mut TrackingEvm<D>) {
     evm.ctx.journaled_state.database.reads = Reads::default();
     evm.ctx.chain.clear();
+}
+
+/// Whether a balance takes 256 bits. No sum of two that do not overflows.
+pub(crate) const fn is_hoard(balance: U256) -> bool {
+    balance.bit(255)
 }
 
 /// Whether the balance that the sender was found with covers the transaction.

@@ -13,7 +13,10 @@ use revm::{
     state::{Account, EvmState},
 };
 
-use crate::looks::{Looked, Looks};
+use crate::{
+    looks::{Looked, Looks},
+    tracking::is_hoard,
+};
 
 /// What happens to a balance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +24,11 @@ pub(crate) enum BalanceChange {
     Keep,
     Credit(U256),
     /// What the sender pays and receives, as one difference modulo 2^256.
-    Settle(U256),
+    Settle {
+        difference: U256,
+        /// What was left of the balance that it was found with.
+        left: U256,
+    },
     Set(U256),
 }
 
@@ -31,13 +38,15 @@ impl BalanceChange {
         if before == left {
             return Self::Keep;
         }
-        Self::Settle(left.wrapping_sub(before))
+        Self::Settle { difference: left.wrapping_sub(before), left }
     }
 
     pub(crate) const fn apply(self, balance: U256) -> U256 {
         match self {
             Self::Keep => balance,
-            Self::Credit(wei) | Self::Settle(wei) => balance.wrapping_add(wei),
+            // A fee that overflows saturates; a payment that does fails instead.
+            Self::Credit(wei) => balance.saturating_add(wei),
+            Self::Settle { difference, .. } => balance.wrapping_add(difference),
             Self::Set(wei) => wei,
         }
     }
@@ -104,7 +113,7 @@ impl Transition {
                 _ if destroyed => Some(AccessKind::Write),
                 BalanceChange::Keep => None,
                 BalanceChange::Credit(_) => Some(AccessKind::Delta),
-                BalanceChange::Settle(_) | BalanceChange::Set(_) => Some(AccessKind::Write),
+                BalanceChange::Settle { .. } | BalanceChange::Set(_) => Some(AccessKind::Write),
             };
             let nonce = (destroyed || change.nonce.is_some()).then_some(Location::Nonce(address));
             let code = (destroyed || change.code.is_some()).then_some(Location::Code(address));
@@ -126,7 +135,10 @@ fn account_transition(account: &Account, looked: Looked) -> AccountTransition {
     let (now, before) = (&account.info, account.original_info());
     let balance = match now.balance {
         balance if balance == before.balance => BalanceChange::Keep,
-        balance if looked.contains(Looked::BALANCE) => BalanceChange::Set(balance),
+        // What is added to a hoard may overflow it, in more ways than one.
+        balance if looked.contains(Looked::BALANCE) || is_hoard(before.balance) => {
+            BalanceChange::Set(balance)
+        }
         left if looked.contains(Looked::COVER) => BalanceChange::settle(before.balance, left),
         balance => BalanceChange::Credit(balance.wrapping_sub(before.balance)),
     };

@@ -8,7 +8,8 @@
 
 use std::sync::OnceLock;
 
-use forewave_analyzer::TxIndex;
+use forewave_analyzer::{AccessKind, Location, TxIndex};
+use forewave_scheduler::ConflictGraph;
 use revm::{
     Database, DatabaseRef,
     bytecode::Bytecode,
@@ -79,7 +80,9 @@ pub(crate) struct View<'a, 's, DB> {
     applied: usize,
     runs: &'a [TxRuns],
     /// Unsettled transitions to be seen, the latest first.
-    ahead: Vec<&'a Transition>,
+    ahead: Vec<(TxIndex, &'a Transition)>,
+    /// Who needs whom, where that is predicted.
+    graph: Option<&'a ConflictGraph>,
     /// Who sends the transaction that is run ahead, and the nonce that it names:
     /// what the sender's nonce must be by then, whoever has to run before.
     sender: Option<(Address, u64)>,
@@ -88,8 +91,12 @@ pub(crate) struct View<'a, 's, DB> {
 
 impl<'a, 's, DB: DatabaseRef> View<'a, 's, DB> {
     /// A view of the state before the transactions.
-    pub(crate) const fn new(flat: FlatState<'s, DB>, runs: &'a [TxRuns]) -> Self {
-        Self { flat, applied: 0, runs, ahead: Vec::new(), sender: None, names_nonce: false }
+    pub(crate) const fn new(
+        flat: FlatState<'s, DB>,
+        runs: &'a [TxRuns],
+        graph: Option<&'a ConflictGraph>,
+    ) -> Self {
+        Self { flat, applied: 0, runs, ahead: Vec::new(), graph, sender: None, names_nonce: false }
     }
 
     /// Applies settled transactions, until `settled` are.
@@ -119,8 +126,9 @@ impl<'a, 's, DB: DatabaseRef> View<'a, 's, DB> {
         }
         self.sender = Some((env.caller, env.nonce));
         let unsettled = needed.filter(|needed| needed.index() >= self.applied);
-        let runs = unsettled.filter_map(|tx| self.runs[tx.index()].first.get()?.as_ref());
-        self.ahead.extend(runs.map(|run| &run.record.transition));
+        let runs =
+            unsettled.filter_map(|tx| Some((tx, self.runs[tx.index()].first.get()?.as_ref()?)));
+        self.ahead.extend(runs.map(|(tx, run)| (tx, &run.record.transition)));
         self.ahead.reverse();
         if self.ahead.is_empty() { Basis::Behind } else { Basis::Ahead }
     }
@@ -132,18 +140,50 @@ impl<'a, 's, DB: DatabaseRef> View<'a, 's, DB> {
 
     /// What unsettled transactions did to an account, the latest first.
     fn changes(&self, address: Address) -> impl Iterator<Item = &'a AccountTransition> {
-        self.ahead.iter().filter_map(move |transition| transition.account(address))
+        self.ahead.iter().filter_map(move |(_, transition)| transition.account(address))
     }
 }
 
 impl<DB: DatabaseRef> View<'_, '_, DB> {
+    /// What unsettled transactions make of a balance.
+    fn balance(&self, address: Address) -> BalanceChange {
+        let mut credits = None;
+        for (tx, transition) in &self.ahead {
+            let Some(change) = transition.account(address) else { continue };
+            let set = match change.balance {
+                _ if change.lifecycle == Lifecycle::Destroyed => U256::ZERO,
+                BalanceChange::Set(wei) => wei,
+                BalanceChange::Settle { left, .. } if self.replaces_balance(*tx, address) => left,
+                BalanceChange::Credit(wei) | BalanceChange::Settle { difference: wei, .. } => {
+                    credits = Some(credits.unwrap_or(U256::ZERO).wrapping_add(wei));
+                    continue;
+                }
+                BalanceChange::Keep => continue,
+            };
+            return BalanceChange::Set(set.wrapping_add(credits.unwrap_or_default()));
+        }
+        // A sum of differences is one, even if it is not of a sender's.
+        let sum = |difference| BalanceChange::Settle { difference, left: U256::ZERO };
+        credits.map_or(BalanceChange::Keep, sum)
+    }
+
+    /// Whether a transaction is predicted to replace the balance, and so to have
+    /// waited for what it was before: whoever needs it need not look further back.
+    fn replaces_balance(&self, tx: TxIndex, address: Address) -> bool {
+        self.graph.is_some_and(|graph| {
+            let table = graph.accesses();
+            let id = table.id_used_by(tx, &Location::Balance(address));
+            id.is_some_and(|id| table.writers(id).binary_search(&(tx, AccessKind::Write)).is_ok())
+        })
+    }
+
     /// The account as it is settled, and as unsettled transactions change it.
     fn account(&mut self, address: Address) -> Result<Option<AccountInfo>, DB::Error> {
         let Some(change) = self.changes(address).next() else { return self.flat.basic(address) };
         if change.lifecycle == Lifecycle::Destroyed {
             return Ok(None);
         }
-        let balance = balance(self.changes(address));
+        let balance = self.balance(address);
         let alive =
             || self.changes(address).take_while(|change| change.lifecycle != Lifecycle::Destroyed);
         let nonce = alive().find_map(|change| change.nonce);
@@ -195,22 +235,4 @@ impl<DB: DatabaseRef> Database for View<'_, '_, DB> {
     fn block_hash(&mut self, number: u64) -> Result<B256, DB::Error> {
         self.flat.block_hash(number)
     }
-}
-
-/// What transitions of one account, the latest first, make of its balance.
-fn balance<'t>(changes: impl Iterator<Item = &'t AccountTransition>) -> BalanceChange {
-    let mut credits = None;
-    for change in changes {
-        let set = match change.balance {
-            _ if change.lifecycle == Lifecycle::Destroyed => U256::ZERO,
-            BalanceChange::Set(wei) => wei,
-            BalanceChange::Credit(wei) | BalanceChange::Settle(wei) => {
-                credits = Some(credits.unwrap_or(U256::ZERO).wrapping_add(wei));
-                continue;
-            }
-            BalanceChange::Keep => continue,
-        };
-        return BalanceChange::Set(set.wrapping_add(credits.unwrap_or_default()));
-    }
-    credits.map_or(BalanceChange::Keep, BalanceChange::Credit)
 }

@@ -29,7 +29,7 @@ pub(crate) struct Worker<'a, 's, DB: DatabaseRef> {
 
 impl<'a, 's, DB: DatabaseRef> Worker<'a, 's, DB> {
     pub(crate) fn new(run: &'a Run<'_, DB>, base: FlatState<'s, DB>) -> Self {
-        let evm = tracking_evm(run.block, View::new(base, &run.runs));
+        let evm = tracking_evm(run.block, View::new(base, &run.runs, run.graph));
         Self { block: run.block, rules: run.rules.as_ref(), evm }
     }
 

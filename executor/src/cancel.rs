@@ -1,0 +1,130 @@
+//! A run that is to end before it is done: a builder's deadline has passed, a
+//! better parent has come.
+//!
+//! Everything that works on a block (predictors, `execute`, `sequential`, the
+//! fetchers) learns what it does from the state. So a state that refuses to
+//! answer ends all of them, on every thread, the way any failing state does:
+//! with an error, nothing changed and no thread left behind. [`Cancellable`] is
+//! such a state. Whoever knows the time sets the [`CancelToken`].
+//!
+//! What is under way when the token is set runs on to its next read; the gas of
+//! the block's transactions bounds how far that is.
+
+use core::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+
+use revm::{
+    DatabaseRef,
+    bytecode::Bytecode,
+    context::DBErrorMarker,
+    primitives::{Address, B256, StorageKey, StorageValue},
+    state::AccountInfo,
+};
+
+use crate::ExecutionError;
+
+/// Ends what runs with it, once and for all. Its clones are the same token.
+#[derive(Clone, Debug, Default)]
+pub struct CancelToken(Arc<AtomicBool>);
+
+impl CancelToken {
+    /// A token that is not set.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets the token, from any thread.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is set.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Why a [`Cancellable`] state did not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CancellableError<E: core::error::Error + 'static> {
+    /// The token is set.
+    #[error("the run was cancelled")]
+    Cancelled,
+    /// The state itself could not.
+    #[error(transparent)]
+    State(E),
+}
+
+impl<E: core::error::Error + Send + Sync + 'static> DBErrorMarker for CancellableError<E> {}
+
+impl<E: core::error::Error + 'static> ExecutionError<CancellableError<E>> {
+    /// Whether the run ended because its token was set.
+    pub const fn is_cancelled(&self) -> bool {
+        use CancellableError::Cancelled;
+        matches!(self, Self::State { source: Cancelled, .. } | Self::SystemState(Cancelled))
+    }
+}
+
+/// A state that answers until its token is set.
+#[derive(Debug)]
+pub struct Cancellable<'a, DB> {
+    state: &'a DB,
+    token: &'a CancelToken,
+}
+
+impl<'a, DB: DatabaseRef> Cancellable<'a, DB> {
+    /// `state`, until `token` is set.
+    pub const fn new(state: &'a DB, token: &'a CancelToken) -> Self {
+        Self { state, token }
+    }
+
+    fn read<T>(
+        &self,
+        read: impl FnOnce(&DB) -> Result<T, DB::Error>,
+    ) -> Result<T, CancellableError<DB::Error>> {
+        if self.token.is_cancelled() {
+            return Err(CancellableError::Cancelled);
+        }
+        read(self.state).map_err(CancellableError::State)
+    }
+}
+
+impl<DB: DatabaseRef<Error: Send + Sync>> DatabaseRef for Cancellable<'_, DB> {
+    type Error = CancellableError<DB::Error>;
+
+    fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, Self::Error> {
+        self.read(|state| state.basic_ref(address))
+    }
+
+    fn code_by_hash_ref(&self, code_hash: B256) -> Result<Bytecode, Self::Error> {
+        self.read(|state| state.code_by_hash_ref(code_hash))
+    }
+
+    fn storage_ref(&self, address: Address, key: StorageKey) -> Result<StorageValue, Self::Error> {
+        self.read(|state| state.storage_ref(address, key))
+    }
+
+    fn block_hash_ref(&self, number: u64) -> Result<B256, Self::Error> {
+        self.read(|state| state.block_hash_ref(number))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use forewave_analyzer::MemoryState;
+
+    use super::*;
+
+    #[test]
+    fn a_state_answers_until_its_token_is_set() {
+        let (state, token) = (MemoryState::default(), CancelToken::new());
+        let cancellable = Cancellable::new(&state, &token);
+        assert_eq!(cancellable.basic_ref(Address::ZERO), Ok(None));
+        let missing = cancellable.block_hash_ref(7).unwrap_err();
+        assert_eq!(missing.to_string(), state.block_hash_ref(7).unwrap_err().to_string());
+        token.clone().cancel();
+        assert_eq!(cancellable.basic_ref(Address::ZERO), Err(CancellableError::Cancelled));
+        let slot = cancellable.storage_ref(Address::ZERO, StorageKey::ZERO);
+        assert_eq!(slot, Err(CancellableError::Cancelled));
+    }
+}
