@@ -53,9 +53,10 @@ pub use forewave_analyzer::{
 };
 pub use forewave_executor::{
     AccountChange, BlockOutcome, CancelToken, Cancellable, CancellableError, ExecutionError,
-    ExecutionStats, Observation, OneByOne, OraclePredictor, OutcomeNote, PrefetchStats, Prefetched,
-    ReconPredictor, Reexecution, ReexecutionReason, StateChanges, StateView, SystemOperation,
-    TxReceipt, execute, observe, sequential, sequential_with, with_prefetch,
+    ExecutionMode, ExecutionStats, Observation, OneByOne, OraclePredictor, OutcomeNote,
+    PrefetchStats, Prefetched, ReconPredictor, Reexecution, ReexecutionReason, StateChanges,
+    StateView, SystemOperation, TxReceipt, execute, execute_as, execute_unplanned,
+    is_worth_planning, observe, sequential, sequential_with, with_prefetch,
 };
 pub use forewave_scheduler::{
     AccessTable, Cause, Chain, ConflictGraph, Edge, Hazard, HazardCounts, HotSpot, LocationId,

@@ -3,7 +3,10 @@
 use forewave_analyzer::{
     AnalyzeError, Block, PanickedError, PredictedAccess, Predictor, commute_payments,
 };
-use forewave_executor::{BlockOutcome, CancellableError, ExecutionError, execute};
+use forewave_executor::{
+    BlockOutcome, CancellableError, ExecutionError, ExecutionMode, execute_as, execute_unplanned,
+    is_worth_planning,
+};
 use forewave_scheduler::{ConflictGraph, Schedule, schedule};
 use rayon::ThreadPool;
 use revm::DatabaseRef;
@@ -85,7 +88,21 @@ impl Plan {
     where
         DB: DatabaseRef<Error: Send> + Sync,
     {
-        execute(block, state, &self.graph, &self.schedule, pool)
+        self.execute_as(ExecutionMode::Auto, block, state, pool)
+    }
+
+    /// The same as [`execute`](Self::execute), in a mode of the caller's choice.
+    pub fn execute_as<DB>(
+        &self,
+        mode: ExecutionMode,
+        block: &Block,
+        state: &DB,
+        pool: &ThreadPool,
+    ) -> Result<BlockOutcome, ExecutionError<DB::Error>>
+    where
+        DB: DatabaseRef<Error: Send> + Sync,
+    {
+        execute_as(mode, block, state, &self.graph, &self.schedule, pool)
     }
 }
 
@@ -102,6 +119,7 @@ pub fn predict<DB: DatabaseRef>(
 /// Predicts, plans and executes a block. The outcome equals that of
 /// [`sequential`](crate::sequential), statistics aside; `state` is only read.
 /// One that is [`Cancellable`](crate::Cancellable) can end it at a deadline.
+/// A block that is not worth a prediction is run without one.
 pub fn execute_block<DB>(
     block: &Block,
     state: &DB,
@@ -111,6 +129,9 @@ pub fn execute_block<DB>(
 where
     DB: DatabaseRef<Error: Send> + Sync,
 {
+    if !is_worth_planning(block) {
+        return Ok(execute_unplanned(block, state, pool)?);
+    }
     let predictions = predict(block, state, predictor)?;
     Ok(Plan::to_run(block, state, predictions)?.execute(block, state, pool)?)
 }
