@@ -37,7 +37,12 @@ impl BalanceChange {
     pub(crate) const fn apply(self, balance: U256) -> U256 {
         match self {
             Self::Keep => balance,
-            Self::Credit(wei) | Self::Settle(wei) => balance.wrapping_add(wei),
+            Self::Credit(wei) => match balance.overflowing_add(wei) {
+                // A fee saturates the balance; a payment that overflows is no credit.
+                (_, true) if !wei.bit(255) => U256::MAX,
+                (sum, _) => sum,
+            },
+            Self::Settle(wei) => balance.wrapping_add(wei),
             Self::Set(wei) => wei,
         }
     }
