@@ -10,6 +10,7 @@ mod diagnostic;
 mod graph;
 mod run;
 mod score;
+mod templates;
 mod text;
 mod timing;
 

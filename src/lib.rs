@@ -43,8 +43,8 @@ pub use forewave_analyzer::{
     Block, CallKind, Completeness, Confidence, Effect, Entry, EntrySummary, ExprArena, ExprId,
     GaveUp, Implementation, KeyExpr, KeyOrigin, Limits, Location, MemoryState, ObservedAccess,
     Ommer, PredictedAccess, Predictor, ProtocolPredictor, Scope, StateError, StaticCodePredictor,
-    StaticPredictor, SummaryLimits, Target, TemplateCache, TxIndex, WidenedAccess, Words,
-    summarize, summarize_account,
+    StaticPredictor, SummaryLimits, Target, TemplateCache, TemplateError, TxIndex, WidenedAccess,
+    Words, summarize, summarize_account,
 };
 pub use forewave_executor::{
     AccountChange, BlockOutcome, ExecutionError, ExecutionStats, Observation, OraclePredictor,

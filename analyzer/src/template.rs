@@ -14,10 +14,12 @@
 //! Transactions that need them are interpreted.
 
 mod cache;
+mod check;
 mod deferred;
 mod operation;
 mod path;
 mod replay;
+mod saved;
 mod trace;
 mod tree;
 mod value;
@@ -27,6 +29,7 @@ pub(crate) use cache::TemplateKey;
 pub(crate) use deferred::{Deferred, DeferredId};
 pub(crate) use operation::Outcome;
 pub(crate) use replay::{Replay, Replayed};
+pub use saved::TemplateError;
 pub(crate) use trace::{AccountRef, CheckpointRef, CodeRef, SlotRef, Trace};
 pub(crate) use tree::{Attempt, Tree};
 pub(crate) use value::{Function, Input, ValueId};

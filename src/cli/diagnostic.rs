@@ -1,7 +1,10 @@
 //! Failures as a person reads them, on standard error.
 
 use core::fmt;
-use std::{io, path::Path};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use super::analyze::CodeError;
 use forewave::{AnalyzeError, BlockError, ExecutionError, StateError, input::InputError};
@@ -22,6 +25,14 @@ pub(super) enum Failure {
     /// A contract could not be found or read.
     #[error(transparent)]
     Code(#[from] CodeError),
+    /// The templates could not be saved.
+    #[error("{}: the templates could not be saved: {source}", file.display())]
+    Templates {
+        /// Where they were to go.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// Standard output could not be written.
     #[error("the output could not be written: {0}")]
     Output(#[from] io::Error),

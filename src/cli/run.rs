@@ -10,7 +10,6 @@ use forewave::{
     BlockOutcome, OutcomeNote, Plan, SystemOperation,
     compare::{Against, Mismatch, compare_header, compare_outcomes},
     input::BlockInput,
-    predict,
     report::{BlockHeading, Comparison, RunReport, milliseconds},
     sequential,
 };
@@ -21,6 +20,7 @@ use super::{
     args::RunArgs,
     diagnostic::Failure,
     for_each_block,
+    templates::{Templates, predict_by},
     text::{Paint, counted, grouped},
     thread_pool,
     timing::{median, timed},
@@ -32,12 +32,13 @@ pub(super) fn run(args: &RunArgs) -> io::Result<Verdict> {
     let paint = Paint::of_stdout();
     let mut out = BufWriter::new(io::stdout().lock());
     let mut summary = Summary::default();
+    let templates = Templates::open(&args.cache);
     if !args.blocks.json {
         write_columns(&mut out, paint, args, &pool)?;
         out.flush()?;
     }
     let verdict = for_each_block(&args.blocks, |heading, input| {
-        let report = run_block(args, heading, input, &pool)?;
+        let report = run_block(args, heading, input, &pool, templates.as_ref())?;
         if args.blocks.json {
             serde_json::to_writer(&mut out, &report).map_err(io::Error::from)?;
             writeln!(out)?;
@@ -56,7 +57,7 @@ pub(super) fn run(args: &RunArgs) -> io::Result<Verdict> {
         summary.write_left_out(&mut out, paint)?;
     }
     out.flush()?;
-    Ok(verdict)
+    Ok(verdict.and(templates.map_or(Verdict::Fine, |templates| templates.save())))
 }
 
 /// What the repetitions of one block took.
@@ -74,6 +75,7 @@ fn run_block(
     heading: BlockHeading,
     input: &BlockInput,
     pool: &ThreadPool,
+    templates: Option<&Templates>,
 ) -> Result<RunReport, Failure> {
     let BlockInput { block, state, .. } = input;
     let mut times = Times::default();
@@ -87,7 +89,8 @@ fn run_block(
     for _ in 0..args.repeat {
         // What the last repetition holds is freed before the clock starts.
         drop(last.take());
-        let (predictions, analyze) = timed(|| predict(block, state, &args.predictor));
+        let (predictions, analyze) =
+            timed(|| predict_by(args.predictor, templates.map(Templates::predictor), input));
         let predictions = predictions?;
         let (plan, schedule) = timed(|| Plan::new(&predictions));
         let (outcome, execute) = timed(|| plan.execute(block, state, pool));

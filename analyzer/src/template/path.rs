@@ -15,10 +15,10 @@ use revm::{
 
 use super::{
     operation::{Constants, Operation, Outcome, Path, Program, Segment, Test},
-    trace::{AccountRef, Event, SlotRef, Trace, Truth},
+    trace::{AccountRef, Branch, Event, SlotRef, Trace, Truth},
     value::{Function, Operand, Value, ValueId},
 };
-use crate::interpreter::reverts_straight;
+use crate::interpreter::reverts_soon;
 
 /// The precompile that recovers the signer of a hash.
 const ECRECOVER: u8 = 1;
@@ -65,6 +65,8 @@ struct Compiler<'a> {
     /// The last walk over missing values that came to each value.
     seen: Vec<u32>,
     walks: u32,
+    /// Whether code, by its address, can only revert from some place on.
+    reverting: HashMap<(usize, usize), bool, DefaultHashBuilder>,
     assembly: Assembly,
 }
 
@@ -94,6 +96,7 @@ impl<'a> Compiler<'a> {
             pending: Vec::new(),
             seen: vec![0; trace.values.len()],
             walks: 0,
+            reverting: HashMap::default(),
             assembly: Assembly::default(),
         }
     }
@@ -180,8 +183,7 @@ impl<'a> Compiler<'a> {
         Some(())
     }
 
-    /// A guard whose other way can only revert is dropped, and success assumed,
-    /// unless its value is at hand.
+    /// A guard whose other way can only revert is dropped, and success assumed.
     fn truth(&mut self, truth: Truth) {
         let Truth { mut value, mut is_true, branch } = truth;
         while let Some(Value::Compute(code, [of, ..])) =
@@ -193,12 +195,8 @@ impl<'a> Compiler<'a> {
         if self.is_verified(value, is_true) {
             return;
         }
-        if let Some(branch) = branch
-            && value.position().is_some_and(|at| self.places[at].is_none())
-        {
-            let code = self.trace.code_of(branch);
-            let [taken, left] = [branch.taken, branch.left].map(|pc| reverts_straight(code, pc));
-            if left && !taken {
+        if let Some(branch) = branch {
+            if self.reverts(branch, branch.left) && !self.reverts(branch, branch.taken) {
                 return;
             }
         }
@@ -206,6 +204,14 @@ impl<'a> Compiler<'a> {
         if self.decided.insert(value) {
             self.guard(Test::Truth(value), U256::from(u8::from(is_true)));
         }
+    }
+
+    /// Whether the code of a branch can only revert from `pc` on, as far as is seen.
+    fn reverts(&mut self, branch: Branch, pc: usize) -> bool {
+        let code = self.trace.code_of(branch);
+        // Code that runs again lies where it did.
+        let place = (code.as_ptr().addr(), pc);
+        *self.reverting.entry(place).or_insert_with(|| reverts_soon(code, pc))
     }
 
     /// Whether the condition is that a signature is valid, as others are taken
