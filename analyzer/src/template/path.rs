@@ -195,10 +195,11 @@ impl<'a> Compiler<'a> {
         if self.is_verified(value, is_true) {
             return;
         }
-        if let Some(branch) = branch {
-            if self.reverts(branch, branch.left) && !self.reverts(branch, branch.taken) {
-                return;
-            }
+        if let Some(branch) = branch
+            && self.reverts(branch, branch.left)
+            && !self.reverts(branch, branch.taken)
+        {
+            return;
         }
         let value = self.demand(value);
         if self.decided.insert(value) {
