@@ -39,7 +39,7 @@ fn bench_parallel(group: &mut BenchmarkGroup<'_, WallTime>, case: &Case, pool: &
     let Case { name, block, state } = case;
     let threads = pool.current_num_threads();
     let predictions = predict(block, state, &PredictorKind::Static).expect("state in memory");
-    let plan = Plan::new(&predictions);
+    let plan = Plan::to_run(block, state, predictions).expect("state in memory");
     let run = || plan.execute(block, state, pool).expect("a valid block");
     let whole =
         || execute_block(block, state, &PredictorKind::Static, pool).expect("a valid block");

@@ -6,22 +6,25 @@
 
 mod analyze;
 mod args;
+mod bench;
 mod diagnostic;
 mod graph;
+mod process;
 mod run;
 mod score;
 mod templates;
+mod test;
 mod text;
 mod timing;
 
 use std::{
     io::{self, ErrorKind},
     path::Path,
-    process::ExitCode,
+    process::{ExitCode, exit},
 };
 
 use clap::Parser;
-use forewave::{input::BlockInput, report::BlockHeading};
+use forewave::{Printable, input::BlockInput, is_printable, report::BlockHeading};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use self::{
@@ -48,11 +51,13 @@ impl Verdict {
 
 /// Runs the command that the process was started with.
 pub(crate) fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let done = match arguments().command {
         Command::Graph(args) => graph::graph(&args),
         Command::Run(args) => run::run(&args),
+        Command::Bench(args) => bench::bench(&args),
         Command::Score(args) => score::score(&args),
         Command::Analyze(args) => analyze::analyze(&args),
+        Command::Test(args) => test::test(&args),
     };
     match done {
         Ok(Verdict::Fine) => ExitCode::SUCCESS,
@@ -64,6 +69,22 @@ pub(crate) fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The arguments that the process was started with; ends it where they are wrong.
+/// A shell pattern can bring names of files into them, so what is said about
+/// them is shown as printable too.
+fn arguments() -> Cli {
+    Cli::try_parse().unwrap_or_else(|error| {
+        let message = error.render().to_string();
+        if !error.use_stderr() || message.lines().all(is_printable) {
+            error.exit();
+        }
+        for line in message.lines() {
+            eprintln!("{}", Printable(line));
+        }
+        exit(error.exit_code())
+    })
 }
 
 /// Calls `command` for each block; failures are reported and the next one follows.
@@ -88,10 +109,14 @@ fn for_each_block(
 
 /// The last part of a block's path, for headings.
 fn name(path: &Path) -> String {
-    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+    Printable(path.file_name().unwrap_or(path.as_os_str()).display()).to_string()
 }
 
 /// The thread pool that was asked for.
 fn thread_pool(threads: &Threads) -> io::Result<ThreadPool> {
-    ThreadPoolBuilder::new().num_threads(threads.count()).build().map_err(io::Error::other)
+    thread_pool_of(threads.count())
+}
+
+fn thread_pool_of(threads: usize) -> io::Result<ThreadPool> {
+    ThreadPoolBuilder::new().num_threads(threads).build().map_err(io::Error::other)
 }

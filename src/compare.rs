@@ -45,6 +45,20 @@ impl Mismatch {
     }
 }
 
+/// What a parallel outcome differs in from what it must be: the first difference
+/// from the sequential outcome, and every one from the header.
+pub fn compare(
+    parallel: &BlockOutcome,
+    sequential: &BlockOutcome,
+    header: &ExpectedHeader,
+    spec: SpecId,
+) -> Vec<Mismatch> {
+    let mut mismatches: Vec<Mismatch> =
+        compare_outcomes(parallel, sequential).into_iter().collect();
+    mismatches.extend(compare_header(parallel, header, spec));
+    mismatches
+}
+
 /// The first difference of a parallel outcome from the sequential one.
 pub fn compare_outcomes(parallel: &BlockOutcome, sequential: &BlockOutcome) -> Option<Mismatch> {
     let part = parallel.first_difference(sequential)?;

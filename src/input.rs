@@ -6,12 +6,13 @@
 //! a header (its hash, its roots) is not proved here.
 
 mod block_json;
-mod chain;
+pub(crate) mod chain;
 mod error;
 mod files;
-mod json;
+pub(crate) mod json;
+pub mod limits;
 mod shape;
-mod state_json;
+pub(crate) mod state_json;
 
 use std::path::Path;
 
@@ -28,7 +29,7 @@ use self::block_json::StatedBlock;
 pub use self::{
     chain::{Chain, UnknownChainName},
     error::{InputError, NamedBy},
-    files::{BlockFiles, FILE_SIZE_MAX, SourceFile},
+    files::{BlockFiles, SourceFile},
 };
 
 /// Where the senders of transactions come from.

@@ -6,13 +6,14 @@
 //!    starts from and the header it must reproduce. A block builder that has
 //!    them in memory starts from a [`Block`] and any [`revm::DatabaseRef`].
 //! 2. [`predict`] gives one [`PredictedAccess`] for each transaction.
-//! 3. [`Plan::new`] turns the predictions into a [`ConflictGraph`] and a
+//! 3. [`Plan::to_run`] turns the predictions into a [`ConflictGraph`] and a
 //!    [`Schedule`] of waves.
 //! 4. [`execute`] runs the waves on a thread pool; its [`BlockOutcome`] equals
 //!    that of [`sequential`], however wrong the predictions were.
 //!
 //! [`execute_block`] is 2 to 4 in one call. [`measure`] scores predictions
-//! against what the block's transactions did touch.
+//! against what the block's transactions did touch. [`conformance`] runs
+//! ethereum/tests through all of it, and [`state_root`] hashes what comes out.
 //!
 //! ```
 //! use forewave::{PredictorKind, execute_block, input::{BlockInput, LoadOptions}};
@@ -29,14 +30,18 @@
 //! # }
 //! ```
 
+pub mod bench;
 pub mod compare;
+pub mod conformance;
 pub mod contract;
 pub mod input;
 pub mod measure;
 mod pipeline;
 mod predictors;
+mod printable;
 pub mod report;
 pub mod selectors;
+mod state_root;
 
 pub use forewave_analyzer::{
     AccessKind, AccessListPredictor, AccessSet, AccessSetBuilder, AccessSummary, AnalyzeError,
@@ -44,12 +49,13 @@ pub use forewave_analyzer::{
     GaveUp, Implementation, KeyExpr, KeyOrigin, Limits, Location, MemoryState, ObservedAccess,
     Ommer, PredictedAccess, Predictor, ProtocolPredictor, Scope, StateError, StaticCodePredictor,
     StaticPredictor, SummaryLimits, Target, TemplateCache, TemplateError, TxIndex, WidenedAccess,
-    Words, summarize, summarize_account,
+    Words, commute_payments, summarize, summarize_account,
 };
 pub use forewave_executor::{
-    AccountChange, BlockOutcome, ExecutionError, ExecutionStats, Observation, OraclePredictor,
-    OutcomeNote, ReconPredictor, Reexecution, ReexecutionReason, StateChanges, SystemOperation,
-    TxReceipt, execute, observe, sequential,
+    AccountChange, BlockOutcome, ExecutionError, ExecutionStats, Observation, OneByOne,
+    OraclePredictor, OutcomeNote, PrefetchStats, Prefetched, ReconPredictor, Reexecution,
+    ReexecutionReason, StateChanges, StateView, SystemOperation, TxReceipt, execute, observe,
+    sequential, sequential_with, with_prefetch,
 };
 pub use forewave_scheduler::{
     AccessTable, Cause, Chain, ConflictGraph, Edge, Hazard, HazardCounts, HotSpot, LocationId,
@@ -57,3 +63,5 @@ pub use forewave_scheduler::{
 };
 pub use pipeline::{BlockError, Plan, execute_block, predict};
 pub use predictors::{PredictorKind, UnknownPredictor};
+pub use printable::{Printable, is_printable};
+pub use state_root::{apply_changes, state_root};

@@ -1,6 +1,6 @@
 //! Predictions -> plan -> outcome: the steps between the three crates.
 
-use forewave_analyzer::{AnalyzeError, Block, PredictedAccess, Predictor};
+use forewave_analyzer::{AnalyzeError, Block, PredictedAccess, Predictor, commute_payments};
 use forewave_executor::{BlockOutcome, ExecutionError, execute};
 use forewave_scheduler::{ConflictGraph, Schedule, schedule};
 use rayon::ThreadPool;
@@ -27,15 +27,33 @@ pub struct Plan {
 
 impl Plan {
     /// Plans a block from the predictions of its transactions, in block order.
+    /// Its graph is what people look at: every conflict.
     pub fn new(predictions: &[PredictedAccess]) -> Self {
         let graph = ConflictGraph::new(predictions);
         let schedule = schedule(&graph);
         Self { graph, schedule }
     }
 
+    /// Plans the run of a block: as [`Plan::new`], but the payments of senders
+    /// that can afford all their transactions wait for nobody
+    /// ([`commute_payments`]).
+    pub fn to_run<DB: DatabaseRef>(
+        block: &Block,
+        state: &DB,
+        mut predictions: Vec<PredictedAccess>,
+    ) -> Result<Self, AnalyzeError<DB::Error>> {
+        commute_payments(block, state, &mut predictions)?;
+        Ok(Self::new(&predictions))
+    }
+
     /// Who conflicts with whom, and where.
     pub const fn graph(&self) -> &ConflictGraph {
         &self.graph
+    }
+
+    /// The graph alone.
+    pub fn into_graph(self) -> ConflictGraph {
+        self.graph
     }
 
     /// Who runs when.
@@ -78,5 +96,5 @@ where
     DB: DatabaseRef<Error: Send> + Sync,
 {
     let predictions = predict(block, state, predictor)?;
-    Ok(Plan::new(&predictions).execute(block, state, pool)?)
+    Ok(Plan::to_run(block, state, predictions)?.execute(block, state, pool)?)
 }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use flate2::{Compression, write::GzEncoder};
+use forewave::is_printable;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -371,6 +372,68 @@ fn a_reader_that_leaves_early_is_no_failure() {
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
 }
 
+/// Text that would clear the screen, set the title, turn the direction around
+/// and begin a script, if it were shown as it is.
+const HOSTILE_NAME: &str = "a\x1b[2J\x1b]0;t\x07\u{202e}\u{9b}31m<script>\"b\nc";
+
+#[test]
+fn nothing_that_a_name_or_a_file_holds_reaches_the_terminal_as_a_command() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join(HOSTILE_NAME);
+    fs::create_dir(&path).unwrap();
+    for entry in fs::read_dir(sample("hot-pool")).unwrap() {
+        let from = entry.unwrap().path();
+        fs::copy(&from, path.join(from.file_name().unwrap())).unwrap();
+    }
+    let run = |args: &[&str], path: &Path| {
+        let ran = forewave(args.iter().map(Path::new).chain([path]));
+        for text in [&ran.stdout, &ran.stderr] {
+            assert!(text.lines().all(is_printable), "{args:?} {text:?}");
+        }
+        ran
+    };
+    for args in [
+        &["graph"][..],
+        &["graph", "--format", "dot"],
+        &["run", "--compare"],
+        &["score", "--repeat", "1", "--predictor", "static"],
+    ] {
+        assert_eq!(run(args, &path).code, Some(0), "{args:?}");
+        if args != ["graph", "--format", "dot"] {
+            assert_eq!(run(&[args, &["--json"]].concat(), &path).code, Some(0), "{args:?}");
+        }
+        assert_eq!(run(args, &path.join(HOSTILE_NAME)).code, Some(1), "{args:?}");
+    }
+    assert_eq!(run(&["analyze"], &path.join(HOSTILE_NAME)).code, Some(1));
+    assert_eq!(run(&["graph"], Path::new(&format!("--{HOSTILE_NAME}"))).code, Some(2));
+    let text = serde_json::to_string(HOSTILE_NAME).unwrap();
+    let abi = format!(r#"[{{"type":"function","name":{text},"inputs":[],"outputs":[]}}]"#);
+    fs::write(path.join("abi.json"), abi).unwrap();
+    let ran = run(&["analyze", "0x00", "--abi"], &path.join("abi.json"));
+    check_refused(&ran, &["is not a JSON ABI"]);
+    for change in [
+        format!("{{{text}: 1, {text}: 2}}"),
+        format!(r#"{{"transactions": [{{"type": "0x7e", "hash": {text}}}]}}"#),
+        format!(r#"{{"transactions": [{{"type": "0x2", "hash": {text}}}]}}"#),
+        format!(r#"{{"number": {text}}}"#),
+        HOSTILE_NAME.to_owned(),
+    ] {
+        fs::write(path.join("block.json"), &change).unwrap();
+        assert_eq!(run(&["graph"], &path).code, Some(1), "{change}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_that_need_not_end_is_refused() {
+    let block = Copied::new();
+    fs::remove_file(block.path().join("block.json")).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", block.path().join("block.json")).unwrap();
+    check_refused(&block.graph(&[]), &["block.json is not a regular file"]);
+    let ran = forewave(["analyze", "/dev/zero"]);
+    check_refused(&ran, &["/dev/zero is larger than 16777216 bytes"]);
+}
+
 #[test]
 fn wrong_usage_exits_with_2() {
     let cases: [&[&str]; 6] = [
@@ -383,5 +446,79 @@ fn wrong_usage_exits_with_2() {
     ];
     for args in cases {
         assert_eq!(forewave(args).code, Some(2), "{args:?}");
+    }
+}
+
+/// A test of one valid block without transactions, and the archive forms of it.
+fn conformance_case() -> Value {
+    let rlp = |block: &alloy_consensus::Block<alloy_consensus::TxEnvelope>| {
+        alloy_primitives::hex::encode_prefixed(alloy_rlp::encode(block))
+    };
+    let body = alloy_consensus::BlockBody::default();
+    let genesis = alloy_consensus::Header { gas_limit: 1 << 20, ..Default::default() };
+    let reward = alloy_primitives::U256::from(5_000_000_000_000_000_000_u64);
+    let mut state = forewave::MemoryState::default();
+    let info = revm::state::AccountInfo::from_balance(reward);
+    state.insert_account(alloy_primitives::Address::ZERO, info);
+    let state_root = forewave::state_root(&state);
+    let parent_hash = genesis.hash_slow();
+    let header = alloy_consensus::Header { number: 1, parent_hash, state_root, ..genesis.clone() };
+    json!({ "a_reward": {
+        "network": "Frontier",
+        "pre": {},
+        "genesisRLP": rlp(&alloy_consensus::Block::new(genesis, body.clone())),
+        "blocks": [
+            { "rlp": "0x00", "expectException": "BlockException.RLP_STRUCTURES_ENCODING" },
+            { "rlp": rlp(&alloy_consensus::Block::new(header.clone(), body)) },
+        ],
+        "lastblockhash": header.hash_slow(),
+        "postState": {
+            "0x0000000000000000000000000000000000000000": { "balance": "5000000000000000000" },
+        },
+    }})
+}
+
+#[test]
+fn test_runs_a_file_a_directory_or_an_archive_and_says_what_is_wrong() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    let case = serde_json::to_vec(&conformance_case()).unwrap();
+    let mut archive = tar::Builder::new(Vec::new());
+    let mut entry = tar::Header::new_gnu();
+    entry.set_size(case.len() as u64);
+    archive.append_data(&mut entry, "inside/case.json", &case[..]).unwrap();
+    let archive = archive.into_inner().unwrap();
+    fs::create_dir_all(at("good/.hidden")).unwrap();
+    fs::write(at("good/.hidden/index.json"), "{}").unwrap();
+    fs::write(at("good/case.json"), &case).unwrap();
+    fs::write(at("good/one.tar.zst"), zstd::encode_all(&archive[..], 1).unwrap()).unwrap();
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(&archive).unwrap();
+    fs::write(at("good/two.tgz"), gzip.finish().unwrap()).unwrap();
+
+    let ran = forewave(["test".into(), at("good")]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{}", ran.stdout);
+    assert!(ran.stdout.starts_with("3 cases in 3 files: 3 passed, 0 failed, 0 skipped\n"));
+    assert!(ran.stdout.contains("6 predictors on 1, 2, 8 threads; 3 invalid blocks rejected"));
+
+    let mut wrong = conformance_case();
+    wrong["a_reward"]["postState"] = json!({});
+    fs::write(at("wrong.json"), serde_json::to_vec(&wrong).unwrap()).unwrap();
+    let ran = forewave(["test".into(), at("wrong.json")]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stdout.contains("state after the last block: 0x0000"), "{}", ran.stdout);
+    wrong["a_reward"]["network"] = json!("Nowhere");
+    fs::write(at("wrong.json"), serde_json::to_vec(&wrong).unwrap()).unwrap();
+    let ran = forewave(["test".into(), at("wrong.json"), "--json".into()]);
+    let lines: Vec<Value> =
+        ran.stdout.lines().map(|it| serde_json::from_str(it).unwrap()).collect();
+    assert_eq!(lines[0]["verdict"], "skipped");
+    assert_eq!(lines[1]["total"]["skipped_for"]["the rules of Nowhere are not known"], 1);
+
+    fs::write(at("broken.json"), r#"{"a": {"network": "Cancun"}}"#).unwrap();
+    for (path, part) in [("broken.json", "missing field"), ("none", "does not exist")] {
+        let ran = forewave(["test".into(), at(path)]);
+        assert_eq!(ran.code, Some(1), "{path}");
+        assert!(ran.stderr.contains(part), "{path}: {}", ran.stderr);
     }
 }

@@ -140,6 +140,21 @@ impl AccessSet {
         all
     }
 
+    /// Turns what `sender` pays, and the bump of its nonce, into deltas.
+    fn commute_payment(&mut self, sender: Address) {
+        for location in [Location::Balance(sender), Location::Nonce(sender)] {
+            if let Ok(at) = self.reads.binary_search(&location) {
+                self.reads.remove(at);
+            }
+            if let Ok(at) = self.writes.binary_search(&location) {
+                self.writes.remove(at);
+                if let Err(at) = self.deltas.binary_search(&location) {
+                    self.deltas.insert(at, location);
+                }
+            }
+        }
+    }
+
     /// Every access, in the order reads, writes, deltas, each sorted.
     pub fn iter(&self) -> impl Iterator<Item = (AccessKind, &Location)> {
         let tag = |kind| move |location| (kind, location);
@@ -284,12 +299,14 @@ pub struct PredictedAccess {
     widened: Vec<WidenedAccess>,
     origins: Vec<(Address, StorageKey, KeyOrigin)>,
     gas: u64,
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    payer_seen: bool,
 }
 
 impl PredictedAccess {
     /// A prediction that names every location, with a gas estimate.
     pub const fn exact(set: AccessSet, gas: u64) -> Self {
-        Self { set, widened: Vec::new(), origins: Vec::new(), gas }
+        Self { set, widened: Vec::new(), origins: Vec::new(), gas, payer_seen: false }
     }
 
     /// The prediction of total ignorance: everything, read and written.
@@ -317,6 +334,24 @@ impl PredictedAccess {
         self.origins.sort_unstable();
         self.origins.dedup();
         self
+    }
+
+    /// Says whether code looks at the balance of the sender, which otherwise
+    /// only has to suffice for what the transaction may cost.
+    #[must_use]
+    pub const fn with_payer_seen(mut self, seen: bool) -> Self {
+        self.payer_seen = seen;
+        self
+    }
+
+    /// Whether code looks at the balance of the sender, as far as is known.
+    pub const fn sees_payer(&self) -> bool {
+        self.payer_seen
+    }
+
+    /// Turns what `sender` pays, and the bump of its nonce, into deltas.
+    pub(crate) fn commute_payment(&mut self, sender: Address) {
+        self.set.commute_payment(sender);
     }
 
     /// The named locations.

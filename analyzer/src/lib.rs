@@ -19,6 +19,7 @@ mod block;
 mod expr;
 mod interpreter;
 mod limits;
+mod payments;
 mod predictor;
 mod protocol;
 mod state;
@@ -33,6 +34,7 @@ pub use access::{
 pub use block::{Block, Ommer};
 pub use expr::{ExprArena, ExprId, KeccakPart, KeyExpr, Namer, Words};
 pub use limits::Limits;
+pub use payments::commute_payments;
 pub use predictor::{AnalyzeError, Predictor};
 pub use protocol::{AccessListPredictor, ProtocolPredictor};
 pub use state::{MemoryState, StateError};

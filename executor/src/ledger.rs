@@ -12,7 +12,9 @@ use std::sync::OnceLock;
 use forewave_analyzer::{Block, Location, TxIndex};
 use revm::{
     Context, Database, DatabaseRef, ExecuteCommitEvm, MainBuilder, MainContext,
-    context::result::ExecutionResult, primitives::KECCAK_EMPTY, state::AccountInfo,
+    context::result::ExecutionResult,
+    primitives::{KECCAK_EMPTY, U256},
+    state::AccountInfo,
 };
 
 use crate::{
@@ -20,7 +22,7 @@ use crate::{
     flat_state::FlatState,
     looks::Looked,
     system::check_gas_limit,
-    tracking::{AccountRead, Reads, Record},
+    tracking::{AccountRead, Reads, Record, is_hoard},
 };
 
 /// One transaction's run in its wave.
@@ -144,7 +146,7 @@ fn first_stale<DB: DatabaseRef>(
     flat: &mut FlatState<'_, DB>,
 ) -> Result<Option<Location>, DB::Error> {
     for read in reads.accounts.iter().filter(|read| !read.looked.is_empty()) {
-        if let Some(location) = stale_field(read, flat.account(read.address)?) {
+        if let Some(location) = stale_field(read, reads.cost, flat.account(read.address)?) {
             return Ok(Some(location));
         }
     }
@@ -157,7 +159,7 @@ fn first_stale<DB: DatabaseRef>(
 }
 
 /// The first field that was looked at and differs now.
-fn stale_field(read: &AccountRead, now: Option<&AccountInfo>) -> Option<Location> {
+fn stale_field(read: &AccountRead, cost: U256, now: Option<&AccountInfo>) -> Option<Location> {
     let then = read.info.as_ref();
     let balance = |info: Option<&AccountInfo>| info.map(|info| info.balance).unwrap_or_default();
     let nonce = |info: Option<&AccountInfo>| info.map_or(0, |info| info.nonce);
@@ -165,11 +167,15 @@ fn stale_field(read: &AccountRead, now: Option<&AccountInfo>) -> Option<Location
     let empty = |info: Option<&AccountInfo>| info.is_none_or(AccountInfo::is_empty);
     let differs = |part| match part {
         Looked::BALANCE => balance(then) != balance(now),
+        Looked::COVER => balance(now) < cost && balance(then) >= cost,
         Looked::NONCE => nonce(then) != nonce(now),
         Looked::CODE => code(then) != code(now),
         Looked::EMPTINESS => empty(then) != empty(now),
-        _ => then.is_some() != now.is_some(),
+        _ => then.is_some() != now.is_some() || empty(then) != empty(now),
     };
+    if !read.looked.contains(Looked::BALANCE) && now.is_some_and(is_hoard) {
+        return Some(Location::Balance(read.address));
+    }
     let stale = read.looked.iter().find(|part| differs(*part))?;
     Some(match stale {
         Looked::NONCE => Location::Nonce(read.address),

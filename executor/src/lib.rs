@@ -8,6 +8,9 @@
 //! it read; then the results are taken in block order, and a transaction that
 //! read something stale runs again on the state as it is by then.
 //!
+//! Where reading the state takes long, [`with_prefetch`] reads ahead of any of
+//! these.
+//!
 //! A prediction is never trusted: wrong ones cost time, not correctness. An
 //! error leaves the caller's state as it was, since nothing here writes to it.
 //! This crate does no I/O and does not decide which predictor or how many
@@ -21,6 +24,7 @@ mod observation;
 mod outcome;
 mod parallel;
 mod predictors;
+mod prefetch;
 mod sequential;
 mod system;
 mod tracking;
@@ -36,4 +40,5 @@ pub use outcome::{
 };
 pub use parallel::execute;
 pub use predictors::{OraclePredictor, ReconPredictor};
-pub use sequential::sequential;
+pub use prefetch::{OneByOne, PrefetchStats, Prefetched, StateView, with_prefetch};
+pub use sequential::{sequential, sequential_with};

@@ -16,8 +16,11 @@ bitflags! {
         const CODE = 4;
         /// Whether it is empty in the sense of EIP-161, and nothing more.
         const EMPTINESS = 8;
-        /// Whether it exists, and nothing more.
+        /// Whether it exists, and if so whether it is empty, and nothing more:
+        /// before EIP-161 a touch keeps an empty account that exists as it is.
         const EXISTENCE = 16;
+        /// Whether its balance covers the most that the transaction may cost.
+        const COVER = 32;
     }
 }
 

@@ -27,6 +27,8 @@ pub struct Observation {
     pub outcome: BlockOutcome,
     /// One set for each transaction, in block order.
     pub accesses: Vec<ObservedAccess>,
+    /// For each transaction, whether code looked at its sender's balance.
+    pub payers_seen: Vec<bool>,
 }
 
 /// Executes the block sequentially and records what each transaction touches.
@@ -40,6 +42,7 @@ pub fn observe<DB: DatabaseRef>(
     let mut evm = tracking_evm(block, flat);
     let mut receipts: Vec<TxReceipt> = Vec::with_capacity(block.transactions.len());
     let mut accesses = Vec::with_capacity(block.transactions.len());
+    let mut payers_seen = Vec::with_capacity(block.transactions.len());
     let mut gas_used = 0;
     for (tx, env) in block.indexed() {
         check_gas_limit(block, tx, gas_used)?;
@@ -47,6 +50,7 @@ pub fn observe<DB: DatabaseRef>(
         let record = take_record(&mut evm, env, &run.state);
         let excluded = |address: &Address| precompiles.contains(address);
         accesses.push(observed_access(&record, &run.state, excluded));
+        payers_seen.push(record.sees_payer(env.caller));
         let flat = &mut evm.ctx.journaled_state.database.inner;
         flat.apply(&record.transition).map_err(|source| ExecutionError::State { tx, source })?;
         let receipt = TxReceipt::new(env.tx_type, gas_used, run.result);
@@ -57,7 +61,8 @@ pub fn observe<DB: DatabaseRef>(
     notes.extend(apply_post_block(block, &mut flat)?);
     let changes = flat.into_changes().map_err(ExecutionError::SystemState)?;
     let stats = ExecutionStats { threads: 1, ..ExecutionStats::default() };
-    Ok(Observation { outcome: BlockOutcome::new(receipts, changes, notes, stats), accesses })
+    let outcome = BlockOutcome::new(receipts, changes, notes, stats);
+    Ok(Observation { outcome, accesses, payers_seen })
 }
 
 /// The access set of one executed transaction, without `excluded` accounts.
@@ -77,7 +82,7 @@ pub(crate) fn observed_access(
         let looked = read.looked;
         let by_balance = read.info.as_ref().is_none_or(AccountInfo::has_no_code_and_nonce);
         let fields = [
-            (looked.contains(Looked::BALANCE), Location::Balance(read.address)),
+            (looked.intersects(Looked::BALANCE | Looked::COVER), Location::Balance(read.address)),
             (looked.contains(Looked::EMPTINESS) && by_balance, Location::Balance(read.address)),
             (looked.contains(Looked::NONCE), Location::Nonce(read.address)),
             (looked.contains(Looked::CODE), Location::Code(read.address)),

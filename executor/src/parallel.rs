@@ -20,10 +20,10 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use forewave_analyzer::{Block, TxIndex};
+use forewave_analyzer::Block;
 use forewave_scheduler::{Chain, ConflictGraph, Schedule};
 use rayon::ThreadPool;
-use revm::{Database, DatabaseRef, ExecuteEvm};
+use revm::{Database, DatabaseRef, ExecuteEvm, context::TxEnv};
 
 use crate::{
     BlockOutcome, ExecutionError, ExecutionStats,
@@ -140,13 +140,13 @@ impl Drop for Unfinished<'_> {
 /// One thread's part in all waves.
 fn work<DB: DatabaseRef>(run: &Run<'_, DB>) {
     let Run { block, base, versions, waves, runs, ledger } = run;
-    let view = VersionedView { versions, base, tx: TxIndex::default() };
-    let mut evm = tracking_evm(block, view);
+    let mut evm = tracking_evm(block, VersionedView::new(versions, base));
     for wave in waves {
         while let Some((chain, _unfinished)) = wave.claim() {
             for &tx in chain.transactions() {
-                evm.ctx.journaled_state.database.inner.tx = tx;
-                if let Some(run) = run_transaction(&mut evm, block, tx) {
+                let env = &block.transactions[tx.index()];
+                evm.ctx.journaled_state.database.inner.look_from(tx, env);
+                if let Some(run) = run_transaction(&mut evm, env) {
                     versions.publish(tx, &run.record.transition);
                     runs[tx.index()].set(run).expect("a schedule holds each transaction once");
                 }
@@ -160,12 +160,7 @@ fn work<DB: DatabaseRef>(run: &Run<'_, DB>) {
     }
 }
 
-fn run_transaction<D: Database>(
-    evm: &mut TrackingEvm<D>,
-    block: &Block,
-    tx: TxIndex,
-) -> Option<TxRun> {
-    let env = &block.transactions[tx.index()];
+fn run_transaction<D: Database>(evm: &mut TrackingEvm<D>, env: &TxEnv) -> Option<TxRun> {
     if let Some((result, record)) = transfer(evm, env) {
         return Some(TxRun { result, record });
     }

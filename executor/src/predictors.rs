@@ -48,7 +48,8 @@ impl<DB: DatabaseRef> Predictor<DB> for ReconPredictor {
                 let record = take_record(&mut evm, env, &run.state);
                 let excluded = |address: &_| precompiles.contains(address);
                 let access = observed_access(&record, &run.state, excluded);
-                Ok(PredictedAccess::exact(access.0, run.result.tx_gas_used()))
+                Ok(PredictedAccess::exact(access.0, run.result.tx_gas_used())
+                    .with_payer_seen(record.sees_payer(env.caller)))
             })
             .collect()
     }
@@ -71,7 +72,10 @@ impl<DB: DatabaseRef> Predictor<DB> for OraclePredictor {
                 .accesses
                 .into_iter()
                 .zip(&observation.outcome.receipts)
-                .map(|(access, receipt)| PredictedAccess::exact(access.0, receipt.gas_used))
+                .zip(observation.payers_seen)
+                .map(|((access, receipt), payer_seen)| {
+                    PredictedAccess::exact(access.0, receipt.gas_used).with_payer_seen(payer_seen)
+                })
                 .collect()),
             Err(ExecutionError::State { tx, source }) => Err(AnalyzeError { tx, source }),
             Err(ExecutionError::SystemState(source)) => {

@@ -3,7 +3,7 @@
 //! Nothing here is shared with the parallel path but the flat state that both
 //! end in and the system operations.
 
-use forewave_analyzer::Block;
+use forewave_analyzer::{Block, TxIndex};
 use revm::{Context, DatabaseRef, ExecuteCommitEvm, MainBuilder, MainContext};
 
 use crate::{
@@ -16,6 +16,16 @@ use crate::{
 pub fn sequential<DB: DatabaseRef>(
     block: &Block,
     state: &DB,
+) -> Result<BlockOutcome, ExecutionError<DB::Error>> {
+    sequential_with(block, state, |_| {})
+}
+
+/// As [`sequential`], telling `done` of each transaction when it is executed
+/// and committed: for those who watch, or who hold a clock.
+pub fn sequential_with<DB: DatabaseRef>(
+    block: &Block,
+    state: &DB,
+    mut done: impl FnMut(TxIndex),
 ) -> Result<BlockOutcome, ExecutionError<DB::Error>> {
     let mut flat = FlatState::new(state);
     let mut notes = apply_pre_block(block, &mut flat)?;
@@ -33,6 +43,7 @@ pub fn sequential<DB: DatabaseRef>(
         let receipt = TxReceipt::new(env.tx_type, gas_used, result);
         gas_used = receipt.cumulative_gas_used;
         receipts.push(receipt);
+        done(tx);
     }
     drop(evm);
     notes.extend(apply_post_block(block, &mut flat)?);

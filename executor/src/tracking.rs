@@ -14,7 +14,7 @@ use revm::{
     Context, Database, Journal, MainBuilder, MainContext, MainnetEvm,
     bytecode::{Bytecode, opcode},
     context::{BlockEnv, CfgEnv, TxEnv},
-    context_interface::{Cfg as _, transaction::AuthorizationTr},
+    context_interface::{Cfg as _, Transaction as _, transaction::AuthorizationTr},
     interpreter::{
         FrameInput, Instruction, InstructionContext, InstructionExecResult, InstructionResult,
         InterpreterAction,
@@ -54,6 +54,8 @@ pub(crate) struct StorageRead {
 pub(crate) struct Reads {
     pub(crate) accounts: Vec<AccountRead>,
     pub(crate) storage: Vec<StorageRead>,
+    /// The most that the transaction may cost its sender.
+    pub(crate) cost: U256,
 }
 
 /// A database that remembers what it answered.
@@ -116,6 +118,15 @@ pub(crate) struct Record {
     pub(crate) transition: Transition,
 }
 
+impl Record {
+    /// Whether code looked at the balance of the sender, not only validation at
+    /// whether it suffices.
+    pub(crate) fn sees_payer(&self, sender: Address) -> bool {
+        let mut reads = self.reads.accounts.iter();
+        reads.any(|read| read.address == sender && read.looked.contains(Looked::BALANCE))
+    }
+}
+
 /// Takes what was recorded while `tx` ran, completed by what it looks at
 /// outside the instructions: validation, delegation, creation.
 pub(crate) fn take_record<D: Database>(
@@ -125,8 +136,13 @@ pub(crate) fn take_record<D: Database>(
 ) -> Record {
     let mut reads = core::mem::take(&mut evm.ctx.journaled_state.database.reads);
     let looks = &mut evm.ctx.chain;
+    reads.cost = tx.max_balance_spending().unwrap_or(U256::MAX);
     look_at_transaction(looks, tx);
+    if !is_covered(&reads, tx.caller) {
+        looks.add(tx.caller, Looked::BALANCE);
+    }
     look_at_delegates(looks, &reads, state);
+    look_at_hoards(looks, &reads);
     let beneficiary = evm.ctx.block.beneficiary;
     for read in &mut reads.accounts {
         read.looked = looks.at(read.address);
@@ -150,10 +166,18 @@ pub(crate) fn discard_record<D: Database>(evm: &mut TrackingEvm<D>) {
     evm.ctx.chain.clear();
 }
 
+/// Whether the balance that the sender was found with covers the transaction.
+/// Without that only a lenient configuration runs it, by rules of its own.
+fn is_covered(reads: &Reads, sender: Address) -> bool {
+    let found = reads.accounts.iter().find(|read| read.address == sender);
+    let balance = found.and_then(|read| Some(read.info.as_ref()?.balance));
+    balance.unwrap_or_default() >= reads.cost
+}
+
 /// Validation of the sender (EIP-3607 its code) and of the authorities
 /// (EIP-7702); the recipient's code.
 fn look_at_transaction(looks: &mut Looks, tx: &TxEnv) {
-    looks.add(tx.caller, Looked::BALANCE | Looked::NONCE | Looked::CODE);
+    looks.add(tx.caller, Looked::COVER | Looked::NONCE | Looked::CODE);
     match tx.kind {
         TxKind::Call(to) => looks.add(to, Looked::CODE),
         TxKind::Create => looks.add(tx.caller.create(tx.nonce), Looked::NONCE | Looked::CODE),
@@ -177,6 +201,21 @@ fn look_at_delegates(looks: &mut Looks, reads: &Reads, state: &EvmState) {
             looks.add(delegate, Looked::CODE);
         }
     }
+}
+
+/// A payment fails if it overflows the payee's balance. No sum of balances that
+/// are not hoards does, so only those are looked at.
+fn look_at_hoards(looks: &mut Looks, reads: &Reads) {
+    for read in &reads.accounts {
+        if read.info.as_ref().is_some_and(is_hoard) {
+            looks.add(read.address, Looked::BALANCE);
+        }
+    }
+}
+
+/// Whether the balance takes 256 bits.
+pub(crate) fn is_hoard(info: &AccountInfo) -> bool {
+    info.balance.bit(255)
 }
 
 type Frame<'a, D> = InstructionContext<'a, TrackingContext<D>, EthInterpreter>;

@@ -3,8 +3,8 @@
 //! nonce, three balances and a receipt.
 //!
 //! Whatever is out of the ordinary is given back to the EVM: an invalid
-//! transaction, calldata, authorizations, a precompile or code at the
-//! recipient, the beneficiary as a party, and forks before EIP-161, whose
+//! transaction, calldata, authorizations, a precompile, code or a hoard at
+//! the recipient, the beneficiary as a party, and forks before EIP-161, whose
 //! touched accounts have rules of their own.
 
 use revm::{
@@ -21,7 +21,7 @@ use revm::{
 
 use crate::{
     looks::Looked,
-    tracking::{AccountRead, Reads, Record, TrackingEvm},
+    tracking::{AccountRead, Reads, Record, TrackingEvm, is_hoard},
     transition::{AccountTransition, BalanceChange, Lifecycle, Transition},
 };
 
@@ -44,7 +44,7 @@ pub(crate) fn transfer<D: Database>(
     }
     let view = &mut evm.ctx.journaled_state.database.inner;
     let recipient = view.basic(to).ok()?;
-    if recipient.as_ref().is_some_and(|info| !info.is_code_hash_empty_or_zero()) {
+    if recipient.as_ref().is_some_and(|info| !info.is_code_hash_empty_or_zero() || is_hoard(info)) {
         return None;
     }
     let sender = sender_with_code(view, tx.caller)?;
@@ -61,15 +61,21 @@ pub(crate) fn transfer<D: Database>(
     let burnt = if spec.is_enabled_in(SpecId::LONDON) { u128::from(block.basefee) } else { 0 };
     let fee = U256::from(price.saturating_sub(burnt)) * U256::from(gas.tx_gas_used());
 
+    let cost = tx.max_balance_spending().unwrap_or(U256::MAX);
+    let paid = match sender.balance {
+        before if before >= cost => BalanceChange::settle(before, left),
+        before if before == left => BalanceChange::Keep,
+        _ => BalanceChange::Set(left),
+    };
     let mut accounts = vec![
-        (tx.caller, touched(set(sender.balance, left), Some(sender.nonce + 1))),
+        (tx.caller, touched(paid, Some(sender.nonce + 1))),
         (beneficiary, touched(credit(fee), None)),
     ];
     if to != tx.caller {
         accounts.push((to, touched(credit(sent), None)));
     }
     let record = Record {
-        reads: reads(tx.caller, sender, to, recipient),
+        reads: reads(tx, cost, sender, to, recipient),
         transition: Transition { accounts },
     };
     let output = Output::Call(Bytes::new());
@@ -118,26 +124,24 @@ fn touched(balance: BalanceChange, nonce: Option<u64>) -> AccountTransition {
     AccountTransition { lifecycle: Lifecycle::Kept, balance, nonce, code: None, storage: vec![] }
 }
 
-fn set(before: U256, after: U256) -> BalanceChange {
-    if before == after { BalanceChange::Keep } else { BalanceChange::Set(after) }
-}
-
 fn credit(wei: U256) -> BalanceChange {
     if wei.is_zero() { BalanceChange::Keep } else { BalanceChange::Credit(wei) }
 }
 
 fn reads(
-    caller: Address,
+    tx: &TxEnv,
+    cost: U256,
     sender: AccountInfo,
     to: Address,
     recipient: Option<AccountInfo>,
 ) -> Reads {
-    let looked = Looked::BALANCE | Looked::NONCE | Looked::CODE;
-    let mut accounts = vec![AccountRead { address: caller, looked, info: Some(sender) }];
-    if to != caller {
+    let enough = if sender.balance >= cost { Looked::COVER } else { Looked::BALANCE };
+    let looked = enough | Looked::COVER | Looked::NONCE | Looked::CODE;
+    let mut accounts = vec![AccountRead { address: tx.caller, looked, info: Some(sender) }];
+    if to != tx.caller {
         accounts.push(AccountRead { address: to, looked: Looked::CODE, info: recipient });
     }
-    Reads { accounts, storage: vec![] }
+    Reads { accounts, storage: vec![], cost }
 }
 
 #[cfg(test)]

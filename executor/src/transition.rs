@@ -2,7 +2,9 @@
 //! a state it has not seen: what it did not look at is left open.
 //!
 //! A balance that was credited but never looked at becomes a delta, so that
-//! credits to one account commute; everything else is absolute.
+//! credits to one account commute; so does what a sender pays, if the transaction
+//! asked no more of its balance than that it is enough. Everything else is
+//! absolute.
 
 use forewave_analyzer::{AccessKind, Location};
 use revm::{
@@ -18,14 +20,28 @@ use crate::looks::{Looked, Looks};
 pub(crate) enum BalanceChange {
     Keep,
     Credit(U256),
+    /// What the sender pays and receives, as one difference modulo 2^256.
+    Settle {
+        difference: U256,
+        /// What was left of the balance that it was found with.
+        left: U256,
+    },
     Set(U256),
 }
 
 impl BalanceChange {
+    /// What becomes of a sender's balance.
+    pub(crate) fn settle(before: U256, left: U256) -> Self {
+        if before == left {
+            return Self::Keep;
+        }
+        Self::Settle { difference: left.wrapping_sub(before), left }
+    }
+
     pub(crate) const fn apply(self, balance: U256) -> U256 {
         match self {
             Self::Keep => balance,
-            Self::Credit(wei) => balance.wrapping_add(wei),
+            Self::Credit(wei) | Self::Settle { difference: wei, .. } => balance.wrapping_add(wei),
             Self::Set(wei) => wei,
         }
     }
@@ -78,7 +94,7 @@ impl Transition {
                 _ if destroyed => Some(AccessKind::Write),
                 BalanceChange::Keep => None,
                 BalanceChange::Credit(_) => Some(AccessKind::Delta),
-                BalanceChange::Set(_) => Some(AccessKind::Write),
+                BalanceChange::Settle { .. } | BalanceChange::Set(_) => Some(AccessKind::Write),
             };
             let nonce = (destroyed || change.nonce.is_some()).then_some(Location::Nonce(address));
             let code = (destroyed || change.code.is_some()).then_some(Location::Code(address));
@@ -101,6 +117,7 @@ fn account_transition(account: &Account, looked: Looked) -> AccountTransition {
     let balance = match now.balance {
         balance if balance == before.balance => BalanceChange::Keep,
         balance if looked.contains(Looked::BALANCE) => BalanceChange::Set(balance),
+        left if looked.contains(Looked::COVER) => BalanceChange::settle(before.balance, left),
         balance => BalanceChange::Credit(balance.wrapping_sub(before.balance)),
     };
     AccountTransition {

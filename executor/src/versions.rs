@@ -16,6 +16,7 @@ use forewave_scheduler::{AccessTable, LocationId};
 use revm::{
     Database, DatabaseRef,
     bytecode::Bytecode,
+    context::TxEnv,
     primitives::{Address, B256, StorageKey, StorageValue, U256},
     state::AccountInfo,
 };
@@ -77,8 +78,21 @@ impl<'a> Versions<'a> {
         for (address, change) in &transition.accounts {
             let publish = |location, version| self.fill(tx, &location, version);
             for (location, version) in account_versions(*address, change) {
-                publish(location, version);
+                publish(location, self.settled(tx, &location, version));
             }
+        }
+    }
+
+    /// The balance that is left, if `tx` waited for what it was before: that
+    /// spares later readers the way back to it.
+    fn settled(&self, tx: TxIndex, location: &Location, version: Version) -> Version {
+        match version {
+            Version::Balance(BalanceChange::Settle { left, .. })
+                if self.is_reader(tx, location) =>
+            {
+                Version::Balance(BalanceChange::Set(left))
+            }
+            version => version,
         }
     }
 
@@ -124,7 +138,9 @@ impl<'a> Versions<'a> {
                 Version::Balance(BalanceChange::Set(wei)) => {
                     return BalanceChange::Set(wei.wrapping_add(credits.unwrap_or_default()));
                 }
-                Version::Balance(BalanceChange::Credit(wei)) => {
+                Version::Balance(
+                    BalanceChange::Credit(wei) | BalanceChange::Settle { difference: wei, .. },
+                ) => {
                     credits = Some(credits.unwrap_or(U256::ZERO).wrapping_add(*wei));
                 }
                 _ => {}
@@ -214,6 +230,30 @@ pub(crate) struct VersionedView<'a, DB> {
     pub(crate) versions: &'a Versions<'a>,
     pub(crate) base: &'a FlatState<'a, DB>,
     pub(crate) tx: TxIndex,
+    /// Sender of `tx`, and the nonce that `tx` names.
+    pub(crate) sender: (Address, u64),
+}
+
+impl<'a, DB> VersionedView<'a, DB> {
+    /// The view of no transaction yet.
+    pub(crate) fn new(versions: &'a Versions<'a>, base: &'a FlatState<'a, DB>) -> Self {
+        Self { versions, base, tx: TxIndex::default(), sender: (Address::ZERO, 0) }
+    }
+
+    /// From now on the view of `tx`.
+    pub(crate) const fn look_from(&mut self, tx: TxIndex, env: &TxEnv) {
+        (self.tx, self.sender) = (tx, (env.caller, env.nonce));
+    }
+
+    /// The nonce of an account. A sender that is not predicted to wait for its
+    /// earlier transactions has the nonce that this one names.
+    fn nonce(&self, address: Address) -> Option<u64> {
+        let (sender, named) = self.sender;
+        if address == sender && !self.versions.is_reader(self.tx, &Location::Nonce(address)) {
+            return Some(named);
+        }
+        self.versions.nonce(self.tx, address)
+    }
 }
 
 impl<DB: DatabaseRef> Database for VersionedView<'_, DB> {
@@ -231,7 +271,7 @@ impl<DB: DatabaseRef> Database for VersionedView<'_, DB> {
         } else {
             BalanceChange::Keep
         };
-        let nonce = self.versions.nonce(self.tx, address);
+        let nonce = self.nonce(address);
         let code = self.versions.code(self.tx, address);
         if balance == BalanceChange::Keep && nonce.is_none() && code.is_none() {
             return Ok(base);

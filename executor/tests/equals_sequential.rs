@@ -9,6 +9,7 @@ use common::{
 };
 use forewave_analyzer::{
     AccessSet, AccessSetBuilder, Block, MemoryState, PredictedAccess, Predictor, StateError,
+    commute_payments,
 };
 use forewave_executor::{
     ExecutionError, OraclePredictor, ReconPredictor, ReexecutionReason, execute, observe,
@@ -61,9 +62,12 @@ fn check(block: &Block, state: &MemoryState) {
         assert_eq!(observation.outcome.first_difference(outcome), None, "observed");
     }
     for (name, prediction) in predictions(block, state) {
-        let graph = ConflictGraph::new(&prediction);
-        let waves = schedule(&graph);
-        for threads in [1, 2, 8] {
+        let mut commuting = prediction.clone();
+        commute_payments(block, state, &mut commuting).expect("state in memory");
+        let runs = [(&prediction, 1), (&prediction, 2), (&prediction, 8), (&commuting, 2)];
+        for (prediction, threads) in runs {
+            let graph = ConflictGraph::new(prediction);
+            let waves = schedule(&graph);
             let pool =
                 rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
             let actual = execute(block, state, &graph, &waves, &pool);
@@ -134,6 +138,80 @@ fn credits_to_one_account_commute_and_its_reader_sees_them_all() {
     transactions.extend((1..4).map(|n| call(n, 1, account(40), 11, &[])));
     transactions.push(call(7, 0, reader, 0, &[]));
     check(&block(SpecId::CANCUN, transactions), &state);
+}
+
+#[test]
+fn what_a_sender_pays_waits_for_nobody_and_whoever_looks_at_it_sees_it_all() {
+    let mut state = funded();
+    let (reader, counter) = (account(30), account(31));
+    let program = Program::new().op(opcode::CALLER).op(opcode::BALANCE).store(1).increment(2);
+    deploy(&mut state, reader, program.build());
+    deploy(&mut state, counter, Program::new().increment(0).send(account(50), 1).build());
+    let transactions = vec![
+        call(1, 0, account(40), 3, &[]),
+        call(1, 1, counter, 5, &[]),
+        call(1, 2, reader, 0, &[]),
+        create(1, 3, 5, Program::new().increment(3).init_code()),
+        call(1, 4, account(1), 9, &[]),
+        call(2, 0, account(1), 11, &[]),
+        call(1, 5, reader, 1, &[]),
+        call(1, 6, counter, 0, &[]),
+    ];
+    check(&block(SpecId::CANCUN, transactions), &state);
+}
+
+#[test]
+fn a_sender_whose_balance_others_spend_may_fail_in_the_middle() {
+    // Its delegate sends away what the sender has to pay with.
+    let mut state = funded();
+    deploy(&mut state, account(32), Program::new().send(account(41), 19_000_000).build());
+    let spendthrift = AccountInfo {
+        balance: U256::from(20_000_000),
+        ..AccountInfo::from_bytecode(Bytecode::new_eip7702(account(32)))
+    };
+    state.insert_account(account(8), spendthrift);
+    let block_of = |nonce| {
+        let transactions = vec![
+            call(8, 1, account(42), 1, &[]),
+            call(2, 0, account(8), 0, &[]),
+            call(8, nonce, account(42), 1, &[]),
+            call(3, 0, account(42), 1, &[]),
+        ];
+        block(SpecId::PRAGUE, transactions)
+    };
+    for nonce in [2, 3] {
+        let block = block_of(nonce);
+        let error = sequential(&block, &state).expect_err("the third cannot be paid for");
+        assert!(
+            matches!(error, ExecutionError::InvalidTransaction { tx, .. } if tx.index() == 2),
+            "{error}"
+        );
+        check(&block, &state);
+    }
+}
+
+#[test]
+fn a_payment_that_overflows_a_balance_fails_as_it_should() {
+    let mut state = funded();
+    let half = U256::ONE << 255;
+    let rich = |n: u8| (account(n), AccountInfo::from_balance(half - U256::ONE));
+    for (address, info) in [rich(20), rich(21), rich(22), rich(23)] {
+        state.insert_account(address, info);
+    }
+    let all = half - U256::from(ETHER);
+    let pay = |from, nonce, to| TxEnv { value: all, ..call(from, nonce, to, 0, &[]) };
+    let transactions = vec![
+        pay(20, 0, account(40)),
+        pay(21, 0, account(40)),
+        pay(22, 0, account(40)),
+        call(1, 0, account(40), 3, &[]),
+        pay(23, 0, account(40)),
+    ];
+    let block = block(SpecId::CANCUN, transactions);
+    let outcome = sequential(&block, &state).expect("a valid block");
+    let status: Vec<bool> = outcome.receipts.iter().map(|receipt| receipt.status).collect();
+    assert_eq!(status, [true, true, false, true, false]);
+    check(&block, &state);
 }
 
 #[test]
@@ -289,6 +367,20 @@ fn touching_an_empty_account_creates_it_before_eip_161_and_removes_it_after() {
             call(3, 0, account(34), 0, &[]),
             call(4, 0, account(70), 0, &[]),
         ];
+        check(&block(spec, transactions), &state);
+    }
+}
+
+#[test]
+fn before_eip_161_calls_of_a_destroyed_contract_bring_an_empty_account_into_existence() {
+    for spec in [SpecId::FRONTIER, SpecId::HOMESTEAD, SpecId::TANGERINE, SpecId::SPURIOUS_DRAGON] {
+        let mut state = funded();
+        let program = Program::new().push_address(account(60)).op(opcode::SELFDESTRUCT);
+        let code = Bytecode::new_raw(program.build().into());
+        // Calls without value look at neither, and may be run as if it still had them.
+        let info = AccountInfo { nonce: 1, ..AccountInfo::from_bytecode(code) };
+        state.insert_account(account(34), info.with_balance(U256::from(ETHER)));
+        let transactions = (1..6).map(|n| call(n, 0, account(34), 0, &[])).collect();
         check(&block(spec, transactions), &state);
     }
 }

@@ -1,8 +1,8 @@
 //! `forewave analyze`: what a contract reads and writes, function by function.
 
 use std::{
-    fs,
-    io::{self, BufWriter, Write},
+    fs::File,
+    io::{self, BufWriter, Read, Write},
     path::Path,
 };
 
@@ -162,10 +162,13 @@ fn read(path: &Path) -> Result<String, CodeError> {
             CodeError::Unreadable { file: file.clone(), source }
         }
     };
-    if fs::metadata(path).map_err(unreadable)?.len() > FILE_BYTES_MAX {
+    let mut text = String::new();
+    let opened = File::open(path).map_err(unreadable)?;
+    opened.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(unreadable)?;
+    if text.len() as u64 > FILE_BYTES_MAX {
         return Err(CodeError::TooLarge(file));
     }
-    fs::read_to_string(path).map_err(unreadable)
+    Ok(text)
 }
 
 fn write_contracts(out: &mut impl Write, paint: Paint, code: &[ContractReport]) -> io::Result<()> {

@@ -1,6 +1,6 @@
 //! The arguments of every command, and their help.
 
-use std::{num::NonZeroUsize, path::PathBuf, thread::available_parallelism};
+use std::{collections::BTreeSet, num::NonZeroUsize, path::PathBuf, thread::available_parallelism};
 
 use alloy_primitives::Address;
 use clap::{
@@ -9,6 +9,7 @@ use clap::{
 };
 use forewave::{
     PredictorKind,
+    bench::Knowledge,
     input::{Chain, LoadOptions, Senders},
 };
 
@@ -35,10 +36,14 @@ pub(super) enum Command {
     Graph(GraphArgs),
     /// Execute blocks in parallel, and compare with sequential execution.
     Run(RunArgs),
+    /// Measure what parallel execution gains on blocks, and predict it for more cores.
+    Bench(BenchArgs),
     /// Score predictors against what the transactions did touch.
     Score(ScoreArgs),
     /// Say what a contract reads and writes, function by function.
     Analyze(AnalyzeArgs),
+    /// Run the blocks of ethereum/tests in parallel, and compare with what they must give.
+    Test(TestArgs),
 }
 
 /// Which blocks, and how they are loaded and reported.
@@ -77,7 +82,6 @@ pub(super) struct Threads {
 
 impl Threads {
     pub(super) fn count(&self) -> usize {
-        let cores = || available_parallelism().map_or(1, NonZeroUsize::get);
         self.threads.map_or_else(cores, usize::from)
     }
 }
@@ -135,6 +139,71 @@ pub(super) struct RunArgs {
     #[arg(long, value_name = "K", default_value_t = 1,
           value_parser = clap::value_parser!(u32).range(1..=REPEAT_MAX))]
     pub(super) repeat: u32,
+}
+
+/// `forewave bench`.
+#[derive(Debug, Args)]
+pub(super) struct BenchArgs {
+    #[command(flatten)]
+    pub(super) blocks: BlockArgs,
+    /// Threads to measure with, separated by commas [default: 1, 2, 4 and so on, up to one for
+    /// each core]
+    #[arg(long, value_name = "N,...", value_delimiter = ',',
+          value_parser = clap::value_parser!(u16).range(1..=THREADS_MAX))]
+    threads: Vec<u16>,
+    /// Threads to predict for, each on a core of its own, separated by commas.
+    #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "4,8,16,64",
+          value_parser = clap::value_parser!(u16).range(1..=THREADS_MAX))]
+    predict: Vec<u16>,
+    /// Run each block K times in each way and report medians and quartiles.
+    #[arg(long, value_name = "K", default_value_t = 7,
+          value_parser = clap::value_parser!(u32).range(1..=REPEAT_MAX))]
+    pub(super) repeat: u32,
+    /// Who predicts.
+    #[arg(long, value_name = "P", default_value = "static", value_parser = predictor())]
+    pub(super) predictor: PredictorKind,
+    /// Let all runs of a block share one predictor, taught by an untimed run.
+    #[arg(long)]
+    warm: bool,
+    /// Give each run a predictor that has seen nothing [default]
+    #[arg(long, conflicts_with = "warm")]
+    cold: bool,
+    /// Draw the speed-up against threads, measured and predicted.
+    #[arg(long, value_name = "FILE.svg")]
+    pub(super) plot: Option<PathBuf>,
+}
+
+impl BenchArgs {
+    /// The numbers of threads to measure with, ascending.
+    pub(super) fn measured(&self) -> Vec<usize> {
+        if !self.threads.is_empty() {
+            return ascending(self.threads.iter().copied().map(usize::from));
+        }
+        let cores = cores();
+        let powers = core::iter::successors(Some(1), |count: &usize| count.checked_mul(2));
+        ascending(powers.take_while(|&count| count < cores).chain([cores]))
+    }
+
+    /// The numbers of threads to predict for, ascending, the measured ones
+    /// included.
+    pub(super) fn predicted(&self) -> Vec<usize> {
+        let asked = self.predict.iter().copied().map(usize::from);
+        ascending(asked.chain(self.measured()))
+    }
+
+    pub(super) const fn knowledge(&self) -> Knowledge {
+        if self.warm { Knowledge::Warm } else { Knowledge::Cold }
+    }
+}
+
+/// Each count once.
+fn ascending(counts: impl Iterator<Item = usize>) -> Vec<usize> {
+    counts.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+/// Cores of the machine that the process may use.
+pub(super) fn cores() -> usize {
+    available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
 /// `forewave score`.
@@ -197,6 +266,38 @@ pub(super) struct AnalyzeArgs {
     /// Print JSON (docs/json.md describes the fields).
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// `forewave test`.
+#[derive(Debug, Args)]
+pub(super) struct TestArgs {
+    /// Files of `BlockchainTests`, directories of them, or archives (.tar, .tar.gz, .tar.zst).
+    #[arg(value_name = "PATH", required = true)]
+    pub(super) paths: Vec<PathBuf>,
+    /// The predictors that each block is executed with, separated by commas.
+    #[arg(long, value_name = "P,...", value_delimiter = ',', value_parser = predictor(),
+          default_value = "none,access-list,recon,static-code,static,oracle")]
+    pub(super) predictor: Vec<PredictorKind>,
+    /// On how many threads each block is executed, separated by commas.
+    #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1,2,8",
+          value_parser = clap::value_parser!(u16).range(1..=THREADS_MAX))]
+    pub(super) threads: Vec<u16>,
+    /// Run only the cases whose name contains TEXT.
+    #[arg(long, value_name = "TEXT")]
+    filter: Option<String>,
+    /// Print a line for each case, with the root of the state that it ends in.
+    #[arg(short, long, conflicts_with = "json")]
+    pub(super) verbose: bool,
+    /// Print JSON: one object for each case, then the total (docs/json.md describes the fields).
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl TestArgs {
+    /// Whether a case of this name is asked for.
+    pub(super) fn wants(&self, case: &str) -> bool {
+        self.filter.as_ref().is_none_or(|text| case.contains(text))
+    }
 }
 
 fn predictor() -> impl TypedValueParser<Value = PredictorKind> {

@@ -1,4 +1,5 @@
-//! Failures as a person reads them, on standard error.
+//! Failures as a person reads them, on standard error: whatever a file or its
+//! name holds, nothing of it reaches the terminal as a command.
 
 use core::fmt;
 use std::{
@@ -6,8 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::analyze::CodeError;
-use forewave::{AnalyzeError, BlockError, ExecutionError, StateError, input::InputError};
+use super::{analyze::CodeError, bench::PlotError};
+use forewave::{
+    AnalyzeError, BlockError, ExecutionError, Printable, StateError, input::InputError,
+};
 use miette::{Diagnostic, MietteHandlerOpts, ReportHandler};
 
 /// Why a command could not do its work.
@@ -33,6 +36,9 @@ pub(super) enum Failure {
         /// Why.
         source: io::Error,
     },
+    /// A plot could not be drawn or written.
+    #[error(transparent)]
+    Plot(#[from] PlotError),
     /// Standard output could not be written.
     #[error("the output could not be written: {0}")]
     Output(#[from] io::Error),
@@ -61,8 +67,10 @@ impl fmt::Display for Located<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names_file = matches!(self.failure, Failure::Input(error) if error.names_file());
         match self.block {
-            Some(block) if !names_file => write!(f, "{}: {}", block.display(), self.failure),
-            _ => self.failure.fmt(f),
+            Some(block) if !names_file => {
+                write!(f, "{}: {}", Printable(block.display()), Printable(self.failure))
+            }
+            _ => Printable(self.failure).fmt(f),
         }
     }
 }

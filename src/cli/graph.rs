@@ -11,7 +11,7 @@ use super::{
     Verdict,
     args::{GraphArgs, GraphFormat},
     for_each_block,
-    templates::{Templates, predict_by},
+    templates::{Templates, predictor_by},
     text::{Paint, bar, counted, grouped, place, tx_ranges},
 };
 
@@ -33,7 +33,8 @@ pub(super) fn graph(args: &GraphArgs) -> io::Result<Verdict> {
     let templates = Templates::open(&args.cache);
     let verdict = for_each_block(&args.blocks, |heading, input| {
         let shared = templates.as_ref().map(Templates::predictor);
-        let predictions = predict_by(args.predictor, shared, input)?;
+        let predictor = predictor_by(&args.predictor, shared);
+        let predictions = predictor.predict(&input.block, &input.state)?;
         let plan = Plan::new(&predictions);
         match format {
             GraphFormat::Json => {

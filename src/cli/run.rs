@@ -8,7 +8,7 @@ use std::{
 
 use forewave::{
     BlockOutcome, OutcomeNote, Plan, SystemOperation,
-    compare::{Against, Mismatch, compare_header, compare_outcomes},
+    compare::{Against, Mismatch, compare},
     input::BlockInput,
     report::{BlockHeading, Comparison, RunReport, milliseconds},
     sequential,
@@ -20,10 +20,10 @@ use super::{
     args::RunArgs,
     diagnostic::Failure,
     for_each_block,
-    templates::{Templates, predict_by},
+    templates::{Templates, predictor_by},
     text::{Paint, counted, grouped},
     thread_pool,
-    timing::{median, timed},
+    timing::{ParallelRun, median, run_parallel, timed},
 };
 
 /// Runs every block.
@@ -89,22 +89,17 @@ fn run_block(
     for _ in 0..args.repeat {
         // What the last repetition holds is freed before the clock starts.
         drop(last.take());
-        let (predictions, analyze) =
-            timed(|| predict_by(args.predictor, templates.map(Templates::predictor), input));
-        let predictions = predictions?;
-        let (plan, schedule) = timed(|| Plan::new(&predictions));
-        let (outcome, execute) = timed(|| plan.execute(block, state, pool));
-        let outcome = outcome?;
-        times.analyze.push(analyze);
-        times.schedule.push(schedule);
-        times.execute.push(execute);
-        times.parallel.push(analyze + schedule + execute);
+        let predictor = predictor_by(&args.predictor, templates.map(Templates::predictor));
+        let ParallelRun { plan, outcome, phases } = run_parallel(input, predictor, pool)?;
+        times.analyze.push(phases.analyze);
+        times.schedule.push(phases.schedule);
+        times.execute.push(phases.execute);
+        times.parallel.push(phases.total());
         if args.compare {
             let (truth, sequential) = timed(|| sequential(block, state));
             times.sequential.push(sequential);
             if mismatches.is_empty() {
-                mismatches.extend(compare_outcomes(&outcome, &truth?));
-                mismatches.extend(compare_header(&outcome, &input.header, block.spec()));
+                mismatches = compare(&outcome, &truth?, &input.header, block.spec());
             }
         }
         last = Some((plan, outcome));
@@ -195,7 +190,12 @@ fn write_row(out: &mut impl Write, paint: Paint, report: &RunReport) -> io::Resu
     };
     let Comparison { sequential_ms, speedup, .. } = comparison;
     writeln!(out, " {sequential_ms:>10.2} {speedup:>8.2}  {result}")?;
-    for Mismatch { against, field, expected, found } in &comparison.mismatches {
+    write_mismatches(out, &comparison.mismatches)
+}
+
+/// What differs, one line each.
+pub(super) fn write_mismatches(out: &mut impl Write, mismatches: &[Mismatch]) -> io::Result<()> {
+    for Mismatch { against, field, expected, found } in mismatches {
         let whose = match against {
             Against::Sequential => "sequential",
             Against::Header => "header",

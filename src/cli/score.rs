@@ -7,7 +7,7 @@ use std::{
 };
 
 use forewave::{
-    BlockError, Observation, Plan, PredictorKind, StaticPredictor,
+    BlockError, ConflictGraph, Observation, Plan, PredictorKind, StaticPredictor,
     input::BlockInput,
     measure::{BlockMeasure, Score, TxClass, measure_block},
     observe,
@@ -21,7 +21,7 @@ use super::{
     args::{ScoreArgs, Templates},
     diagnostic::Failure,
     for_each_block,
-    templates::{Templates as SavedTemplates, predict_by},
+    templates::{Templates as SavedTemplates, predictor_by},
     text::{Paint, counted, grouped},
     thread_pool,
     timing::{median, timed},
@@ -102,7 +102,8 @@ fn score_predictor(
     classes: &[TxClass],
 ) -> Result<Measured, Failure> {
     let BlockInput { block, state, .. } = input;
-    let predicted = || predict_by(kind, sharing, input);
+    let predictor = predictor_by(&kind, sharing);
+    let predicted = || predictor.predict(block, state);
     let (mut predictions, time) = timed(predicted);
     let mut times = vec![time];
     if args.templates() == Templates::Same {
@@ -115,10 +116,10 @@ fn score_predictor(
         times.push(timed(predicted).1);
     }
     let predictions = predictions?;
-    let plan = Plan::new(&predictions);
+    let plan = Plan::to_run(block, state, predictions.clone()).map_err(BlockError::from)?;
     let outcome = plan.execute(block, state, pool).map_err(BlockError::from)?;
-    let measure =
-        measure_block(block, classes, observation, &predictions, plan.graph(), &outcome.stats);
+    let graph = ConflictGraph::new(&predictions);
+    let measure = measure_block(block, classes, observation, &predictions, &graph, &outcome.stats);
     Ok(Measured { measure, analysis: median(times) })
 }
 

@@ -8,8 +8,7 @@ use std::{
 };
 
 use forewave::{
-    AnalyzeError, Limits, PredictedAccess, PredictorKind, StateError, StaticPredictor,
-    TemplateCache, TemplateError, input::BlockInput, predict,
+    Limits, MemoryState, Predictor, PredictorKind, StaticPredictor, TemplateCache, TemplateError,
 };
 
 use super::{
@@ -80,15 +79,13 @@ fn load(file: &Path) -> Result<TemplateCache, TemplateError> {
     }
 }
 
-/// Predicts a block, `static` by the templates if there are any.
-pub(super) fn predict_by(
-    kind: PredictorKind,
-    templates: Option<&StaticPredictor>,
-    input: &BlockInput,
-) -> Result<Vec<PredictedAccess>, AnalyzeError<StateError>> {
-    let BlockInput { block, state, .. } = input;
+/// The predictor of this kind: `static` with the templates, if there are any.
+pub(super) fn predictor_by<'a>(
+    kind: &'a PredictorKind,
+    templates: Option<&'a StaticPredictor>,
+) -> &'a dyn Predictor<MemoryState> {
     match templates {
-        Some(templates) if kind == PredictorKind::Static => predict(block, state, templates),
-        _ => predict(block, state, &kind),
+        Some(templates) if *kind == PredictorKind::Static => templates,
+        _ => kind,
     }
 }

@@ -2,14 +2,16 @@
 //! full transactions. Transaction types that are not Ethereum's are refused by
 //! name before alloy sees them.
 
-use alloy_rpc_types_eth::Block as RpcBlock;
+use alloy_consensus::TxEnvelope;
+use alloy_rpc_types_eth::{Block as RpcBlock, Transaction as RpcTransaction};
 use forewave_analyzer::TxIndex;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{
     InputError, SourceFile,
-    json::{self, field_error},
+    json::{self, field_error, shorten},
+    limits::BLOCK_VALUES_MAX,
     shape::find_wrong_field,
 };
 
@@ -27,7 +29,7 @@ pub(super) struct StatedBlock {
 
 /// Parses `block.json`.
 pub(super) fn parse_block_json(file: &SourceFile) -> Result<StatedBlock, InputError> {
-    let document: Value = json::parse(file)?;
+    let document = json::parse_document(file, BLOCK_VALUES_MAX)?;
     let Value::Object(fields) = &document else {
         return Err(field_error(&file.path, ".", "a block object", Some(&document)));
     };
@@ -36,8 +38,10 @@ pub(super) fn parse_block_json(file: &SourceFile) -> Result<StatedBlock, InputEr
     let chain_id = fields.get("chainId").map(|value| chain_id(file, value)).transpose()?;
     let rpc = RpcBlock::deserialize(&document).map_err(|error| {
         find_wrong_field(&file.path, fields).unwrap_or_else(|| {
-            let field = first_refused_transaction(fields).unwrap_or_else(|| ".".to_owned());
-            field_error(&file.path, field, format!("a block as the RPC gives it ({error})"), None)
+            let (field, found, error) = first_refused_transaction(fields)
+                .unwrap_or_else(|| (".".to_owned(), &document, error));
+            let expected = format!("what the RPC gives ({})", shorten(&error.to_string()));
+            field_error(&file.path, field, expected, Some(found))
         })
     })?;
     Ok(StatedBlock { rpc, chain_id })
@@ -64,9 +68,10 @@ fn refuse_foreign_types(fields: &Map<String, Value>) -> Result<(), InputError> {
     for (position, tx) in transactions.into_iter().flatten().enumerate() {
         let Some(tx_type) = tx.get("type").and_then(Value::as_str) else { continue };
         if parse_quantity(tx_type).is_some_and(|number| number > TX_TYPE_MAX) {
-            let hash = tx.get("hash").and_then(Value::as_str).unwrap_or("no hash").to_owned();
+            let hash = tx.get("hash").and_then(Value::as_str).unwrap_or("no hash");
+            let hash = shorten(hash);
             let index = TxIndex::new(position);
-            let tx_type = tx_type.to_owned();
+            let tx_type = shorten(tx_type);
             return Err(InputError::UnsupportedTransaction { index, hash, tx_type });
         }
     }
@@ -85,12 +90,13 @@ fn parse_quantity(text: &str) -> Option<u64> {
     u64::from_str_radix(text.strip_prefix("0x")?, 16).ok()
 }
 
-/// The transaction that alloy refuses although each of its fields looks right.
-fn first_refused_transaction(fields: &Map<String, Value>) -> Option<String> {
+/// The transaction that alloy refuses although each of its fields looks right, and why.
+fn first_refused_transaction(
+    fields: &Map<String, Value>,
+) -> Option<(String, &Value, serde_json::Error)> {
     let transactions = fields.get("transactions").and_then(Value::as_array)?;
-    let refused = |tx: &Value| {
-        alloy_rpc_types_eth::Transaction::<alloy_consensus::TxEnvelope>::deserialize(tx).is_err()
-    };
-    let position = transactions.iter().position(refused)?;
-    Some(format!("transactions[{position}]"))
+    transactions.iter().enumerate().find_map(|(position, tx)| {
+        let error = RpcTransaction::<TxEnvelope>::deserialize(tx).err()?;
+        Some((format!("transactions[{position}]"), tx, error))
+    })
 }

@@ -81,14 +81,7 @@ impl Chain {
 
     /// The environment of the block with this header.
     pub(super) fn environment(self, header: &Header) -> (CfgEnv, BlockEnv) {
-        let forks = self.hardforks();
-        let blob_params = blob_params(&forks, header.timestamp);
-        let EvmEnv { mut cfg_env, block_env } =
-            EvmEnv::<SpecId>::for_eth_block(header, &forks, self.id(), blob_params);
-        cfg_env.blob_base_fee_update_fraction = blob_params.map(|params| {
-            u64::try_from(params.update_fraction).expect("update fractions are a few million")
-        });
-        (cfg_env, block_env)
+        environment(header, &self.hardforks(), self.id())
     }
 
     fn hardforks(self) -> EthereumChainHardforks {
@@ -101,8 +94,23 @@ impl Chain {
     }
 }
 
+/// The environment of the block with this header, where these forks apply.
+pub(crate) fn environment(
+    header: &Header,
+    forks: &impl EthereumHardforks,
+    chain_id: u64,
+) -> (CfgEnv, BlockEnv) {
+    let blob_params = blob_params(forks, header.timestamp);
+    let EvmEnv { mut cfg_env, block_env } =
+        EvmEnv::<SpecId>::for_eth_block(header, forks, chain_id, blob_params);
+    cfg_env.blob_base_fee_update_fraction = blob_params.map(|params| {
+        u64::try_from(params.update_fraction).expect("update fractions are a few million")
+    });
+    (cfg_env, block_env)
+}
+
 /// The blob parameters at `timestamp` (EIP-4844, EIP-7691, EIP-7892).
-fn blob_params(forks: &EthereumChainHardforks, timestamp: u64) -> Option<BlobParams> {
+pub(crate) fn blob_params(forks: &impl EthereumHardforks, timestamp: u64) -> Option<BlobParams> {
     let schedule: [(EthereumHardfork, fn() -> BlobParams); 5] = [
         (EthereumHardfork::Bpo2, BlobParams::bpo2),
         (EthereumHardfork::Bpo1, BlobParams::bpo1),

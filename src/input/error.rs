@@ -1,5 +1,8 @@
 //! What can be wrong with a block's input, each case with the file, the field
 //! or the transaction it is about and what was expected there.
+//!
+//! A message is one line, whatever the file holds: names and values from files
+//! are shown as [`Printable`], and those who make an error cut them to length.
 
 use std::{io, path::PathBuf};
 
@@ -7,19 +10,20 @@ use alloy_primitives::{Address, B256};
 use forewave_analyzer::TxIndex;
 
 use super::Chain;
+use crate::Printable;
 
 /// A block could not be loaded.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum InputError {
     /// Nothing is at the path.
-    #[error("{} does not exist", path.display())]
+    #[error("{} does not exist", Printable(path.display()))]
     NotFound {
         /// What was asked for.
         path: PathBuf,
     },
     /// The path is a file.
-    #[error("{} is a file; a block is a directory that holds {looked_for}", path.display())]
+    #[error("{} is a file; a block is a directory that holds {looked_for}", Printable(path.display()))]
     NotADirectory {
         /// What was asked for.
         path: PathBuf,
@@ -27,15 +31,21 @@ pub enum InputError {
         looked_for: &'static str,
     },
     /// A file that every block directory has is not there.
-    #[error("{} is no block directory: found neither {name} nor {name}.gz in it", path.display())]
+    #[error("{} is no block directory: found neither {name} nor {name}.gz in it", Printable(path.display()))]
     MissingFile {
         /// The directory.
         path: PathBuf,
         /// The plain name of the file.
         name: &'static str,
     },
+    /// A file is a pipe, a device or a directory, which need not end.
+    #[error("{} is not a regular file", Printable(path.display()))]
+    NotAFile {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file could not be read.
-    #[error("{} could not be read: {source}", path.display())]
+    #[error("{} could not be read: {source}", Printable(path.display()))]
     Read {
         /// The file.
         path: PathBuf,
@@ -43,13 +53,13 @@ pub enum InputError {
         source: io::Error,
     },
     /// A gzip stream ends before its end.
-    #[error("{} is truncated: its gzip stream ends early", path.display())]
+    #[error("{} is truncated: its gzip stream ends early", Printable(path.display()))]
     TruncatedGzip {
         /// The file.
         path: PathBuf,
     },
     /// A gzip stream is damaged, or none at all.
-    #[error("{} is not a valid gzip stream: {source}", path.display())]
+    #[error("{} is not a valid gzip stream: {source}", Printable(path.display()))]
     BadGzip {
         /// The file.
         path: PathBuf,
@@ -57,7 +67,7 @@ pub enum InputError {
         source: io::Error,
     },
     /// A file holds more than a block can need.
-    #[error("{} holds more than {size_max} bytes", path.display())]
+    #[error("{} holds more than {size_max} bytes", Printable(path.display()))]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -65,7 +75,10 @@ pub enum InputError {
         size_max: u64,
     },
     /// A file is not JSON, or a value in it is not what its place needs.
-    #[error("{}:{line}:{column}: {message}, near `{near}`", path.display())]
+    #[error(
+        "{}:{line}:{column}: {}, near `{}`",
+        Printable(path.display()), Printable(message), Printable(near)
+    )]
     Json {
         /// The file.
         path: PathBuf,
@@ -79,7 +92,10 @@ pub enum InputError {
         near: String,
     },
     /// A field is missing, or holds something else than it should.
-    #[error("{}: `{field}`: expected {expected}, found {found}", path.display())]
+    #[error(
+        "{}: `{}`: expected {}, found {}",
+        Printable(path.display()), Printable(field), Printable(expected), Printable(found)
+    )]
     Field {
         /// The file.
         path: PathBuf,
@@ -91,7 +107,11 @@ pub enum InputError {
         found: String,
     },
     /// A transaction type that Ethereum does not have, such as an Optimism deposit.
-    #[error("{index} ({hash}) has type {tx_type}: only Ethereum's types 0x0 to 0x4 are supported")]
+    #[error(
+        "{index} ({}) has type {}: only Ethereum's types 0x0 to 0x4 are supported",
+        Printable(hash),
+        Printable(tx_type)
+    )]
     UnsupportedTransaction {
         /// The transaction.
         index: TxIndex,
@@ -179,6 +199,7 @@ impl InputError {
             Self::NotFound { .. }
                 | Self::NotADirectory { .. }
                 | Self::MissingFile { .. }
+                | Self::NotAFile { .. }
                 | Self::Read { .. }
                 | Self::TruncatedGzip { .. }
                 | Self::BadGzip { .. }

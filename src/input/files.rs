@@ -1,5 +1,6 @@
-//! Reads the files of a block directory: plain or gzip, each bounded in size.
-//! What they mean is left to the parsers.
+//! Reads the files of a block directory: plain or gzip, each bounded in size
+//! ([`limits`](super::limits)) and a regular file, so that reading ends. What
+//! they mean is left to the parsers.
 
 use std::{
     fs::File,
@@ -9,11 +10,10 @@ use std::{
 
 use flate2::read::MultiGzDecoder;
 
-use super::InputError;
-
-/// The most that one file may hold, in bytes after decompression. A block of a
-/// gigagas with its whole pre-state stays well below.
-pub const FILE_SIZE_MAX: u64 = 1 << 30;
+use super::{
+    InputError,
+    limits::{BLOCK_BYTES_MAX, BLOCK_HASHES_BYTES_MAX, PRE_STATE_BYTES_MAX},
+};
 
 /// The files of a block directory, for messages.
 const LOOKED_FOR: &str = "block.json and pre_state.json, plain or .gz";
@@ -25,6 +25,33 @@ pub struct SourceFile {
     pub path: PathBuf,
     /// Its content, decompressed.
     pub bytes: Vec<u8>,
+}
+
+impl SourceFile {
+    /// A file that holds what `plain` gives, which may be at most `size_max` bytes.
+    pub fn read(path: PathBuf, plain: impl Read, size_max: u64) -> Result<Self, InputError> {
+        match read_bounded(plain, size_max) {
+            Ok(Some(bytes)) => Ok(Self { path, bytes }),
+            Ok(None) => Err(InputError::TooLarge { path, size_max }),
+            Err(source) => Err(InputError::Read { path, source }),
+        }
+    }
+
+    /// A file that holds what `gzip` decompresses to, which may be at most
+    /// `size_max` bytes however well they were compressed.
+    pub fn decompress(path: PathBuf, gzip: impl Read, size_max: u64) -> Result<Self, InputError> {
+        match read_bounded(MultiGzDecoder::new(gzip), size_max) {
+            Ok(Some(bytes)) => Ok(Self { path, bytes }),
+            Ok(None) => Err(InputError::TooLarge { path, size_max }),
+            Err(source) => Err(match source.kind() {
+                io::ErrorKind::UnexpectedEof => InputError::TruncatedGzip { path },
+                io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
+                    InputError::BadGzip { path, source }
+                }
+                _ => InputError::Read { path, source },
+            }),
+        }
+    }
 }
 
 /// The files of one block directory.
@@ -52,47 +79,48 @@ impl BlockFiles {
             }
             Err(source) => return Err(InputError::Read { path: directory.to_owned(), source }),
         }
-        let required = |name| {
+        let required = |name, size_max| {
             let missing = || InputError::MissingFile { path: directory.to_owned(), name };
-            read_file(directory, name)?.ok_or_else(missing)
+            read_file(directory, name, size_max)?.ok_or_else(missing)
         };
         Ok(Self {
-            block: required("block.json")?,
-            pre_state: required("pre_state.json")?,
-            block_hashes: read_file(directory, "block_hashes.json")?,
+            block: required("block.json", BLOCK_BYTES_MAX)?,
+            pre_state: required("pre_state.json", PRE_STATE_BYTES_MAX)?,
+            block_hashes: read_file(directory, "block_hashes.json", BLOCK_HASHES_BYTES_MAX)?,
         })
     }
 }
 
 /// `name` or `name.gz` in `directory`, the plain one first.
-fn read_file(directory: &Path, name: &str) -> Result<Option<SourceFile>, InputError> {
-    for (path, compressed) in
-        [(directory.join(name), false), (directory.join(format!("{name}.gz")), true)]
-    {
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            Err(source) => return Err(InputError::Read { path, source }),
-        };
-        let content = if compressed {
-            read_bounded(MultiGzDecoder::new(file), FILE_SIZE_MAX)
-        } else {
-            read_bounded(file, FILE_SIZE_MAX)
-        };
-        return match content {
-            Ok(Some(bytes)) => Ok(Some(SourceFile { path, bytes })),
-            Ok(None) => Err(InputError::TooLarge { path, size_max: FILE_SIZE_MAX }),
-            Err(source) if !compressed => Err(InputError::Read { path, source }),
-            Err(source) => Err(match source.kind() {
-                io::ErrorKind::UnexpectedEof => InputError::TruncatedGzip { path },
-                io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => {
-                    InputError::BadGzip { path, source }
-                }
-                _ => InputError::Read { path, source },
-            }),
-        };
+fn read_file(
+    directory: &Path,
+    name: &str,
+    size_max: u64,
+) -> Result<Option<SourceFile>, InputError> {
+    let plain = directory.join(name);
+    if let Some(file) = open(&plain)? {
+        return SourceFile::read(plain, file, size_max).map(Some);
     }
-    Ok(None)
+    let compressed = directory.join(format!("{name}.gz"));
+    match open(&compressed)? {
+        Some(file) => SourceFile::decompress(compressed, file, size_max).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Opens a regular file, if there is one. What it is, is asked before it is
+/// opened: opening a pipe waits for its other end.
+fn open(path: &Path) -> Result<Option<File>, InputError> {
+    let opened = match path.metadata() {
+        Ok(metadata) if metadata.is_file() => File::open(path),
+        Ok(_) => return Err(InputError::NotAFile { path: path.to_owned() }),
+        Err(error) => Err(error),
+    };
+    match opened {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(InputError::Read { path: path.to_owned(), source }),
+    }
 }
 
 /// Everything that `reader` gives, or nothing if that is more than `size_max` bytes.
@@ -115,8 +143,9 @@ mod tests {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
         encoder.write_all(&vec![0; 1 << 20]).unwrap();
         let gzip = encoder.finish().unwrap();
-        let read = |size_max| read_bounded(MultiGzDecoder::new(&gzip[..]), size_max).unwrap();
-        assert_eq!(read((1 << 20) - 1), None);
-        assert_eq!(read(1 << 20).map(|bytes| bytes.len()), Some(1 << 20));
+        let read = |size_max| SourceFile::decompress("a.gz".into(), &gzip[..], size_max);
+        let error = read((1 << 20) - 1).unwrap_err().to_string();
+        assert_eq!(error, "a.gz holds more than 1048575 bytes");
+        assert_eq!(read(1 << 20).unwrap().bytes.len(), 1 << 20);
     }
 }

@@ -3,20 +3,25 @@
 //! The pre-state has the form of geth's `prestateTracer` and of a genesis
 //! `alloc`: address -> `balance`, `nonce`, `code`, `storage`, all optional.
 //! Numbers may be JSON numbers, or decimal or `0x` strings. An unknown field is
-//! an error, since a misspelt one would silently read as empty.
+//! an error, since a misspelt one would silently read as empty; so is an account
+//! or a slot that is given twice, however it is written.
 
 use core::fmt;
-use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, B256, Bytes, U64, U256};
 use forewave_analyzer::MemoryState;
+use hashbrown::HashSet;
 use revm::{bytecode::Bytecode, primitives::KECCAK_EMPTY, state::AccountInfo};
 use serde::{
     Deserialize, Deserializer,
     de::{self, MapAccess, Visitor},
 };
 
-use super::{InputError, SourceFile, json};
+use super::{
+    InputError, SourceFile,
+    json::{self, Entries},
+    limits::{ACCOUNTS_MAX, BLOCK_HASHES_MAX, SLOTS_MAX},
+};
 
 /// An account as its file states it.
 #[derive(Debug, Default, Deserialize)]
@@ -27,7 +32,7 @@ struct StatedAccount {
     code: Bytes,
     /// Of an account whose code is not given, so that needing it is an error.
     code_hash: Option<B256>,
-    storage: BTreeMap<U256, U256>,
+    storage: Entries<U256, U256, SLOTS_MAX>,
 }
 
 impl StatedAccount {
@@ -51,8 +56,8 @@ impl StatedAccount {
     }
 }
 
-/// The whole file.
-struct StatedState(MemoryState);
+/// The whole file, or the accounts inside another file.
+pub(crate) struct StatedState(pub(crate) MemoryState);
 
 impl<'de> Deserialize<'de> for StatedState {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -71,13 +76,25 @@ impl<'de> Visitor<'de> for StateVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<MemoryState, A::Error> {
         let mut state = MemoryState::default();
+        let mut seen = HashSet::new();
+        let mut slots = 0;
         while let Some(address) = map.next_key::<Address>()? {
             let in_account = |message: &dyn fmt::Display| {
                 de::Error::custom(format!("account {address}: {message}"))
             };
+            if !seen.insert(address) {
+                return Err(de::Error::custom(format!("duplicate account {address}")));
+            }
+            if seen.len() > ACCOUNTS_MAX {
+                return Err(de::Error::custom(format!("more than {ACCOUNTS_MAX} accounts")));
+            }
             let account: StatedAccount = map.next_value().map_err(|e: A::Error| in_account(&e))?;
+            slots += account.storage.0.len();
+            if slots > SLOTS_MAX {
+                return Err(de::Error::custom(format!("more than {SLOTS_MAX} slots")));
+            }
             state.insert_account(address, account.info().map_err(|e| in_account(&e))?);
-            for (key, value) in account.storage {
+            for (key, value) in account.storage.0 {
                 state.insert_storage(address, key, value);
             }
         }
@@ -92,8 +109,8 @@ pub(super) fn parse_state(
 ) -> Result<MemoryState, InputError> {
     let StatedState(mut state) = json::parse(pre_state)?;
     if let Some(file) = block_hashes {
-        let hashes: BTreeMap<U64, B256> = json::parse(file)?;
-        for (number, hash) in hashes {
+        let hashes: Entries<U64, B256, BLOCK_HASHES_MAX> = json::parse(file)?;
+        for (number, hash) in hashes.0 {
             state.insert_block_hash(number.to(), hash);
         }
     }

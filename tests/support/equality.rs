@@ -28,12 +28,15 @@ pub(crate) fn check_equal_to_sequential(directory: &Path, pools: &[ThreadPool]) 
     let name = directory.display();
     assert_eq!(compare_header(&truth, &input.header, input.block.spec()), [], "{name}");
     for (who, predictions) in predictions(&input) {
-        let plan = Plan::new(&predictions);
-        assert_eq!(verify(plan.schedule(), plan.graph()), Ok(()), "{name} {who}");
-        for pool in pools {
-            for _ in 0..REPETITIONS {
-                let outcome = plan.execute(&input.block, &input.state, pool).unwrap();
-                check_outcome(&outcome, &truth, &format!("{name} {who}"));
+        let for_people = Plan::new(&predictions);
+        let to_run = Plan::to_run(&input.block, &input.state, predictions).unwrap();
+        for plan in [for_people, to_run] {
+            assert_eq!(verify(plan.schedule(), plan.graph()), Ok(()), "{name} {who}");
+            for pool in pools {
+                for _ in 0..REPETITIONS {
+                    let outcome = plan.execute(&input.block, &input.state, pool).unwrap();
+                    check_outcome(&outcome, &truth, &format!("{name} {who}"));
+                }
             }
         }
     }

@@ -2,14 +2,14 @@
 
 use revm::{bytecode::opcode as op, primitives::Address};
 
-use super::{Choices, anybody};
+use super::choices::{Choices, anybody};
 
 /// Pieces of a program, at most.
 const PIECES_MAX: u8 = 48;
 
 /// A program under construction.
 #[derive(Default)]
-pub(super) struct Program {
+pub(crate) struct Program {
     code: Vec<u8>,
     /// Where control can jump back to.
     labels: Vec<usize>,
@@ -211,7 +211,7 @@ impl Program {
         }
     }
 
-    pub(super) fn drawn(choices: &mut Choices<'_>) -> Vec<u8> {
+    pub(crate) fn drawn(choices: &mut Choices<'_>) -> Vec<u8> {
         let mut program = Self::default();
         for _ in 0..choices.below(PIECES_MAX) {
             program.piece(choices);

@@ -7,6 +7,7 @@
 //! and destroy each other; whether the analysis of them is right is for
 //! [`Case::check`].
 
+mod choices;
 mod program;
 
 use core::ops::AddAssign;
@@ -28,10 +29,9 @@ use revm::{
     state::AccountInfo,
 };
 
+use choices::{CONTRACTS, Choices, anybody, beneficiary, contract, sender};
 use program::Program;
 
-/// Contracts of a case.
-const CONTRACTS: u8 = 4;
 /// Transactions of a case, at most.
 const TRANSACTIONS_MAX: u8 = 4;
 /// The block's number; the hashes of all blocks before it are known.
@@ -54,59 +54,6 @@ const SPECS: [SpecId; 15] = [
     SpecId::PRAGUE,
     SpecId::OSAKA,
 ];
-
-/// Choices drawn from bytes, one byte each.
-struct Choices<'a>(&'a [u8]);
-
-impl Choices<'_> {
-    /// The next byte; 0 beyond the last.
-    fn byte(&mut self) -> u8 {
-        let Some((first, rest)) = self.0.split_first() else { return 0 };
-        self.0 = rest;
-        *first
-    }
-
-    fn below(&mut self, bound: u8) -> u8 {
-        self.byte() % bound
-    }
-
-    fn one_in(&mut self, n: u8) -> bool {
-        self.below(n) == n - 1
-    }
-
-    fn of<T: Copy>(&mut self, options: &[T]) -> T {
-        options[usize::from(self.byte()) % options.len()]
-    }
-
-    fn bytes(&mut self, len_max: u8) -> Vec<u8> {
-        (0..self.below(len_max)).map(|_| self.byte()).collect()
-    }
-}
-
-/// The contract numbered `n`.
-fn contract(n: u8) -> Address {
-    Address::repeat_byte(0xa0 + n % CONTRACTS)
-}
-
-/// The account numbered `n` that sends transactions.
-fn sender(n: u8) -> Address {
-    Address::repeat_byte(0x50 + n % 3)
-}
-
-/// Anybody: contracts, senders, precompiles, the beneficiary, nobody yet.
-fn anybody(choices: &mut Choices<'_>) -> Address {
-    match choices.below(12) {
-        n @ 0..=5 => contract(n),
-        n @ 6..=7 => sender(n),
-        8 | 9 => Address::with_last_byte(choices.below(20)),
-        10 => beneficiary(),
-        _ => Address::repeat_byte(0xee),
-    }
-}
-
-fn beneficiary() -> Address {
-    Address::repeat_byte(0xbe)
-}
 
 /// What checked cases amount to. Adds up.
 #[derive(Clone, Copy, Debug, Default)]

@@ -47,6 +47,8 @@ impl AccountValues {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct AccountReads {
     pub(crate) balance: bool,
+    /// That code looked at the balance, not only a payment at whether it suffices.
+    pub(crate) balance_by_code: bool,
     pub(crate) nonce: bool,
     pub(crate) code: bool,
     /// Whether it is empty, and nothing more.

@@ -98,7 +98,7 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         let loaded = self.world.load(tx.caller);
         let sender = self.known(loaded)?;
         self.world.warm(sender);
-        self.world.read_balance(sender);
+        self.world.read_cover(sender);
         self.world.read_nonce(sender);
         self.world.note_code_read(sender);
         let gas_price = U256::from(self.tx.gas_price);
@@ -398,10 +398,12 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         let slots = self.world.touched_slots().len();
         let mut set = AccessSetBuilder::with_reads(slots + 2 * self.world.touched_accounts().len());
         let knows_state = self.world.knows_state();
+        let mut sees_payer = false;
         for account in self.world.touched_accounts().filter(|account| !account.is_guess) {
             if self.precompiles.get(&account.address).is_none() {
                 add_account(&mut set, account, knows_state);
             }
+            sees_payer |= account.address == self.tx.origin && account.reads.balance_by_code;
         }
         let mut origins: Vec<(Address, U256, KeyOrigin)> = Vec::with_capacity(slots);
         for at in 0..self.world.touched_slots().len() {
@@ -427,7 +429,10 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         }
         let everything = WidenedAccess { scope: Scope::Everything, kind: AccessKind::Write };
         let widened = self.widened.drain(..).chain(self.guessed.then_some(everything));
-        Ok(PredictedAccess::exact(set.build(), gas).with_widened(widened).with_origins(origins))
+        Ok(PredictedAccess::exact(set.build(), gas)
+            .with_widened(widened)
+            .with_origins(origins)
+            .with_payer_seen(sees_payer))
     }
 
     /// Whether the slot ends the transaction with another value, as far as is known.

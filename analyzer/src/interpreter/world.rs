@@ -135,8 +135,14 @@ impl<'a, DB: DatabaseRef> World<'a, DB> {
         change(&mut account.now);
     }
 
-    /// Notes that the transaction looked at the balance, and returns it.
+    /// Notes that code looked at the balance, and returns it.
     pub(crate) fn read_balance(&mut self, id: AccountId) -> U256 {
+        self.accounts[id.0 as usize].reads.balance_by_code = true;
+        self.read_cover(id)
+    }
+
+    /// Notes that a payment looked at whether the balance suffices, and returns it.
+    pub(crate) fn read_cover(&mut self, id: AccountId) -> U256 {
         let account = &mut self.accounts[id.0 as usize];
         account.reads.balance = true;
         account.now.balance
@@ -189,7 +195,7 @@ impl<'a, DB: DatabaseRef> World<'a, DB> {
     /// Takes from a balance; false, and nothing taken, if it does not suffice.
     #[must_use]
     pub(crate) fn debit(&mut self, id: AccountId, amount: U256) -> bool {
-        match self.read_balance(id).checked_sub(amount) {
+        match self.read_cover(id).checked_sub(amount) {
             Some(rest) => {
                 self.change(id, |values| values.balance = rest);
                 true

@@ -1,0 +1,257 @@
+//! `forewave bench`: what parallel execution gains on these blocks and cores,
+//! and what it would on more.
+//!
+//! The ways to run a block take turns, so that a machine that slows down slows
+//! them all. Every run is compared with sequential execution and with the
+//! header, outside the clock. `cold` and `warm` say what the predictor has seen
+//! before: the state is in memory and the processor's caches are as the run
+//! before left them in both.
+
+mod plot;
+mod text;
+
+pub(super) use self::plot::PlotError;
+
+use std::{
+    io::{self, BufWriter, Write},
+    time::{Duration, Instant},
+};
+
+use forewave::{
+    BlockOutcome, ConflictGraph, MemoryState, Predictor, PredictorKind,
+    bench::{
+        BenchReport, BlockBench, Figures, Knowledge, Measured, Predicted, Sequential, Spread,
+        forecast::{Model, makespan},
+        ratio,
+    },
+    compare::compare,
+    input::BlockInput,
+    report::{BlockHeading, milliseconds},
+    sequential, sequential_with,
+};
+use indicatif::{ProgressBar, ProgressStyle};
+use rayon::ThreadPool;
+
+use super::{
+    Verdict,
+    args::{BenchArgs, cores},
+    diagnostic::{Failure, report},
+    for_each_block,
+    process::{with_cpu_time, with_peak_memory},
+    text::Paint,
+    thread_pool_of,
+    timing::{Phases, run_parallel, timed},
+};
+
+/// Measures every block.
+pub(super) fn bench(args: &BenchArgs) -> io::Result<Verdict> {
+    let pools = args.measured().into_iter().map(thread_pool_of).collect::<io::Result<Vec<_>>>()?;
+    let progress = progress(args, pools.len());
+    let mut blocks: Vec<BlockBench> = Vec::new();
+    let mut verdict = for_each_block(&args.blocks, |heading, input| {
+        progress.set_message(heading.block.clone());
+        let bench = Bench { args, input, pools: &pools, progress: &progress };
+        let block = bench.block(heading)?;
+        let verdict = if block.mismatches.is_empty() { Verdict::Fine } else { Verdict::Failed };
+        blocks.push(block);
+        Ok(verdict)
+    })?;
+    progress.finish_and_clear();
+    let mut total = Figures::default();
+    for block in &blocks {
+        total.add(&block.figures);
+    }
+    let found = BenchReport {
+        predictor: args.predictor,
+        knowledge: args.knowledge(),
+        repeat: args.repeat,
+        cores: cores(),
+        blocks,
+        total,
+    };
+    let mut out = BufWriter::new(io::stdout().lock());
+    if args.blocks.json {
+        serde_json::to_writer(&mut out, &found)?;
+        writeln!(out)?;
+    } else {
+        text::write(&mut out, Paint::of_stdout(), &found)?;
+    }
+    out.flush()?;
+    if let Some(path) = args.plot.as_deref().filter(|_| !found.blocks.is_empty())
+        && let Err(failure) = plot::write(path, &found)
+    {
+        report(&failure.into(), None);
+        verdict = Verdict::Failed;
+    }
+    Ok(verdict)
+}
+
+/// A bar on standard error, if that is a terminal.
+fn progress(args: &BenchArgs, pools: usize) -> ProgressBar {
+    let runs = args.blocks.blocks.len() as u64 * u64::from(args.repeat) * (pools as u64 + 2);
+    let style = ProgressStyle::with_template("{bar:40} {percent:>3} %  {eta:>4} left  {msg}");
+    ProgressBar::new(runs).with_style(style.expect("the template is well formed"))
+}
+
+/// One block, and what it is to be run on.
+struct Bench<'a> {
+    args: &'a BenchArgs,
+    input: &'a BlockInput,
+    pools: &'a [ThreadPool],
+    progress: &'a ProgressBar,
+}
+
+/// What the repetitions of one way cost.
+#[derive(Debug, Default)]
+struct Costs {
+    phases: Vec<Phases>,
+    total: Vec<Duration>,
+    cpu: Vec<Duration>,
+    peak: Option<u64>,
+    reexecuted: usize,
+}
+
+impl Costs {
+    fn spread(&self, of: impl Fn(&Phases) -> Duration) -> Spread {
+        Spread::new(self.phases.iter().map(of).collect())
+    }
+}
+
+/// What `work` gives, at what cost besides its time.
+fn at_cost<T>(costs: &mut Costs, work: impl FnOnce() -> T) -> T {
+    let ((value, cpu), peak) = with_peak_memory(|| with_cpu_time(work));
+    costs.cpu.extend(cpu);
+    costs.peak = costs.peak.max(peak);
+    value
+}
+
+impl Bench<'_> {
+    fn block(&self, heading: BlockHeading) -> Result<BlockBench, Failure> {
+        let BlockInput { block, state, header, .. } = self.input;
+        // Untimed, so that what is set up at first use (the KZG setup of EIP-4844
+        // takes seconds) is charged to nobody.
+        let truth = sequential(block, state)?;
+        let (shared, graph) = self.first_run()?;
+        let mut alone = Costs::default();
+        let mut parallel: Vec<Costs> = self.pools.iter().map(|_| Costs::default()).collect();
+        let mut times = vec![Duration::MAX; block.transactions.len()];
+        let mut mismatches = Vec::new();
+        for _ in 0..self.args.repeat {
+            self.run_sequential(&mut alone)?;
+            for (pool, costs) in self.pools.iter().zip(&mut parallel) {
+                let outcome = self.run_parallel(shared.as_deref(), pool, costs)?;
+                if mismatches.is_empty() {
+                    mismatches = compare(&outcome, &truth, header, block.spec());
+                }
+            }
+            self.time_transactions(&mut times)?;
+        }
+        let sequential = Sequential {
+            total_ms: Spread::new(alone.total),
+            cpu_ms: Spread::new(alone.cpu),
+            peak_bytes: alone.peak,
+        };
+        let rows = self.pools.iter().zip(parallel);
+        let measured: Vec<_> = rows.map(|(pool, costs)| row(pool, costs, &sequential)).collect();
+        let predicted = self.predicted(&graph, &times, &sequential, &measured);
+        let block = BlockHeading { gas_used: truth.gas_used, ..heading };
+        Ok(BlockBench { block, figures: Figures { sequential, measured, predicted }, mismatches })
+    }
+
+    /// The predictor that all runs share, if they do, taught by a run that is
+    /// not timed; and the graph that it drew.
+    #[expect(clippy::type_complexity, reason = "used once, right above")]
+    fn first_run(
+        &self,
+    ) -> Result<(Option<Box<dyn Predictor<MemoryState>>>, ConflictGraph), Failure> {
+        let predictor = predictor(self.args.predictor);
+        let plan = run_parallel(self.input, &*predictor, &self.pools[0])?.plan;
+        let shared = (self.args.knowledge() == Knowledge::Warm).then_some(predictor);
+        Ok((shared, plan.into_graph()))
+    }
+
+    fn run_sequential(&self, costs: &mut Costs) -> Result<(), Failure> {
+        let BlockInput { block, state, .. } = self.input;
+        let (outcome, time) = at_cost(costs, || timed(|| sequential(block, state)));
+        costs.total.push(time);
+        self.progress.inc(1);
+        outcome?;
+        Ok(())
+    }
+
+    fn run_parallel(
+        &self,
+        shared: Option<&dyn Predictor<MemoryState>>,
+        pool: &ThreadPool,
+        costs: &mut Costs,
+    ) -> Result<BlockOutcome, Failure> {
+        let own = shared.is_none().then(|| predictor(self.args.predictor));
+        let predictor = shared.or(own.as_deref()).expect("one of the two is there");
+        let run = at_cost(costs, || run_parallel(self.input, predictor, pool))?;
+        costs.phases.push(run.phases);
+        costs.total.push(run.phases.total());
+        costs.reexecuted = costs.reexecuted.max(run.outcome.stats.reexecuted.len());
+        self.progress.inc(1);
+        Ok(run.outcome)
+    }
+
+    /// Lowers each transaction's time to what it takes in one more sequential run.
+    fn time_transactions(&self, times: &mut [Duration]) -> Result<(), Failure> {
+        let BlockInput { block, state, .. } = self.input;
+        let mut last = Instant::now();
+        sequential_with(block, state, |tx| {
+            let now = Instant::now();
+            let time = &mut times[tx.index()];
+            *time = (*time).min(now - last);
+            last = now;
+        })?;
+        self.progress.inc(1);
+        Ok(())
+    }
+
+    fn predicted(
+        &self,
+        graph: &ConflictGraph,
+        times: &[Duration],
+        sequential: &Sequential,
+        measured: &[Measured],
+    ) -> Vec<Predicted> {
+        let makespan_ms = |threads| milliseconds(makespan(graph, times, threads));
+        // More threads than cores say nothing about more cores.
+        let on_cores = measured.iter().filter(|row| row.threads <= cores());
+        let pairs: Vec<_> =
+            on_cores.map(|row| (makespan_ms(row.threads), row.execute_ms.median)).collect();
+        let model = Model::fit(&pairs);
+        let ahead = measured.first().expect("at least one number of threads is measured");
+        let ahead_ms = ahead.analyze_ms.median + ahead.schedule_ms.median;
+        let counts = self.args.predicted().into_iter();
+        counts
+            .map(|threads| {
+                let total_ms = ahead_ms + model.execute_ms(makespan_ms(threads));
+                let speedup = ratio(sequential.total_ms.median, total_ms);
+                Predicted { threads, total_ms, speedup }
+            })
+            .collect()
+    }
+}
+
+/// A predictor that has seen nothing.
+fn predictor(kind: PredictorKind) -> Box<dyn Predictor<MemoryState>> {
+    Box::new(kind)
+}
+
+fn row(pool: &ThreadPool, costs: Costs, sequential: &Sequential) -> Measured {
+    let mut row = Measured {
+        threads: pool.current_num_threads(),
+        analyze_ms: costs.spread(|phases| phases.analyze),
+        schedule_ms: costs.spread(|phases| phases.schedule),
+        execute_ms: costs.spread(|phases| phases.execute),
+        total_ms: Spread::new(costs.total),
+        cpu_ms: Spread::new(costs.cpu),
+        peak_bytes: costs.peak,
+        reexecuted: costs.reexecuted,
+        ..Measured::default()
+    };
+    row.compare_with(sequential);
+    row
+}

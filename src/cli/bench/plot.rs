@@ -1,0 +1,149 @@
+//! Speed-up against threads as an SVG file: what was measured, with quartiles,
+//! and what the model gives.
+//!
+//! Text is left to whoever shows the file, so no font is needed here. The file
+//! appears whole or not at all.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    process,
+};
+
+use forewave::bench::{BenchReport, Figures, ratio};
+use plotters::{
+    chart::{ChartBuilder, SeriesLabelPosition},
+    drawing::{DrawingAreaErrorKind, IntoDrawingArea},
+    element::{Circle, PathElement},
+    prelude::{IntoLogRange, SVGBackend},
+    series::{DashedLineSeries, LineSeries},
+    style::{BLACK, Color, RGBColor, WHITE},
+};
+
+/// Width and height of the picture.
+const SIZE: (u32, u32) = (800, 500);
+
+/// The colour of what was measured.
+const MEASURED: RGBColor = RGBColor(0x1f, 0x4e, 0x9e);
+
+/// The colour of what is predicted.
+const PREDICTED: RGBColor = RGBColor(0xc2, 0x5b, 0x12);
+
+/// The colour of sequential execution.
+const SEQUENTIAL: RGBColor = RGBColor(0x88, 0x88, 0x88);
+
+/// Room above the highest point, as a factor.
+const HEADROOM: f64 = 1.15;
+
+/// Why there is no plot.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::cli) enum PlotError {
+    /// The picture could not be drawn.
+    #[error("the plot could not be drawn: {0}")]
+    Drawing(String),
+    /// The file could not be written.
+    #[error("{file} could not be written: {source}")]
+    Unwritable {
+        /// The file.
+        file: String,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl<E: std::error::Error + Send + Sync> From<DrawingAreaErrorKind<E>> for PlotError {
+    fn from(error: DrawingAreaErrorKind<E>) -> Self {
+        Self::Drawing(error.to_string())
+    }
+}
+
+/// Draws what all blocks together gain.
+pub(super) fn write(path: &Path, report: &BenchReport) -> Result<(), PlotError> {
+    let mut svg = String::new();
+    draw(&mut svg, &title(report), &report.total)?;
+    let unwritable = |source| PlotError::Unwritable { file: path.display().to_string(), source };
+    let partial = partial(path);
+    fs::write(&partial, svg).map_err(unwritable)?;
+    fs::rename(&partial, path).map_err(|source| {
+        // The name is ours: nobody misses the file.
+        drop(fs::remove_file(&partial));
+        unwritable(source)
+    })
+}
+
+/// The name of the file while it is written.
+fn partial(path: &Path) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.partial", process::id()));
+    path.with_file_name(name)
+}
+
+fn title(report: &BenchReport) -> String {
+    match report.blocks.as_slice() {
+        [block] => format!("{}: speed-up over sequential execution", block.block.block),
+        blocks => format!("{} blocks: speed-up over sequential execution", blocks.len()),
+    }
+}
+
+fn draw(svg: &mut String, title: &str, figures: &Figures) -> Result<(), PlotError> {
+    let Figures { measured, predicted, sequential } = figures;
+    let points: Vec<_> = measured.iter().map(|row| (threads(row.threads), row.speedup)).collect();
+    let dashed: Vec<_> = predicted.iter().map(|row| (threads(row.threads), row.speedup)).collect();
+    let bars: Vec<_> = measured
+        .iter()
+        .map(|row| {
+            let [low, high] = [row.total_ms.upper, row.total_ms.lower]
+                .map(|total| ratio(sequential.total_ms.median, total));
+            (threads(row.threads), low, high)
+        })
+        .collect();
+    let tops = bars.iter().map(|bar| bar.2).chain(dashed.iter().map(|point| point.1));
+    let top = tops.fold(1.0, f64::max) * HEADROOM;
+    let last = points.iter().chain(&dashed).map(|point| point.0).fold(2.0, f64::max);
+
+    let area = SVGBackend::with_string(svg, SIZE).into_drawing_area();
+    area.fill(&WHITE)?;
+    let mut chart = ChartBuilder::on(&area)
+        .caption(title, ("sans-serif", 20))
+        .margin(16)
+        .x_label_area_size(44)
+        .y_label_area_size(56)
+        .build_cartesian_2d((1.0..last).log_scale().base(2.0), 0.0..top)?;
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .light_line_style(WHITE)
+        .x_desc("threads")
+        .y_desc("speed-up")
+        .x_label_formatter(&|threads| format!("{threads:.0}"))
+        .y_label_formatter(&|speedup| format!("{speedup:.1}"))
+        .label_style(("sans-serif", 14))
+        .draw()?;
+    chart.draw_series(LineSeries::new([(1.0, 1.0), (last, 1.0)], &SEQUENTIAL))?;
+    chart
+        .draw_series(DashedLineSeries::new(dashed, 6, 4, PREDICTED.stroke_width(2)))?
+        .label("predicted")
+        .legend(|(x, y)| PathElement::new([(x, y), (x + 20, y)], PREDICTED.stroke_width(2)));
+    chart
+        .draw_series(LineSeries::new(points.clone(), MEASURED.stroke_width(2)))?
+        .label("measured, with quartiles")
+        .legend(|(x, y)| PathElement::new([(x, y), (x + 20, y)], MEASURED.stroke_width(2)));
+    chart.draw_series(points.iter().map(|&point| Circle::new(point, 4, MEASURED.filled())))?;
+    chart.draw_series(bars.iter().map(|&(threads, low, high)| {
+        PathElement::new([(threads, low), (threads, high)], MEASURED.stroke_width(2))
+    }))?;
+    chart
+        .configure_series_labels()
+        .position(SeriesLabelPosition::UpperLeft)
+        .background_style(WHITE.mix(0.8))
+        .border_style(BLACK)
+        .label_font(("sans-serif", 14))
+        .draw()?;
+    area.present()?;
+    Ok(())
+}
+
+/// A number of threads as a coordinate.
+fn threads(count: usize) -> f64 {
+    count as f64
+}

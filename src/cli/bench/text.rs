@@ -1,0 +1,141 @@
+//! The report of `forewave bench` as a person reads it.
+
+use std::io::{self, Write};
+
+use forewave::{
+    bench::{BenchReport, BlockBench, Figures, Knowledge, Measured, Spread},
+    report::BlockHeading,
+};
+
+use super::super::{
+    run::write_mismatches,
+    text::{Paint, counted, grouped},
+};
+
+/// Columns of the name of a way to run a block.
+const NAME_COLUMNS: usize = 14;
+
+/// Writes one table for each block, and one for all of them if there are several.
+pub(super) fn write(out: &mut impl Write, paint: Paint, report: &BenchReport) -> io::Result<()> {
+    let knowledge = match report.knowledge {
+        Knowledge::Cold => "cold",
+        Knowledge::Warm => "warm",
+    };
+    writeln!(
+        out,
+        "predictor {}, {knowledge} · {} · medians of {} runs · times in ms, quartiles in brackets",
+        report.predictor,
+        counted(report.cores, "core"),
+        report.repeat,
+    )?;
+    for block in &report.blocks {
+        writeln!(out, "\n{}", paint.bold(&heading(&block.block)))?;
+        write_figures(out, paint, report, &block.figures)?;
+        write_result(out, paint, block)?;
+    }
+    if report.blocks.len() > 1 {
+        let txs = report.blocks.iter().map(|block| block.block.txs).sum();
+        let gas = report.blocks.iter().map(|block| block.block.gas_used).sum();
+        let all = [counted(report.blocks.len(), "block"), amounts(txs, gas)].join(" · ");
+        writeln!(out, "\n{}", paint.bold(&all))?;
+        write_figures(out, paint, report, &report.total)?;
+        let matching = report.blocks.iter().filter(|block| block.mismatches.is_empty()).count();
+        let result = format!("{matching} of {} match", report.blocks.len());
+        let all_match = matching == report.blocks.len();
+        writeln!(out, "{}", if all_match { paint.good(&result) } else { paint.bad(&result) })?;
+    }
+    Ok(())
+}
+
+fn heading(block: &BlockHeading) -> String {
+    let BlockHeading { block, number, chain, fork, txs, gas_used } = block;
+    format!("{block} · {chain} {number} · {fork} · {}", amounts(*txs, *gas_used))
+}
+
+fn amounts(txs: usize, gas: u64) -> String {
+    format!("{} · {} gas", counted(txs, "transaction"), grouped(gas))
+}
+
+fn write_figures(
+    out: &mut impl Write,
+    paint: Paint,
+    report: &BenchReport,
+    figures: &Figures,
+) -> io::Result<()> {
+    let Figures { sequential, measured, predicted } = figures;
+    let columns = format!(
+        "{:<NAME_COLUMNS$} {:>8} {:>8} {:>8} {:>24} {:>8} {:>8} {:>8} {:>6}",
+        "", "analyze", "schedule", "execute", "total", "speed-up", "CPU", "peak MB", "re-run"
+    );
+    writeln!(out, "{}", paint.dim(columns.trim_end()))?;
+    writeln!(
+        out,
+        "{:<NAME_COLUMNS$} {:>8} {:>8} {:>8} {:>24} {:>8} {:>8} {:>8}",
+        "sequential",
+        "",
+        "",
+        "",
+        spread(sequential.total_ms),
+        "1.00",
+        "1.00",
+        megabytes(sequential.peak_bytes),
+    )?;
+    for row in measured {
+        write_measured(out, paint, row)?;
+    }
+    let beyond = |threads| measured.iter().all(|row| row.threads != threads);
+    for row in predicted.iter().filter(|row| beyond(row.threads)) {
+        let name = format!("predicted {:>4}", row.threads);
+        writeln!(
+            out,
+            "{name:<NAME_COLUMNS$} {:>8} {:>8} {:>8} {:>24} {:>8.2}",
+            "",
+            "",
+            "",
+            format!("{:.2}", row.total_ms),
+            row.speedup
+        )?;
+    }
+    if measured.iter().any(|row| row.threads > report.cores) {
+        let cores = counted(report.cores, "core");
+        writeln!(out, "{}", paint.dim(&format!("more threads than {cores} share them")))?;
+    }
+    Ok(())
+}
+
+fn write_measured(out: &mut impl Write, paint: Paint, row: &Measured) -> io::Result<()> {
+    let speedup = format!("{:>8.2}", row.speedup);
+    let speedup = if row.speedup > 1.0 { paint.good(&speedup) } else { speedup };
+    writeln!(
+        out,
+        "{:<NAME_COLUMNS$} {:>8.2} {:>8.2} {:>8.2} {:>24} {speedup} {:>8.2} {:>8} {:>6}",
+        counted(row.threads, "thread"),
+        row.analyze_ms.median,
+        row.schedule_ms.median,
+        row.execute_ms.median,
+        spread(row.total_ms),
+        row.cpu_ratio,
+        megabytes(row.peak_bytes),
+        row.reexecuted,
+    )
+}
+
+fn write_result(out: &mut impl Write, paint: Paint, block: &BlockBench) -> io::Result<()> {
+    if block.mismatches.is_empty() {
+        return writeln!(
+            out,
+            "{}",
+            paint.good("every run matches sequential execution and header")
+        );
+    }
+    writeln!(out, "{}", paint.bad("a run differs"))?;
+    write_mismatches(out, &block.mismatches)
+}
+
+fn spread(Spread { median, lower, upper }: Spread) -> String {
+    format!("{median:.2} ({lower:.2}-{upper:.2})")
+}
+
+fn megabytes(bytes: Option<u64>) -> String {
+    bytes.map_or_else(|| "-".to_owned(), |bytes| grouped(bytes / 1_000_000))
+}

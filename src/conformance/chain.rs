@@ -1,0 +1,179 @@
+//! A case's chain: every accepted block by its hash, with the state after it.
+//!
+//! A block is executed on the state of its parent, so side chains and blocks
+//! out of order need no care. A block that was rejected leaves nothing behind.
+
+use alloy_consensus::Header;
+use alloy_evm::eth::dao_fork::{DAO_HARDFORK_ACCOUNTS, DAO_HARDFORK_BENEFICIARY};
+use alloy_primitives::{B256, U256};
+use forewave_analyzer::{Block, MemoryState};
+use forewave_executor::BlockOutcome;
+use hashbrown::HashMap;
+use revm::DatabaseRef;
+
+use super::{
+    Setup, collision,
+    import::{self, WireBlock},
+    network::{Network, Place},
+    rejection::Rejection,
+    run::{Divergence, run},
+};
+use crate::{
+    compare::{Against, Mismatch, compare_header},
+    state_root::{apply_changes, state_root},
+};
+
+/// Why a case cannot go on.
+#[derive(Clone, Debug)]
+pub(super) enum Stop {
+    /// Two ways to execute a block differ.
+    Diverged(Divergence),
+    /// It depends on a rule that nobody here follows.
+    Unsupported(&'static str),
+}
+
+impl From<Divergence> for Stop {
+    fn from(divergence: Divergence) -> Self {
+        Self::Diverged(divergence)
+    }
+}
+
+/// The state after an accepted block.
+#[derive(Debug)]
+struct Accepted {
+    state: MemoryState,
+    total_difficulty: U256,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(super) struct TestChain {
+    network: Network,
+    chain_id: u64,
+    accepted: HashMap<B256, Accepted>,
+}
+
+impl TestChain {
+    /// A chain of nothing but its genesis block.
+    pub(super) fn new(
+        network: Network,
+        chain_id: u64,
+        genesis: &Header,
+        mut state: MemoryState,
+    ) -> Result<Self, Rejection> {
+        let hash = genesis.hash_slow();
+        check_root(genesis, &state)?;
+        state.insert_block_hash(genesis.number, hash);
+        let total_difficulty = genesis.difficulty;
+        let accepted = HashMap::from([(hash, Accepted { state, total_difficulty })]);
+        Ok(Self { network, chain_id, accepted })
+    }
+
+    /// The state after the block with this hash.
+    pub(super) fn state_after(&self, hash: &B256) -> Option<&MemoryState> {
+        self.accepted.get(hash).map(|accepted| &accepted.state)
+    }
+
+    /// Executes a block in every way and accepts or rejects it. Gives the number
+    /// of its transactions.
+    pub(super) fn import(
+        &mut self,
+        rlp: &[u8],
+        setup: &Setup<'_>,
+    ) -> Result<Result<usize, Rejection>, Stop> {
+        let wire = match import::decode(rlp) {
+            Ok(wire) => wire,
+            Err(rejection) => return Ok(Err(rejection)),
+        };
+        let (hash, parent_hash) = (wire.header.hash_slow(), wire.header.parent_hash);
+        let Some(parent) = self.accepted.get(&parent_hash) else {
+            return Ok(Err(Rejection::UnknownParent(parent_hash)));
+        };
+        let total_difficulty = parent.total_difficulty.saturating_add(wire.header.difficulty);
+        Ok(self.execute(&wire, parent, setup)?.map(|mut state| {
+            state.insert_block_hash(wire.header.number, hash);
+            self.accepted.insert(hash, Accepted { state, total_difficulty });
+            wire.body.transactions.len()
+        }))
+    }
+
+    /// The state after a block, if it is what its header says.
+    fn execute(
+        &self,
+        wire: &WireBlock,
+        parent: &Accepted,
+        setup: &Setup<'_>,
+    ) -> Result<Result<MemoryState, Rejection>, Stop> {
+        let header = &wire.header;
+        let fork = self.network.fork(Place {
+            number: header.number,
+            timestamp: header.timestamp,
+            parent_total_difficulty: parent.total_difficulty,
+        });
+        let mut state = parent.state.clone();
+        if self.network.is_dao_fork(header.number) {
+            move_dao_balances(&mut state);
+        }
+        let block = match import::block(wire, fork, self.chain_id) {
+            Ok(block) => block,
+            Err(rejection) => return Ok(Err(rejection)),
+        };
+        let outcome = match run(&block, &state, setup)? {
+            Ok(outcome) => outcome,
+            Err(rejection) => return Ok(Err(rejection)),
+        };
+        let mut after = state.clone();
+        apply_changes(&mut after, &outcome.state);
+        match check_header(wire, &block, &outcome, &after) {
+            Ok(()) => Ok(Ok(after)),
+            Err(_) if collision::creates_over_storage(&block, &state) => {
+                Err(Stop::Unsupported(collision::REASON))
+            }
+            Err(rejection) => Ok(Err(rejection)),
+        }
+    }
+}
+
+/// The header says what executing the block gave, and the state after it.
+fn check_header(
+    wire: &WireBlock,
+    block: &Block,
+    outcome: &BlockOutcome,
+    after: &MemoryState,
+) -> Result<(), Rejection> {
+    let expected = import::expected_header(&wire.header);
+    if let Some(mismatch) = compare_header(outcome, &expected, block.spec()).into_iter().next() {
+        return Err(Rejection::Header(mismatch));
+    }
+    import::check_blob_gas(wire)?;
+    check_root(&wire.header, after)
+}
+
+/// The root of a state is the one in the header.
+fn check_root(header: &Header, state: &MemoryState) -> Result<(), Rejection> {
+    let (expected, found) = (header.state_root, state_root(state));
+    if expected == found {
+        return Ok(());
+    }
+    let (expected, found) = (expected.to_string(), found.to_string());
+    let against = Against::Header;
+    Err(Rejection::Header(Mismatch { against, field: "state_root".into(), expected, found }))
+}
+
+/// The irregular state change of EIP-779, where a test has it at a block of its
+/// own. The executor knows mainnet's.
+fn move_dao_balances(state: &mut MemoryState) {
+    let info = |state: &MemoryState, address| match state.basic_ref(address) {
+        Ok(info) => info.unwrap_or_default(),
+        Err(error) => unreachable!("accounts are in memory: {error}"),
+    };
+    let mut refund = info(state, DAO_HARDFORK_BENEFICIARY);
+    for address in DAO_HARDFORK_ACCOUNTS {
+        let mut account = info(state, address);
+        if !account.balance.is_zero() {
+            refund.balance += core::mem::take(&mut account.balance);
+            state.insert_account(address, account);
+        }
+    }
+    state.insert_account(DAO_HARDFORK_BENEFICIARY, refund);
+}

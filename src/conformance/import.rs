@@ -1,0 +1,93 @@
+//! The RLP of a block to a [`Block`] with the header that judges it.
+
+use alloy_consensus::{Header, Transaction, TxEnvelope, transaction::SignerRecoverable};
+use alloy_eips::{eip4844::DATA_GAS_PER_BLOB, eip7840::BlobParams};
+use alloy_evm::FromRecoveredTx;
+use alloy_hardforks::EthereumHardfork;
+use alloy_primitives::Address;
+use alloy_rlp::Decodable;
+use forewave_analyzer::{Block, Ommer, TxIndex};
+use revm::context::TxEnv;
+
+use super::{network::UpTo, rejection::Rejection};
+use crate::input::{
+    ExpectedHeader,
+    chain::{blob_params, environment},
+};
+
+/// A block as it came over the wire.
+pub(super) type WireBlock = alloy_consensus::Block<TxEnvelope>;
+
+/// Decodes a block; nothing may follow it.
+pub(super) fn decode(mut rlp: &[u8]) -> Result<WireBlock, Rejection> {
+    let block = WireBlock::decode(&mut rlp).map_err(|error| Rejection::Rlp(error.to_string()))?;
+    if rlp.is_empty() { Ok(block) } else { Err(Rejection::Rlp("bytes follow the block".into())) }
+}
+
+/// What a header commits to that executing the block gives.
+pub(super) fn expected_header(header: &Header) -> ExpectedHeader {
+    ExpectedHeader {
+        hash: header.hash_slow(),
+        number: header.number,
+        gas_used: header.gas_used,
+        logs_bloom: header.logs_bloom,
+        receipts_root: header.receipts_root,
+    }
+}
+
+/// The block as forewave executes it by the rules of `fork`.
+pub(super) fn block(
+    wire: &WireBlock,
+    fork: EthereumHardfork,
+    chain_id: u64,
+) -> Result<Block, Rejection> {
+    let WireBlock { header, body } = wire;
+    check_blob_limit(wire, blob_params(&UpTo(fork), header.timestamp))?;
+    let (cfg, env) = environment(header, &UpTo(fork), chain_id);
+    let transactions = body.transactions.iter().enumerate();
+    let transactions = transactions.map(|(position, tx)| {
+        let signer = signer(tx, fork).ok_or(Rejection::Signature(TxIndex::new(position)))?;
+        Ok(TxEnv::from_recovered_tx(tx, signer))
+    });
+    let ommers = body.ommers.iter();
+    Ok(Block {
+        cfg,
+        env,
+        parent_hash: header.parent_hash,
+        parent_beacon_block_root: header.parent_beacon_block_root,
+        transactions: transactions.collect::<Result<_, _>>()?,
+        withdrawals: body.withdrawals.clone().unwrap_or_default().into_inner(),
+        ommers: ommers
+            .map(|ommer| Ommer::Header { number: ommer.number, beneficiary: ommer.beneficiary })
+            .collect(),
+    })
+}
+
+/// Who signed a transaction. Signatures with a high `s` were valid in Frontier (EIP-2).
+fn signer(tx: &TxEnvelope, fork: EthereumHardfork) -> Option<Address> {
+    if fork >= EthereumHardfork::Homestead {
+        tx.recover_signer().ok()
+    } else {
+        tx.recover_signer_unchecked().ok()
+    }
+}
+
+/// The transactions carry no more blobs than the fork allows a block (EIP-4844).
+fn check_blob_limit(wire: &WireBlock, params: Option<BlobParams>) -> Result<(), Rejection> {
+    let Some(params) = params else { return Ok(()) };
+    let (used, limit) = (blob_gas(wire), params.max_blob_count * DATA_GAS_PER_BLOB);
+    if used > limit { Err(Rejection::BlobGasLimit { used, limit }) } else { Ok(()) }
+}
+
+/// The header states the blob gas of the transactions, where it states any.
+pub(super) fn check_blob_gas(wire: &WireBlock) -> Result<(), Rejection> {
+    let used = blob_gas(wire);
+    match wire.header.blob_gas_used {
+        Some(stated) if stated != used => Err(Rejection::BlobGasUsed { used, stated }),
+        _ => Ok(()),
+    }
+}
+
+fn blob_gas(wire: &WireBlock) -> u64 {
+    wire.body.transactions.iter().filter_map(TxEnvelope::blob_gas_used).sum()
+}

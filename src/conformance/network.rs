@@ -1,0 +1,164 @@
+//! The name of a test's network to the rules of each of its blocks.
+//!
+//! A network follows one fork, or changes from one to the next at a block
+//! number (`FrontierToHomesteadAt5`), a timestamp (`ShanghaiToCancunAtTime15k`)
+//! or a total difficulty (`ArrowGlacierToParisAtDiffC0000`).
+//!
+//! The EVM has no Constantinople: it was live on no chain without Petersburg,
+//! which took EIP-1283 out of it. Its tests run by Petersburg's rules, and a
+//! test of EIP-1283 would fail.
+
+use core::str::FromStr;
+
+use alloy_hardforks::{EthereumHardfork, EthereumHardforks, ForkCondition};
+use alloy_primitives::U256;
+
+/// Forks by the names that tests give them.
+const FORKS: [(&str, EthereumHardfork); 21] = [
+    ("Frontier", EthereumHardfork::Frontier),
+    ("Homestead", EthereumHardfork::Homestead),
+    ("Dao", EthereumHardfork::Dao),
+    ("EIP150", EthereumHardfork::Tangerine),
+    ("EIP158", EthereumHardfork::SpuriousDragon),
+    ("Byzantium", EthereumHardfork::Byzantium),
+    ("Constantinople", EthereumHardfork::Petersburg),
+    ("ConstantinopleFix", EthereumHardfork::Petersburg),
+    ("Istanbul", EthereumHardfork::Istanbul),
+    ("MuirGlacier", EthereumHardfork::MuirGlacier),
+    ("Berlin", EthereumHardfork::Berlin),
+    ("London", EthereumHardfork::London),
+    ("ArrowGlacier", EthereumHardfork::ArrowGlacier),
+    ("GrayGlacier", EthereumHardfork::GrayGlacier),
+    ("Merge", EthereumHardfork::Paris),
+    ("Paris", EthereumHardfork::Paris),
+    ("Shanghai", EthereumHardfork::Shanghai),
+    ("Cancun", EthereumHardfork::Cancun),
+    ("Prague", EthereumHardfork::Prague),
+    ("Osaka", EthereumHardfork::Osaka),
+    ("BPO1", EthereumHardfork::Bpo1),
+];
+
+/// Where a network changes its fork.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Activation {
+    Number(u64),
+    Timestamp(u64),
+    /// Of the parent.
+    TotalDifficulty(U256),
+}
+
+/// The forks of a test's network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Network {
+    first: EthereumHardfork,
+    then: Option<(Activation, EthereumHardfork)>,
+}
+
+/// What decides the fork of a block.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) number: u64,
+    pub(super) timestamp: u64,
+    pub(super) parent_total_difficulty: U256,
+}
+
+impl Network {
+    /// The fork of a block.
+    pub(super) fn fork(&self, place: Place) -> EthereumHardfork {
+        let is_past = |activation| match activation {
+            Activation::Number(number) => place.number >= number,
+            Activation::Timestamp(timestamp) => place.timestamp >= timestamp,
+            Activation::TotalDifficulty(total) => place.parent_total_difficulty >= total,
+        };
+        match self.then {
+            Some((activation, fork)) if is_past(activation) => fork,
+            _ => self.first,
+        }
+    }
+
+    /// Whether the irregular state change of EIP-779 happens at this number.
+    pub(super) fn is_dao_fork(&self, number: u64) -> bool {
+        self.then == Some((Activation::Number(number), EthereumHardfork::Dao))
+    }
+}
+
+impl FromStr for Network {
+    type Err = ();
+
+    fn from_str(name: &str) -> Result<Self, ()> {
+        if let Some(first) = fork_by_name(name) {
+            return Ok(Self { first, then: None });
+        }
+        let (forks, at) = name.rsplit_once("At").ok_or(())?;
+        let (first, then) = forks.split_once("To").ok_or(())?;
+        let (first, then) = (fork_by_name(first).ok_or(())?, fork_by_name(then).ok_or(())?);
+        Ok(Self { first, then: Some((activation(at).ok_or(())?, then)) })
+    }
+}
+
+fn fork_by_name(name: &str) -> Option<EthereumHardfork> {
+    FORKS.iter().find(|(known, _)| *known == name).map(|(_, fork)| *fork)
+}
+
+/// `5`, `Time15k` or `DiffC0000`.
+fn activation(text: &str) -> Option<Activation> {
+    if let Some(digits) = text.strip_prefix("Diff") {
+        return U256::from_str_radix(digits, 16).ok().map(Activation::TotalDifficulty);
+    }
+    if let Some(digits) = text.strip_prefix("Time") {
+        return decimal(digits).map(Activation::Timestamp);
+    }
+    decimal(text).map(Activation::Number)
+}
+
+/// A number, in thousands if a `k` follows it.
+fn decimal(text: &str) -> Option<u64> {
+    match text.strip_suffix('k') {
+        Some(thousands) => thousands.parse::<u64>().ok()?.checked_mul(1000),
+        None => text.parse().ok(),
+    }
+}
+
+/// The chain on which this fork and all before it are active from the start.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct UpTo(pub(super) EthereumHardfork);
+
+impl EthereumHardforks for UpTo {
+    fn ethereum_fork_activation(&self, fork: EthereumHardfork) -> ForkCondition {
+        match fork {
+            fork if fork > self.0 => ForkCondition::Never,
+            fork if fork >= EthereumHardfork::Shanghai => ForkCondition::Timestamp(0),
+            _ => ForkCondition::Block(0),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_names_one_fork_or_two_and_where_they_meet() {
+        use EthereumHardfork as Fork;
+        let cases = [
+            ("Cancun", (0, 0, 0), Fork::Cancun),
+            ("EIP158", (0, 0, 0), Fork::SpuriousDragon),
+            ("FrontierToHomesteadAt5", (4, 99, 0), Fork::Frontier),
+            ("FrontierToHomesteadAt5", (5, 0, 0), Fork::Homestead),
+            ("ShanghaiToCancunAtTime15k", (9, 14_999, 0), Fork::Shanghai),
+            ("ShanghaiToCancunAtTime15k", (0, 15_000, 0), Fork::Cancun),
+            ("ArrowGlacierToParisAtDiffC0000", (7, 7, 0xb_ffff), Fork::ArrowGlacier),
+            ("ArrowGlacierToParisAtDiffC0000", (7, 7, 0xc_0000), Fork::Paris),
+        ];
+        for (name, (number, timestamp, difficulty), fork) in cases {
+            let network: Network = name.parse().unwrap();
+            let parent_total_difficulty = U256::from(difficulty);
+            let place = Place { number, timestamp, parent_total_difficulty };
+            assert_eq!(network.fork(place), fork, "{name}");
+        }
+        assert!("HomesteadToDaoAt5".parse::<Network>().unwrap().is_dao_fork(5));
+        for name in ["", "Verkle", "CancunToPragueAtTime", "CancunToPragueAt1x", "CancunAt5"] {
+            assert!(name.parse::<Network>().is_err(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! A block in every way it can be executed, against sequential execution.
+
+use core::fmt;
+
+use forewave_analyzer::{Block, MemoryState, StateError};
+use forewave_executor::{BlockOutcome, ExecutionError, sequential};
+
+use super::{Setup, rejection::Rejection};
+use crate::{Plan, PredictorKind, compare::compare_outcomes, predict};
+
+/// One way to execute a block did not give what sequential execution gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Divergence {
+    predictor: PredictorKind,
+    /// Threads, once it came to executing.
+    threads: Option<usize>,
+    difference: String,
+}
+
+impl fmt::Display for Divergence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { predictor, threads, difference } = self;
+        match threads {
+            Some(threads) => write!(f, "predictor {predictor}, {threads} threads: {difference}"),
+            None => write!(f, "predictor {predictor}: {difference}"),
+        }
+    }
+}
+
+/// Executes a block sequentially and with every predictor on every pool: all
+/// give one outcome, or one error.
+pub(super) fn run(
+    block: &Block,
+    state: &MemoryState,
+    setup: &Setup<'_>,
+) -> Result<Result<BlockOutcome, Rejection>, Divergence> {
+    let truth = sequential(block, state);
+    for &predictor in setup.predictors {
+        let diverges = |threads, difference| Divergence { predictor, threads, difference };
+        let predictions = predict(block, state, &predictor)
+            .map_err(|error| diverges(None, format!("no prediction: {error}")))?;
+        let plan = Plan::to_run(block, state, predictions)
+            .map_err(|error| diverges(None, format!("no plan: {error}")))?;
+        for pool in setup.pools {
+            let found = plan.execute(block, state, pool);
+            if let Some(difference) = difference(&found, &truth) {
+                return Err(diverges(Some(pool.current_num_threads()), difference));
+            }
+        }
+    }
+    Ok(truth.map_err(Rejection::Execution))
+}
+
+type Executed = Result<BlockOutcome, ExecutionError<StateError>>;
+
+fn difference(found: &Executed, truth: &Executed) -> Option<String> {
+    match (found, truth) {
+        (Ok(found), Ok(truth)) => compare_outcomes(found, truth).map(|mismatch| {
+            let (field, expected) = (mismatch.field, mismatch.expected);
+            format!("{field} is {}, sequentially {expected}", mismatch.found)
+        }),
+        (Err(found), Err(truth)) if found == truth => None,
+        (Err(found), Err(truth)) => Some(format!("{found}; sequentially: {truth}")),
+        (Err(found), Ok(_)) => Some(format!("{found}; sequentially it executes")),
+        (Ok(_), Err(truth)) => Some(format!("it executes; sequentially: {truth}")),
+    }
+}
