@@ -15,6 +15,7 @@
 //! recorded run), creation and destruction. Transactions that need them are
 //! interpreted.
 
+mod assembly;
 mod cache;
 mod check;
 mod deferred;
@@ -22,6 +23,7 @@ mod operation;
 mod path;
 mod replay;
 mod saved;
+mod signer;
 mod trace;
 mod tree;
 mod value;
