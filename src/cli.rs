@@ -12,6 +12,7 @@ mod graph;
 mod process;
 mod run;
 mod score;
+mod templates;
 mod test;
 mod text;
 mod timing;

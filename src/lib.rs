@@ -48,8 +48,8 @@ pub use forewave_analyzer::{
     Block, CallKind, Completeness, Confidence, Effect, Entry, EntrySummary, ExprArena, ExprId,
     GaveUp, Implementation, KeyExpr, KeyOrigin, Limits, Location, MemoryState, ObservedAccess,
     Ommer, PanickedError, PredictedAccess, Predictor, ProtocolPredictor, Scope, StateError,
-    StaticCodePredictor, StaticPredictor, SummaryLimits, Target, TemplateCache, TxIndex,
-    WidenedAccess, Words, commute_payments, summarize, summarize_account,
+    StaticCodePredictor, StaticPredictor, SummaryLimits, Target, TemplateCache, TemplateError,
+    TxIndex, WidenedAccess, Words, commute_payments, summarize, summarize_account,
 };
 pub use forewave_executor::{
     AccountChange, BlockOutcome, CancelToken, Cancellable, CancellableError, ExecutionError,

@@ -322,6 +322,37 @@ fn the_graph_is_drawn_for_people_machines_and_graphviz() {
 }
 
 #[test]
+fn templates_are_kept_in_a_file_and_a_spoilt_one_is_ignored_with_a_warning() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("templates");
+    let graph = || {
+        let block = sample("hot-pool").into_os_string();
+        forewave([
+            "graph".into(),
+            "--format".into(),
+            "json".into(),
+            "--cache".into(),
+            file.clone().into_os_string(),
+            block,
+        ])
+    };
+    let first = graph();
+    assert_eq!((first.code, first.stderr.as_str()), (Some(0), ""));
+    let saved = fs::read(&file).unwrap();
+    let second = graph();
+    assert_eq!((second.code, second.stderr.as_str()), (Some(0), ""));
+    fs::write(&file, &saved[..saved.len() - 1]).unwrap();
+    let third = graph();
+    assert_eq!(third.code, Some(0));
+    let warning = format!("warning: {}: the checksum", file.display());
+    assert!(third.stderr.starts_with(&warning), "{}", third.stderr);
+    assert_eq!(third.stdout, first.stdout);
+    assert_eq!(fs::read(&file).unwrap(), saved);
+    let left = fs::read_dir(directory.path()).unwrap().count();
+    assert_eq!(left, 1, "a file besides the templates was left behind");
+}
+
+#[test]
 fn output_that_is_no_terminal_has_no_colours() {
     let ran = forewave([Path::new("run"), Path::new("--compare"), &sample("hot-pool")]);
     assert!(!ran.stdout.contains('\x1b'), "{}", ran.stdout);

@@ -178,6 +178,12 @@ impl AccessSetBuilder {
         Self::default()
     }
 
+    /// An empty builder with room for so many reads.
+    pub(crate) fn with_reads(reads: usize) -> Self {
+        let reads = Vec::with_capacity(reads);
+        Self { set: AccessSet { reads, ..AccessSet::default() } }
+    }
+
     /// Adds a read.
     pub fn read(&mut self, location: Location) -> &mut Self {
         self.set.reads.push(location);

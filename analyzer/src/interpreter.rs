@@ -43,7 +43,7 @@ pub(crate) mod word;
 mod world;
 
 pub(crate) use arithmetic::compute;
-pub(crate) use branches::{RevertingBlocks, reverting_blocks, reverts_straight};
+pub(crate) use branches::{RevertingBlocks, reverting_blocks, reverts_soon};
 pub(crate) use frame::Exit;
 pub(crate) use guesses::Knowledge;
 pub(crate) use machine::{Abandoned, Ending, Machine};

@@ -45,4 +45,4 @@ pub use symbolic::{
     AccessSummary, CallKind, Completeness, Effect, Entry, EntrySummary, GaveUp, Implementation,
     SummaryLimits, Target, summarize, summarize_account,
 };
-pub use template::TemplateCache;
+pub use template::{TemplateCache, TemplateError};

@@ -2,22 +2,28 @@
 //! next one into the same code need not be interpreted.
 //!
 //! In the order of the data: the interpreter records a [`trace`] of [`value`]s
-//! and events; [`path`] keeps of it what guards, keys, calls and stored values
-//! need, as a straight line cut at its guards; a [`tree`] holds the paths of one
-//! entry, sharing what they share; the [`cache`] holds the trees, by code hash,
-//! selector and fork; [`replay`] evaluates a tree on another transaction and
-//! another state. A guard is always evaluated, never remembered: where no path
-//! fits, the transaction is interpreted and its path added.
+//! and events; [`path`] keeps of it what guards, keys, calls and payments need
+//! ([`operation`]), as a straight line cut at its guards; a [`tree`] holds the
+//! paths of one entry, sharing what they share; the [`cache`] holds the trees, by
+//! code hash, selector and fork; [`replay`] evaluates a tree on another
+//! transaction and another state, and leaves stored values [`deferred`]. A guard
+//! is always evaluated, never remembered: where no path fits, the transaction is
+//! interpreted and its path added. [`saved`] turns a cache into bytes and back,
+//! and [`check`] looks at what comes back.
 //!
 //! What a template does not follow: the gas (its estimate is that of the
-//! recorded run), creation, destruction, and precompiles beyond the first four.
-//! Transactions that need them are interpreted.
+//! recorded run), creation and destruction. Transactions that need them are
+//! interpreted.
 
+mod assembly;
 mod cache;
+mod check;
 mod deferred;
 mod operation;
 mod path;
 mod replay;
+mod saved;
+mod signer;
 mod trace;
 mod tree;
 mod value;
@@ -27,6 +33,7 @@ pub(crate) use cache::TemplateKey;
 pub(crate) use deferred::{Deferred, DeferredId};
 pub(crate) use operation::Outcome;
 pub(crate) use replay::{Replay, Replayed};
+pub use saved::TemplateError;
 pub(crate) use trace::{AccountRef, CheckpointRef, CodeRef, SlotRef, Trace};
 pub(crate) use tree::{Attempt, Tree};
 pub(crate) use value::{Function, Input, ValueId};

@@ -86,6 +86,14 @@ impl Threads {
     }
 }
 
+/// Where templates are kept.
+#[derive(Debug, Args)]
+pub(super) struct CacheArgs {
+    /// Load the templates of the predictor `static` from FILE, and save them there at the end.
+    #[arg(long, value_name = "FILE")]
+    pub(super) cache: Option<PathBuf>,
+}
+
 /// `forewave graph`.
 #[derive(Debug, Args)]
 pub(super) struct GraphArgs {
@@ -97,6 +105,8 @@ pub(super) struct GraphArgs {
     /// Who predicts.
     #[arg(long, value_name = "P", default_value = "static", value_parser = predictor())]
     pub(super) predictor: PredictorKind,
+    #[command(flatten)]
+    pub(super) cache: CacheArgs,
 }
 
 /// How a graph is drawn.
@@ -120,6 +130,8 @@ pub(super) struct RunArgs {
     /// Who predicts.
     #[arg(long, value_name = "P", default_value = "static", value_parser = predictor())]
     pub(super) predictor: PredictorKind,
+    #[command(flatten)]
+    pub(super) cache: CacheArgs,
     /// Execute sequentially too, and check outcome and header.
     #[arg(long)]
     pub(super) compare: bool,
@@ -209,9 +221,22 @@ pub(super) struct ScoreArgs {
     #[arg(long, value_name = "K", default_value_t = 3,
           value_parser = clap::value_parser!(u32).range(1..=REPEAT_MAX))]
     pub(super) repeat: u32,
-    /// Which templates `static` starts a block with.
-    #[arg(long, value_enum, value_name = "FROM", default_value_t = Templates::None)]
-    pub(super) templates: Templates,
+    /// Which templates `static` starts a block with [default: none, or with --cache earlier]
+    #[arg(long, value_enum, value_name = "FROM")]
+    templates: Option<Templates>,
+    #[command(flatten)]
+    pub(super) cache: CacheArgs,
+}
+
+impl ScoreArgs {
+    /// What has filled the template cache.
+    pub(super) fn templates(&self) -> Templates {
+        let without_flag = match self.cache.cache {
+            None => Templates::None,
+            Some(_) => Templates::Earlier,
+        };
+        self.templates.unwrap_or(without_flag)
+    }
 }
 
 /// What has filled the template cache before a prediction is timed.
@@ -221,7 +246,7 @@ pub(super) enum Templates {
     None,
     /// The same block.
     Same,
-    /// The blocks named before it; each prediction is timed once.
+    /// The blocks named before it, and the file of --cache; each prediction is timed once.
     Earlier,
 }
 

@@ -2,7 +2,10 @@
 //! name holds, nothing of it reaches the terminal as a command.
 
 use core::fmt;
-use std::{io, path::Path};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use super::{analyze::CodeError, bench::PlotError};
 use forewave::{
@@ -25,6 +28,14 @@ pub(super) enum Failure {
     /// A contract could not be found or read.
     #[error(transparent)]
     Code(#[from] CodeError),
+    /// The templates could not be saved.
+    #[error("{}: the templates could not be saved: {source}", file.display())]
+    Templates {
+        /// Where they were to go.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// A plot could not be drawn or written.
     #[error(transparent)]
     Plot(#[from] PlotError),

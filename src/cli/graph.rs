@@ -3,7 +3,7 @@
 use std::io::{self, BufWriter, Write};
 
 use forewave::{
-    Chain, HotSpot, Plan, PredictedAccess, TxIndex, Wave, dot, hot_spots, predict,
+    Chain, HotSpot, Plan, PredictedAccess, TxIndex, Wave, dot, hot_spots,
     report::{BlockHeading, GraphReport},
 };
 
@@ -11,6 +11,7 @@ use super::{
     Verdict,
     args::{GraphArgs, GraphFormat},
     for_each_block,
+    templates::{Templates, predictor_by},
     text::{Paint, bar, counted, grouped, place, tx_ranges},
 };
 
@@ -29,8 +30,11 @@ pub(super) fn graph(args: &GraphArgs) -> io::Result<Verdict> {
     let paint = Paint::of_stdout();
     let mut out = BufWriter::new(io::stdout().lock());
     let mut is_first = true;
+    let templates = Templates::open(&args.cache);
     let verdict = for_each_block(&args.blocks, |heading, input| {
-        let predictions = predict(&input.block, &input.state, &args.predictor)?;
+        let shared = templates.as_ref().map(Templates::predictor);
+        let predictor = predictor_by(&args.predictor, shared);
+        let predictions = predictor.predict(&input.block, &input.state)?;
         let plan = Plan::new(&predictions);
         match format {
             GraphFormat::Json => {
@@ -52,7 +56,7 @@ pub(super) fn graph(args: &GraphArgs) -> io::Result<Verdict> {
         out.flush()?;
         Ok(Verdict::Fine)
     })?;
-    Ok(verdict)
+    Ok(verdict.and(templates.map_or(Verdict::Fine, |templates| templates.save())))
 }
 
 fn write_heading(

@@ -20,6 +20,7 @@ use super::{
     args::RunArgs,
     diagnostic::Failure,
     for_each_block,
+    templates::{Templates, predictor_by},
     text::{Paint, counted, grouped},
     thread_pool,
     timing::{ParallelRun, median, run_parallel, timed},
@@ -31,12 +32,13 @@ pub(super) fn run(args: &RunArgs) -> io::Result<Verdict> {
     let paint = Paint::of_stdout();
     let mut out = BufWriter::new(io::stdout().lock());
     let mut summary = Summary::default();
+    let templates = Templates::open(&args.cache);
     if !args.blocks.json {
         write_columns(&mut out, paint, args, &pool)?;
         out.flush()?;
     }
     let verdict = for_each_block(&args.blocks, |heading, input| {
-        let report = run_block(args, heading, input, &pool)?;
+        let report = run_block(args, heading, input, &pool, templates.as_ref())?;
         if args.blocks.json {
             serde_json::to_writer(&mut out, &report).map_err(io::Error::from)?;
             writeln!(out)?;
@@ -55,7 +57,7 @@ pub(super) fn run(args: &RunArgs) -> io::Result<Verdict> {
         summary.write_left_out(&mut out, paint)?;
     }
     out.flush()?;
-    Ok(verdict)
+    Ok(verdict.and(templates.map_or(Verdict::Fine, |templates| templates.save())))
 }
 
 /// What the repetitions of one block took.
@@ -73,6 +75,7 @@ fn run_block(
     heading: BlockHeading,
     input: &BlockInput,
     pool: &ThreadPool,
+    templates: Option<&Templates>,
 ) -> Result<RunReport, Failure> {
     let BlockInput { block, state, .. } = input;
     let mut times = Times::default();
@@ -86,7 +89,8 @@ fn run_block(
     for _ in 0..args.repeat {
         // What the last repetition holds is freed before the clock starts.
         drop(last.take());
-        let ParallelRun { plan, outcome, phases } = run_parallel(input, &args.predictor, pool)?;
+        let predictor = predictor_by(&args.predictor, templates.map(Templates::predictor));
+        let ParallelRun { plan, outcome, phases } = run_parallel(input, predictor, pool)?;
         times.analyze.push(phases.analyze);
         times.schedule.push(phases.schedule);
         times.execute.push(phases.execute);

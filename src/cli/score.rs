@@ -10,7 +10,7 @@ use forewave::{
     BlockError, ConflictGraph, Observation, Plan, PredictorKind, StaticPredictor,
     input::BlockInput,
     measure::{BlockMeasure, Score, TxClass, measure_block},
-    observe, predict,
+    observe,
     report::{BlockHeading, BlockScores, ScoreReport, TotalScores, milliseconds},
     sequential,
 };
@@ -21,6 +21,7 @@ use super::{
     args::{ScoreArgs, Templates},
     diagnostic::Failure,
     for_each_block,
+    templates::{Templates as SavedTemplates, predictor_by},
     text::{Paint, counted, grouped},
     thread_pool,
     timing::{median, timed},
@@ -30,7 +31,9 @@ use super::{
 pub(super) fn score(args: &ScoreArgs) -> io::Result<Verdict> {
     let pool = thread_pool(&args.threads)?;
     let mut tally = Tally::default();
-    let across_blocks = StaticPredictor::learning();
+    let file = SavedTemplates::open(&args.cache);
+    let across_blocks =
+        file.as_ref().map_or_else(StaticPredictor::learning, |file| file.predictor().clone());
     let verdict = for_each_block(&args.blocks, |heading, input| {
         tally.add(heading, score_block(args, input, &pool, &across_blocks)?);
         Ok(Verdict::Fine)
@@ -44,7 +47,7 @@ pub(super) fn score(args: &ScoreArgs) -> io::Result<Verdict> {
         write_text(&mut out, Paint::of_stdout(), &report)?;
     }
     out.flush()?;
-    Ok(verdict)
+    Ok(verdict.and(file.map_or(Verdict::Fine, |file| file.save())))
 }
 
 /// One predictor on one block, or on several.
@@ -68,7 +71,7 @@ fn score_block(
 ) -> Result<MeasuredBlock, Failure> {
     let BlockInput { block, state, .. } = input;
     let of_block = StaticPredictor::learning();
-    let sharing = match args.templates {
+    let sharing = match args.templates() {
         Templates::None => None,
         Templates::Same => Some(&of_block),
         Templates::Earlier => Some(across_blocks),
@@ -99,18 +102,16 @@ fn score_predictor(
     classes: &[TxClass],
 ) -> Result<Measured, Failure> {
     let BlockInput { block, state, .. } = input;
-    let predicted = || match sharing {
-        Some(predictor) if kind == PredictorKind::Static => predict(block, state, predictor),
-        _ => predict(block, state, &kind),
-    };
+    let predictor = predictor_by(&kind, sharing);
+    let predicted = || predictor.predict(block, state);
     let (mut predictions, time) = timed(predicted);
     let mut times = vec![time];
-    if args.templates == Templates::Same {
+    if args.templates() == Templates::Same {
         times.clear();
         predictions = predicted();
     }
     // A second prediction would find the templates of the block itself.
-    let repeat = if args.templates == Templates::Earlier { 1 } else { args.repeat as usize };
+    let repeat = if args.templates() == Templates::Earlier { 1 } else { args.repeat as usize };
     while times.len() < repeat {
         times.push(timed(predicted).1);
     }

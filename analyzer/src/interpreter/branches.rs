@@ -23,8 +23,8 @@ use super::{
 /// Passes over the blocks at most; each follows reverting chains one jump further back.
 const PASSES_MAX: usize = 16;
 
-/// Instructions that a walk straight on looks at.
-const STRAIGHT_STEPS_MAX: usize = 256;
+/// Instructions that a walk looks at.
+const WALK_STEPS_MAX: usize = 512;
 
 /// The reverting blocks of each piece of code that was asked for.
 pub(crate) type BranchCache = HashMap<B256, RevertingBlocks, DefaultHashBuilder>;
@@ -110,32 +110,74 @@ fn basic_blocks(code: &[u8]) -> Vec<(usize, Exits)> {
     blocks
 }
 
-/// Whether control that comes to `pc` must revert, as far as a walk straight on
-/// shows: cheaper than looking at all the code, and blind where it branches.
-pub(crate) fn reverts_straight(code: &[u8], pc: usize) -> bool {
-    let mut pc = pc;
-    let mut pushed = None;
-    for _ in 0..STRAIGHT_STEPS_MAX {
-        let Some(&opcode) = code.get(pc) else { return false };
-        let next = match OpCode::info_by_op(opcode) {
-            None => return true,
-            Some(info) => pc + 1 + usize::from(info.immediate_size()),
-        };
-        match opcode {
-            op::REVERT | op::INVALID => return true,
-            op::STOP | op::RETURN | op::SELFDESTRUCT | op::JUMPI => return false,
-            op::JUMP => match pushed {
-                Some(to) => pc = to,
-                None => return false,
-            },
-            _ => pc = next,
+/// Whether control that comes to `pc` must revert, as far as a short walk shows.
+///
+/// Cheaper than looking at all the code, and it sees where a jump leads that was
+/// pushed long before, as the return address of an internal function is. What
+/// lay on the stack before the walk is unknown.
+pub(crate) fn reverts_soon(code: &[u8], pc: usize) -> bool {
+    let mut steps = 0;
+    let mut paths = vec![(pc, Vec::new())];
+    while let Some((mut pc, mut stack)) = paths.pop() {
+        loop {
+            steps += 1;
+            let Some(&opcode) = code.get(pc) else { return false };
+            let Some(info) = OpCode::info_by_op(opcode) else { break };
+            let next = pc + 1 + usize::from(info.immediate_size());
+            let mut pop = || stack.pop().flatten();
+            pc = match opcode {
+                op::REVERT | op::INVALID => break,
+                op::JUMP => match pop() {
+                    Some(to) if code.get(to) == Some(&op::JUMPDEST) => to,
+                    // A jump to where no block begins halts; any other may lead anywhere.
+                    Some(_) => break,
+                    None => return false,
+                },
+                op::JUMPI => {
+                    let (to, _condition) = (pop(), pop());
+                    let Some(to) = to else { return false };
+                    if code.get(to) == Some(&op::JUMPDEST) {
+                        paths.push((to, stack.clone()));
+                    }
+                    next
+                }
+                _ if info.is_terminating() || steps > WALK_STEPS_MAX => return false,
+                _ => {
+                    step_stack(&mut stack, opcode, &code[pc + 1..next.min(code.len())]);
+                    next
+                }
+            };
         }
-        pushed = (op::PUSH1..=op::PUSH4).contains(&opcode).then(|| {
-            let immediate = code.get(next - usize::from(opcode - op::PUSH0)..next);
-            immediate.unwrap_or_default().iter().fold(0, |to, byte| to << 8 | usize::from(*byte))
-        });
     }
-    false
+    true
+}
+
+/// What an instruction does to a stack of which only what was pushed is known.
+fn step_stack(stack: &mut Vec<Option<usize>>, opcode: u8, immediate: &[u8]) {
+    match opcode {
+        op::PUSH0..=op::PUSH4 => {
+            let value = immediate.iter().fold(0, |value, byte| value << 8 | usize::from(*byte));
+            stack.push(Some(value));
+        }
+        op::DUP1..=op::DUP16 => {
+            let depth = usize::from(opcode - op::DUP1);
+            let at = stack.len().checked_sub(depth + 1);
+            stack.push(at.and_then(|at| stack[at]));
+        }
+        op::SWAP1..=op::SWAP16 => {
+            let depth = usize::from(opcode - op::SWAP1) + 2;
+            let unknown = depth.saturating_sub(stack.len());
+            stack.splice(0..0, core::iter::repeat_n(None, unknown));
+            let len = stack.len();
+            stack.swap(len - 1, len - depth);
+        }
+        _ => {
+            let Some(info) = OpCode::info_by_op(opcode) else { return };
+            let rest = stack.len().saturating_sub(usize::from(info.inputs()));
+            stack.truncate(rest);
+            stack.resize(rest + usize::from(info.outputs()), None);
+        }
+    }
 }
 
 impl<DB: DatabaseRef> Machine<'_, DB> {
@@ -200,14 +242,23 @@ mod tests {
     }
 
     #[test]
-    fn a_walk_straight_on_sees_through_jumps_and_stops_at_branches() {
+    fn a_short_walk_sees_through_jumps_returns_and_branches() {
         let code =
             [op::PUSH1, 4, op::JUMP, op::STOP, op::JUMPDEST, op::PUSH0, op::PUSH0, op::REVERT];
-        let reverts: Vec<bool> = (0..9).map(|pc| reverts_straight(&code, pc)).collect();
+        let reverts: Vec<bool> = (0..9).map(|pc| reverts_soon(&code, pc)).collect();
         // From 1 the walk meets a jump to where nothing was pushed.
         assert_eq!(reverts, [true, false, false, false, true, true, true, true, false]);
-        assert!(!reverts_straight(&[op::JUMPDEST, op::PUSH1, 0, op::JUMP], 0));
-        assert!(!reverts_straight(&[op::CALLER, op::PUSH0, op::JUMPI, op::INVALID], 0));
+        assert!(!reverts_soon(&[op::JUMPDEST, op::PUSH1, 0, op::JUMP], 0));
+        assert!(!reverts_soon(&[op::CALLER, op::PUSH0, op::JUMPI, op::STOP], 0));
+        // A jump to what is no block halts, and so does what comes after it.
+        assert!(reverts_soon(&[op::CALLER, op::PUSH0, op::JUMPI, op::INVALID], 0));
+        // A function that returns to where its caller reverts.
+        let call = [op::PUSH1, 7, op::CALLER, op::PUSH1, 10, op::JUMP, op::STOP];
+        let after = [op::JUMPDEST, op::PUSH0, op::REVERT];
+        let function = [op::JUMPDEST, op::POP, op::JUMP];
+        assert!(reverts_soon(&[&call[..], &after, &function].concat(), 0));
+        let swapped = [op::JUMPDEST, op::SWAP1, op::JUMP];
+        assert!(reverts_soon(&[&call[..], &after, &swapped].concat(), 0));
     }
 
     #[test]

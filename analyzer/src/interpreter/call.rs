@@ -260,10 +260,17 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         }
     }
 
-    /// A word of what a precompile answers, zero beyond its end, unless it fails.
-    pub(crate) fn word_of_precompile(&self, number: u8, word: u8, input: &[u8]) -> Option<U256> {
+    /// A word of what a precompile answers, zero beyond its end, unless it fails
+    /// or takes more gas than the analysis of the block may still follow.
+    pub(crate) fn word_of_precompile(
+        &mut self,
+        number: u8,
+        word: u8,
+        input: &[u8],
+    ) -> Option<U256> {
         let precompile = self.precompiles.get(&Address::with_last_byte(number))?;
-        let done = precompile.execute(input, u64::MAX, 0).ok()?;
+        let done = precompile.execute(input, self.block_gas.min(self.limits.gas_max), 0).ok()?;
+        self.block_gas = self.block_gas.saturating_sub(done.gas_used);
         let mut bytes = [0; 32];
         let rest = done.bytes.get(32 * usize::from(word)..).unwrap_or_default();
         let rest = &rest[..rest.len().min(32)];

@@ -1,14 +1,13 @@
 //! Keccak-256 of the inputs that mappings have, each computed once while it is remembered.
 //!
-//! Direct-mapped and of fixed size: a collision forgets, nothing grows. The
-//! whole input is compared, so that an answer is always right.
+//! Bounded: when it is full, it forgets everything. The whole input is
+//! compared, so that an answer is always right.
 
-use core::hash::BuildHasher;
-
+use hashbrown::HashMap;
 use revm::primitives::{B256, keccak256, map::DefaultHashBuilder};
 
 /// Inputs remembered at once.
-const ENTRIES: usize = 1 << 12;
+const ENTRIES_MAX: usize = 1 << 14;
 
 /// Length of the inputs that are remembered: a key and a slot.
 const INPUT_BYTES: usize = 64;
@@ -16,27 +15,22 @@ const INPUT_BYTES: usize = 64;
 /// Hashes that the block has already needed.
 #[derive(Default)]
 pub(crate) struct HashCache {
-    entries: Vec<Option<([u8; INPUT_BYTES], B256)>>,
-    hasher: DefaultHashBuilder,
+    entries: HashMap<[u8; INPUT_BYTES], B256, DefaultHashBuilder>,
 }
 
 impl HashCache {
     /// The Keccak-256 of `input`.
     pub(crate) fn keccak256(&mut self, input: &[u8]) -> B256 {
         let Ok(input) = <&[u8; INPUT_BYTES]>::try_from(input) else { return keccak256(input) };
-        if self.entries.is_empty() {
-            self.entries.resize(ENTRIES, None);
+        if let Some(hash) = self.entries.get(input) {
+            return *hash;
         }
-        let [low, high, ..] = self.hasher.hash_one(input).to_le_bytes().map(usize::from);
-        let at = (high << 8 | low) % ENTRIES;
-        match &self.entries[at] {
-            Some((known, hash)) if known == input => *hash,
-            _ => {
-                let hash = keccak256(input);
-                self.entries[at] = Some((*input, hash));
-                hash
-            }
+        if self.entries.len() >= ENTRIES_MAX {
+            self.entries.clear();
         }
+        let hash = keccak256(input);
+        self.entries.insert(*input, hash);
+        hash
     }
 }
 

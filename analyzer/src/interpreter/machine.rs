@@ -15,6 +15,7 @@ use revm::{
     precompile::{PrecompileSpecId, Precompiles},
     primitives::{Address, B256, U256, hardfork::SpecId},
 };
+use serde::{Deserialize, Serialize};
 
 use super::{
     branches::BranchCache,
@@ -59,7 +60,7 @@ pub(crate) enum Abandoned<E> {
 }
 
 /// How a frame ended, for the frame or transaction that entered it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Ending {
     Success,
     Revert,

@@ -395,7 +395,8 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
 
     /// Reads the accesses off the overlay.
     fn predicted(&mut self, gas: u64) -> Result<PredictedAccess, Exit> {
-        let mut set = AccessSetBuilder::new();
+        let slots = self.world.touched_slots().len();
+        let mut set = AccessSetBuilder::with_reads(slots + 2 * self.world.touched_accounts().len());
         let knows_state = self.world.knows_state();
         let mut sees_payer = false;
         for account in self.world.touched_accounts().filter(|account| !account.is_guess) {
@@ -404,7 +405,7 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
             }
             sees_payer |= account.address == self.tx.origin && account.reads.balance_by_code;
         }
-        let mut origins: Vec<(Address, U256, KeyOrigin)> = Vec::new();
+        let mut origins: Vec<(Address, U256, KeyOrigin)> = Vec::with_capacity(slots);
         for at in 0..self.world.touched_slots().len() {
             let id = self.world.touched_slots()[at];
             let slot = *self.world.slot(id);

@@ -370,7 +370,7 @@ impl<'a, DB: DatabaseRef> World<'a, DB> {
     }
 
     /// The accounts that the transaction has touched, in the order it came to them.
-    pub(crate) fn touched_accounts(&self) -> impl Iterator<Item = &Account> {
+    pub(crate) fn touched_accounts(&self) -> impl ExactSizeIterator<Item = &Account> {
         self.touched_accounts.iter().map(|id| self.account(*id))
     }
 

@@ -10,6 +10,7 @@ use std::sync::{
 
 use hashbrown::HashMap;
 use revm::primitives::{B256, hardfork::SpecId, map::DefaultHashBuilder};
+use serde::{Deserialize, Serialize};
 
 use super::{operation::Outcome, path, trace::Trace, tree::Tree};
 use crate::Limits;
@@ -21,7 +22,7 @@ const EMPTY_TREE_BYTES: usize = 256;
 const FUTILE_MAX: u32 = 4;
 
 /// What a tree of templates is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct TemplateKey {
     code_hash: B256,
     /// The first four bytes of the call data, if it has as many.
@@ -133,6 +134,21 @@ impl TemplateCache {
     pub(crate) fn note(&self, key: TemplateKey, bytes_max: usize) {
         self.create(key);
         self.bound(bytes_max);
+    }
+
+    /// The entries that have a template, in any order.
+    pub(super) fn entries(&self) -> Vec<(TemplateKey, Arc<Entry>)> {
+        let trees = self.trees.read().unwrap_or_else(PoisonError::into_inner);
+        let entries = trees.iter().map(|(key, entry)| (*key, Arc::clone(entry)));
+        entries.filter(|(_, entry)| entry.read().bytes() > 0).collect()
+    }
+
+    /// Adds the tree of an entry that has none yet.
+    pub(super) fn put(&self, key: TemplateKey, tree: Tree) {
+        let entry = self.create(key);
+        let mut held = entry.tree.write().unwrap_or_else(PoisonError::into_inner);
+        self.bytes.fetch_add(tree.bytes(), Ordering::Relaxed);
+        *held = tree;
     }
 
     fn create(&self, key: TemplateKey) -> Arc<Entry> {

@@ -5,16 +5,16 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 use revm::primitives::{U256, map::DefaultHashBuilder};
-
-use crate::interpreter::Ending;
+use serde::{Deserialize, Serialize};
 
 use super::{
     trace::{AccountRef, CheckpointRef, SlotRef},
     value::{Operand, Value},
 };
+use crate::interpreter::Ending;
 
 /// One step of a path. Those that give a value give it the next number.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) enum Operation {
     /// What follows from other values and the transaction.
     Value(Value),
@@ -38,7 +38,7 @@ pub(crate) enum Operation {
     /// Stores a value, be it known or as it was loaded.
     Store(SlotRef, Operand),
     /// Stores what the program computes, when somebody asks.
-    Defer(SlotRef, Arc<Program>),
+    Defer(SlotRef, #[serde(with = "shared")] Arc<Program>),
     TransientStore(AccountRef, Operand, Operand),
     Emptiness(AccountRef),
     Touch(AccountRef),
@@ -48,7 +48,7 @@ pub(crate) enum Operation {
 }
 
 /// What a guard looks at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Test {
     /// Whether the value is zero: 0, or 1.
     Truth(Operand),
@@ -59,7 +59,7 @@ pub(crate) enum Test {
 }
 
 /// How the transaction's own call ends on a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Outcome {
     pub(crate) ending: Ending,
     /// Gas that the recorded run took, before refunds; all there is if it halts.
@@ -91,6 +91,12 @@ pub(crate) struct Constants {
 }
 
 impl Constants {
+    /// The constants at these positions.
+    pub(crate) fn new(words: Vec<U256>) -> Self {
+        let positions = words.iter().enumerate().map(|(at, word)| (*word, at)).collect();
+        Self { words, positions }
+    }
+
     /// The constant, as operations name it.
     pub(crate) fn intern(&mut self, word: U256) -> Operand {
         let words = &mut self.words;
@@ -105,7 +111,7 @@ impl Constants {
 ///
 /// Its operands are the captured values, then the values of its operations.
 /// It holds its constants itself, so that it can outlive its tree.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Program {
     /// Where on the path the captured values are.
     pub(crate) captures: Box<[Operand]>,
@@ -133,5 +139,22 @@ impl Operation {
                 Self::Defer(_, program) => program.bytes(),
                 _ => 0,
             }
+    }
+}
+
+/// Shared programs, saved as what they share.
+mod shared {
+    use serde::{Deserializer, Serializer};
+
+    use super::{Arc, Deserialize, Program, Serialize};
+
+    pub(super) fn serialize<S: Serializer>(program: &Program, to: S) -> Result<S::Ok, S::Error> {
+        program.serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Arc<Program>, D::Error> {
+        Program::deserialize(from).map(Arc::new)
     }
 }

@@ -14,14 +14,13 @@ use revm::{
 };
 
 use super::{
+    assembly::Assembly,
     operation::{Constants, Operation, Outcome, Path, Program, Segment, Test},
-    trace::{AccountRef, Event, SlotRef, Trace, Truth},
-    value::{Function, Operand, Value, ValueId},
+    signer::is_verified,
+    trace::{AccountRef, Branch, Event, SlotRef, Trace, Truth},
+    value::{Operand, Value, ValueId},
 };
-use crate::interpreter::reverts_straight;
-
-/// The precompile that recovers the signer of a hash.
-const ECRECOVER: u8 = 1;
+use crate::interpreter::reverts_soon;
 
 /// Room that a compilation starts with: what an ordinary path has.
 const OPERATIONS_ABOUT: usize = 512;
@@ -65,6 +64,8 @@ struct Compiler<'a> {
     /// The last walk over missing values that came to each value.
     seen: Vec<u32>,
     walks: u32,
+    /// Whether code, by its address, can only revert from some place on.
+    reverting: HashMap<(usize, usize), bool, DefaultHashBuilder>,
     assembly: Assembly,
 }
 
@@ -94,6 +95,7 @@ impl<'a> Compiler<'a> {
             pending: Vec::new(),
             seen: vec![0; trace.values.len()],
             walks: 0,
+            reverting: HashMap::default(),
             assembly: Assembly::default(),
         }
     }
@@ -180,8 +182,7 @@ impl<'a> Compiler<'a> {
         Some(())
     }
 
-    /// A guard whose other way can only revert is dropped, and success assumed,
-    /// unless its value is at hand.
+    /// A guard whose other way can only revert is dropped, and success assumed.
     fn truth(&mut self, truth: Truth) {
         let Truth { mut value, mut is_true, branch } = truth;
         while let Some(Value::Compute(code, [of, ..])) =
@@ -190,17 +191,14 @@ impl<'a> Compiler<'a> {
         {
             (value, is_true) = (*of, !is_true);
         }
-        if self.is_verified(value, is_true) {
+        if is_verified(self.trace, value, is_true) {
             return;
         }
         if let Some(branch) = branch
-            && value.position().is_some_and(|at| self.places[at].is_none())
+            && self.reverts(branch, branch.left)
+            && !self.reverts(branch, branch.taken)
         {
-            let code = self.trace.code_of(branch);
-            let [taken, left] = [branch.taken, branch.left].map(|pc| reverts_straight(code, pc));
-            if left && !taken {
-                return;
-            }
+            return;
         }
         let value = self.demand(value);
         if self.decided.insert(value) {
@@ -208,40 +206,12 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// Whether the condition is that a signature is valid, as others are taken
-    /// to be: its signer is somebody, or who is expected.
-    fn is_verified(&self, condition: Operand, is_true: bool) -> bool {
-        let value = condition.position().map(|at| &self.trace.values[at]);
-        match value {
-            Some(Value::Compute(opcode::EQ, [one, other, _])) if is_true => {
-                self.is_signer(*one) || self.is_signer(*other)
-            }
-            Some(Value::Compute(opcode::XOR | opcode::SUB, [one, other, _])) if !is_true => {
-                self.is_signer(*one) || self.is_signer(*other)
-            }
-            _ => is_true && self.is_signer(condition),
-        }
-    }
-
-    /// Whether the value is the signer that `ECRECOVER` has found.
-    fn is_signer(&self, operand: Operand) -> bool {
-        let mut operand = operand;
-        loop {
-            let Some(at) = operand.position() else { return false };
-            operand = match &self.trace.values[at] {
-                Value::Compute(opcode::AND, [one, other, _]) => {
-                    if one.position().is_some() {
-                        *one
-                    } else {
-                        *other
-                    }
-                }
-                Value::Digest { function: Function::Precompile { number, .. }, .. } => {
-                    return *number == ECRECOVER;
-                }
-                _ => return false,
-            };
-        }
+    /// Whether the code of a branch can only revert from `pc` on, as far as is seen.
+    fn reverts(&mut self, branch: Branch, pc: usize) -> bool {
+        let code = self.trace.code_of(branch);
+        // Code that runs again lies where it did.
+        let place = (code.as_ptr().addr(), pc);
+        *self.reverting.entry(place).or_insert_with(|| reverts_soon(code, pc))
     }
 
     fn guard(&mut self, test: Test, answer: U256) {
@@ -405,49 +375,8 @@ impl<'a> Compiler<'a> {
             assembly.computed.insert(at, place);
         }
         self.emitted += assembly.operations.len();
-        let program = Program {
-            captures: assembly.captures.as_slice().into(),
-            operations: assembly.operations.drain(..).collect(),
-            constants: assembly.constants.as_slice().into(),
-        };
+        let program = assembly.finish();
         self.assembly = assembly;
         program
-    }
-}
-
-/// A program under construction.
-#[derive(Default)]
-struct Assembly {
-    captures: Vec<Operand>,
-    operations: Vec<Value>,
-    constants: Vec<U256>,
-    captured: HashMap<Operand, Operand, DefaultHashBuilder>,
-    computed: HashMap<usize, Operand, DefaultHashBuilder>,
-    known_constants: HashMap<U256, Operand, DefaultHashBuilder>,
-}
-
-impl Assembly {
-    fn clear(&mut self) {
-        self.captures.clear();
-        self.operations.clear();
-        self.constants.clear();
-        self.captured.clear();
-        self.computed.clear();
-        self.known_constants.clear();
-    }
-
-    /// A value of the path, as the program names it.
-    fn capture(&mut self, place: Operand) -> Operand {
-        *self.captured.entry(place).or_insert_with(|| {
-            self.captures.push(place);
-            Operand::value(self.captures.len() - 1)
-        })
-    }
-
-    fn constant(&mut self, word: U256) -> Operand {
-        *self.known_constants.entry(word).or_insert_with(|| {
-            self.constants.push(word);
-            Operand::constant(self.constants.len() - 1)
-        })
     }
 }

@@ -12,6 +12,8 @@ use revm::{
     primitives::{B256, U256},
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::value::{Function, Input, Operand, Value, ValueId};
 use crate::interpreter::{
     Word,
@@ -22,15 +24,15 @@ use crate::interpreter::{
 const WORD_BYTES: usize = 32;
 
 /// An account that the trace has named, by position.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct AccountRef(pub(crate) u32);
 
 /// A slot that the trace has named, by position.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct SlotRef(pub(crate) u32);
 
 /// A checkpoint that the trace has taken, by position.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct CheckpointRef(pub(crate) u32);
 
 /// A piece of code that the trace has run, by position.

@@ -6,23 +6,36 @@
 //! refused, and its transactions are interpreted. A tree only grows, within bounds.
 
 use revm::primitives::U256;
+use serde::{Deserialize, Serialize};
 
-use super::operation::{Constants, Operation, Outcome, Path, Test};
+use super::{
+    check,
+    operation::{Constants, Operation, Outcome, Path, Test},
+};
 use crate::{Limits, interpreter::Ending};
 
 /// Position of a node in its tree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct NodeId(u32);
 
 /// Operations, and what comes after them.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Node {
     pub(crate) operations: Box<[Operation]>,
     pub(crate) next: Next,
 }
 
+impl Node {
+    /// Bytes that the node holds, with the way to it, about.
+    fn bytes(&self) -> usize {
+        size_of::<Self>()
+            + size_of::<(U256, NodeId)>()
+            + self.operations.iter().map(Operation::bytes).sum::<usize>()
+    }
+}
+
 /// What comes after a node's operations.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Next {
     /// The way on, by the answer of a guard.
     Guard(Test, Vec<(U256, NodeId)>),
@@ -51,6 +64,21 @@ pub(crate) struct Tree {
     bytes: usize,
 }
 
+/// A tree as it is saved.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct SavedTree<N, C> {
+    nodes: N,
+    roots: [Option<NodeId>; 2],
+    constants: C,
+}
+
+impl NodeId {
+    /// The position, for indexing.
+    pub(super) const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
 impl Tree {
     /// The node that every path of an attempt begins with, once there is a path.
     pub(crate) fn root(&self, attempt: Attempt) -> Option<&Node> {
@@ -66,6 +94,21 @@ impl Tree {
     #[inline]
     pub(crate) fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.0 as usize]
+    }
+
+    /// The tree as it is saved.
+    pub(crate) fn saved(&self) -> SavedTree<&[Node], &[U256]> {
+        SavedTree { nodes: &self.nodes, roots: self.roots, constants: &self.constants.words }
+    }
+
+    /// A tree that was saved, if it is sound.
+    pub(crate) fn restore(saved: SavedTree<Vec<Node>, Vec<U256>>) -> Option<Self> {
+        let SavedTree { nodes, roots, constants } = saved;
+        check::is_sound(&nodes, roots, constants.len()).then(|| {
+            let bytes = nodes.iter().map(Node::bytes).sum::<usize>();
+            let bytes = bytes + constants.len() * 2 * size_of::<U256>();
+            Self { nodes, roots, constants: Constants::new(constants), bytes }
+        })
     }
 
     /// Bytes that the tree holds, about.
@@ -118,11 +161,10 @@ impl Tree {
         operations: Vec<Operation>,
         next: Next,
     ) -> usize {
-        self.bytes += size_of::<Node>()
-            + size_of::<(U256, NodeId)>()
-            + operations.iter().map(Operation::bytes).sum::<usize>();
         let id = self.nodes.len();
-        self.nodes.push(Node { operations: operations.into(), next });
+        let node = Node { operations: operations.into(), next };
+        self.bytes += node.bytes();
+        self.nodes.push(node);
         if let Some((from, answer)) = from
             && let Next::Guard(_, ways) = &mut self.nodes[from].next
         {

@@ -1,5 +1,7 @@
 //! Values of a trace and of a template, and how they name each other.
 
+use serde::{Deserialize, Serialize};
+
 /// Names a value of a [`Trace`](super::trace::Trace); none of a constant.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct ValueId(u32);
@@ -40,7 +42,7 @@ impl ValueId {
 }
 
 /// A value or a constant, by position in the owner's table of either.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Operand(u32);
 
 impl Operand {
@@ -79,7 +81,7 @@ impl Operand {
 }
 
 /// What the transaction and the block give.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) enum Input {
     /// The 32 bytes at this offset, zero beyond the end.
     CallData(u32),
@@ -105,7 +107,7 @@ pub(crate) enum Input {
 }
 
 /// A function of bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) enum Function {
     Keccak,
     /// One word of what a precompile answers.
@@ -116,7 +118,7 @@ pub(crate) enum Function {
 }
 
 /// One value of a trace.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) enum Value {
     Input(Input),
     /// An instruction that only computes.

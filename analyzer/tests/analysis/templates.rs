@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use forewave_analyzer::{Limits, Location, PredictedAccess, StaticPredictor, TemplateCache};
 use proptest::prelude::*;
-use revm::primitives::U256;
+use revm::primitives::{U256, keccak256};
 
 use crate::scene::{A, B, C, Scene, scene};
 
@@ -200,4 +200,81 @@ proptest! {
         let inputs: Vec<&[u64]> = words.iter().map(<[u64; 2]>::as_slice).collect();
         check(calls(scene, &inputs));
     }
+}
+
+/// A cache that has learnt from some calls, and the block they are in.
+fn filled() -> (Scene, Arc<TemplateCache>) {
+    let token = "4 CALLDATALOAD 0 MSTORE 1 32 MSTORE 64 0 KECCAK256 DUP1 SLOAD 36 CALLDATALOAD \
+                 ADD SWAP1 SSTORE 0 0 0 0 0 $b GAS CALL POP 0 CALLDATALOAD 5 EQ @no JUMPI STOP \
+                 no: 0 0 REVERT";
+    let scene = scene().contract(A, token).contract(B, "1 SLOAD 1 ADD 1 SSTORE STOP");
+    let scene = calls(scene, &[&[1, 7], &[5, 3]]).without_fees();
+    let cache = Arc::new(TemplateCache::new());
+    let predictor = StaticPredictor::sharing(Limits::default(), Arc::clone(&cache));
+    scene.predict_with(&predictor);
+    (scene, cache)
+}
+
+fn saved(cache: &TemplateCache) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    cache.save(&mut bytes).unwrap();
+    bytes
+}
+
+#[test]
+fn a_cache_that_was_saved_and_loaded_predicts_and_saves_the_same() {
+    let (scene, cache) = filled();
+    let bytes = saved(&cache);
+    let loaded = TemplateCache::load(&*bytes, usize::MAX).unwrap();
+    assert_eq!((loaded.len(), saved(&loaded)), (cache.len(), bytes));
+    let predict = |cache| scene.predict_with(&StaticPredictor::sharing(Limits::default(), cache));
+    assert_eq!(predict(Arc::new(loaded)), predict(cache));
+}
+
+#[test]
+fn a_cache_that_is_damaged_older_or_too_long_is_refused_with_the_reason() {
+    let (_, cache) = filled();
+    let bytes = saved(&cache);
+    let changed = |at: usize| {
+        let mut bytes = bytes.clone();
+        bytes[at] ^= 1;
+        bytes
+    };
+    let cases = [
+        (changed(0), "these are no templates"),
+        (changed(11), "of version 0, expected 1"),
+        (changed(12), "more than the 1000000 allowed"),
+        (changed(25), "checksum"),
+        (changed(bytes.len() - 1), "checksum"),
+        (bytes[..bytes.len() - 1].to_vec(), "checksum"),
+        (bytes[..20].to_vec(), "these are no templates"),
+        (Vec::new(), "these are no templates"),
+    ];
+    for (bytes, reason) in cases {
+        let error = TemplateCache::load(&*bytes, 1_000_000).unwrap_err().to_string();
+        assert!(error.contains(reason), "{error:?} does not say {reason:?}");
+    }
+}
+
+#[test]
+fn a_cache_whose_checksum_was_made_to_fit_cannot_make_an_evaluation_fail() {
+    let (scene, cache) = filled();
+    let bytes = saved(&cache);
+    let (mut refused, mut evaluated) = (0, 0);
+    for at in 52..bytes.len() {
+        for change in [1, 0x80] {
+            let mut bytes = bytes.clone();
+            bytes[at] ^= change;
+            let checksum = keccak256(&bytes[52..]);
+            bytes[20..52].copy_from_slice(checksum.as_slice());
+            let Ok(loaded) = TemplateCache::load(&*bytes, usize::MAX) else {
+                refused += 1;
+                continue;
+            };
+            let predictor = StaticPredictor::sharing(Limits::default(), Arc::new(loaded));
+            scene.predict_with(&predictor);
+            evaluated += 1;
+        }
+    }
+    assert!(refused > 100 && evaluated > 100, "{refused} refused, {evaluated} evaluated");
 }
