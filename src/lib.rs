@@ -52,10 +52,10 @@ pub use forewave_analyzer::{
     commute_payments, summarize, summarize_account,
 };
 pub use forewave_executor::{
-    AccountChange, BlockOutcome, ExecutionError, ExecutionStats, Observation, OneByOne,
-    OraclePredictor, OutcomeNote, PrefetchStats, Prefetched, ReconPredictor, Reexecution,
-    ReexecutionReason, StateChanges, StateView, SystemOperation, TxReceipt, execute, observe,
-    sequential, sequential_with, with_prefetch,
+    AccountChange, BlockOutcome, ExecutionError, ExecutionMode, ExecutionStats, Observation,
+    OneByOne, OraclePredictor, OutcomeNote, PrefetchStats, Prefetched, ReconPredictor, Reexecution,
+    ReexecutionReason, StateChanges, StateView, SystemOperation, TxReceipt, execute, execute_as,
+    execute_unplanned, is_worth_planning, observe, sequential, sequential_with, with_prefetch,
 };
 pub use forewave_scheduler::{
     AccessTable, Cause, Chain, ConflictGraph, Edge, Hazard, HazardCounts, HotSpot, LocationId,

@@ -1,7 +1,9 @@
 //! Predictions -> plan -> outcome: the steps between the three crates.
 
 use forewave_analyzer::{AnalyzeError, Block, PredictedAccess, Predictor, commute_payments};
-use forewave_executor::{BlockOutcome, ExecutionError, execute};
+use forewave_executor::{
+    BlockOutcome, ExecutionError, ExecutionMode, execute_as, execute_unplanned, is_worth_planning,
+};
 use forewave_scheduler::{ConflictGraph, Schedule, schedule};
 use rayon::ThreadPool;
 use revm::DatabaseRef;
@@ -71,7 +73,21 @@ impl Plan {
     where
         DB: DatabaseRef<Error: Send> + Sync,
     {
-        execute(block, state, &self.graph, &self.schedule, pool)
+        self.execute_as(ExecutionMode::Auto, block, state, pool)
+    }
+
+    /// The same as [`execute`](Self::execute), in a mode of the caller's choice.
+    pub fn execute_as<DB>(
+        &self,
+        mode: ExecutionMode,
+        block: &Block,
+        state: &DB,
+        pool: &ThreadPool,
+    ) -> Result<BlockOutcome, ExecutionError<DB::Error>>
+    where
+        DB: DatabaseRef<Error: Send> + Sync,
+    {
+        execute_as(mode, block, state, &self.graph, &self.schedule, pool)
     }
 }
 
@@ -86,6 +102,7 @@ pub fn predict<DB: DatabaseRef>(
 
 /// Predicts, plans and executes a block. The outcome equals that of
 /// [`sequential`](crate::sequential), statistics aside; `state` is only read.
+/// A block that is not worth a prediction is run without one.
 pub fn execute_block<DB>(
     block: &Block,
     state: &DB,
@@ -95,6 +112,9 @@ pub fn execute_block<DB>(
 where
     DB: DatabaseRef<Error: Send> + Sync,
 {
+    if !is_worth_planning(block) {
+        return Ok(execute_unplanned(block, state, pool)?);
+    }
     let predictions = predict(block, state, predictor)?;
     Ok(Plan::to_run(block, state, predictions)?.execute(block, state, pool)?)
 }

@@ -18,6 +18,7 @@
 
 mod error;
 mod flat_state;
+mod flow;
 mod ledger;
 mod looks;
 mod observation;
@@ -25,12 +26,16 @@ mod outcome;
 mod parallel;
 mod predictors;
 mod prefetch;
+mod ready;
 mod sequential;
+mod serial;
 mod system;
+mod tasks;
 mod tracking;
 mod transfer;
 mod transition;
-mod versions;
+mod view;
+mod worker;
 
 pub use error::ExecutionError;
 pub use observation::{Observation, observe};
@@ -38,7 +43,7 @@ pub use outcome::{
     AccountChange, BlockOutcome, ExecutionStats, OutcomeNote, Reexecution, ReexecutionReason,
     StateChanges, SystemOperation, TxReceipt,
 };
-pub use parallel::execute;
+pub use parallel::{ExecutionMode, execute, execute_as, execute_unplanned, is_worth_planning};
 pub use predictors::{OraclePredictor, ReconPredictor};
 pub use prefetch::{OneByOne, PrefetchStats, Prefetched, StateView, with_prefetch};
 pub use sequential::{sequential, sequential_with};

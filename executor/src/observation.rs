@@ -6,14 +6,11 @@
 
 use forewave_analyzer::{AccessSetBuilder, Block, Location, ObservedAccess};
 use revm::{
-    DatabaseRef, ExecuteEvm,
-    handler::EthPrecompiles,
-    primitives::Address,
-    state::{AccountInfo, EvmState},
+    DatabaseRef, ExecuteEvm, handler::EthPrecompiles, primitives::Address, state::EvmState,
 };
 
 use crate::{
-    BlockOutcome, ExecutionError, ExecutionStats, TxReceipt,
+    BlockOutcome, ExecutionError, ExecutionMode, ExecutionStats, TxReceipt,
     flat_state::FlatState,
     looks::Looked,
     system::{apply_post_block, apply_pre_block, check_gas_limit},
@@ -36,7 +33,7 @@ pub fn observe<DB: DatabaseRef>(
     block: &Block,
     state: &DB,
 ) -> Result<Observation, ExecutionError<DB::Error>> {
-    let mut flat = FlatState::new(state);
+    let mut flat = FlatState::for_block(state, block);
     let mut notes = apply_pre_block(block, &mut flat)?;
     let precompiles = EthPrecompiles::new(block.spec());
     let mut evm = tracking_evm(block, flat);
@@ -60,7 +57,8 @@ pub fn observe<DB: DatabaseRef>(
     let mut flat = evm.ctx.journaled_state.database.inner;
     notes.extend(apply_post_block(block, &mut flat)?);
     let changes = flat.into_changes().map_err(ExecutionError::SystemState)?;
-    let stats = ExecutionStats { threads: 1, ..ExecutionStats::default() };
+    let stats =
+        ExecutionStats { threads: 1, mode: ExecutionMode::Serial, ..ExecutionStats::default() };
     let outcome = BlockOutcome::new(receipts, changes, notes, stats);
     Ok(Observation { outcome, accesses, payers_seen })
 }
@@ -80,7 +78,7 @@ pub(crate) fn observed_access(
     let mut set = AccessSetBuilder::new();
     for read in record.reads.accounts.iter().filter(|read| !excluded(&read.address)) {
         let looked = read.looked;
-        let by_balance = read.info.as_ref().is_none_or(AccountInfo::has_no_code_and_nonce);
+        let by_balance = read.seen.has_no_code_and_nonce();
         let fields = [
             (looked.intersects(Looked::BALANCE | Looked::COVER), Location::Balance(read.address)),
             (looked.contains(Looked::EMPTINESS) && by_balance, Location::Balance(read.address)),

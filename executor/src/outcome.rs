@@ -20,6 +20,8 @@ use revm::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::ExecutionMode;
+
 /// The receipt of one transaction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TxReceipt {
@@ -146,8 +148,10 @@ pub struct Reexecution {
 pub struct ExecutionStats {
     /// Threads of the pool; 1 for the sequential oracle.
     pub threads: usize,
-    /// Waves of the schedule; 0 for the sequential oracle.
+    /// Waves of the schedule; 0 where there is none.
     pub waves: usize,
+    /// How the block was run.
+    pub mode: ExecutionMode,
     /// Transactions that ran more than once, in block order.
     pub reexecuted: Vec<Reexecution>,
 }

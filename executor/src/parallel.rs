@@ -1,48 +1,81 @@
-//! Runs the waves of a schedule on a thread pool, then takes the results in
-//! block order.
+//! Runs a block on the threads of a pool: planned, as dataflow or in waves, or
+//! optimistically in block order.
 //!
 //! # Protocol
 //!
-//! Every thread of the pool runs [`work`]: wave after wave it claims chains by
-//! a counter, runs each chain's transactions one after another on its own EVM,
-//! and publishes their versions. It enters a wave only when the wave before
-//! has no chain left unfinished, so what a transaction is predicted to read is
-//! published before it runs. A chain counts as finished even if its thread
-//! panics; the panic reaches the caller when all threads have returned.
+//! Every thread is a [`Worker`] with an EVM and a replica of the settled state
+//! of its own. What to run next, and whose turn it is to settle, is the
+//! [`Flow`]'s; whether a run counts is the [`Ledger`]'s alone. A run is published
+//! once, before it is marked finished; a second run of the same transaction is
+//! published by the thread that settles it, before it is settled. Whoever reads
+//! the number of settled transactions may therefore read all their runs.
 //!
-//! Results are taken in block order by the [`Ledger`]. A thread that has to wait
-//! for the others in its wave takes what is there meanwhile, if no other thread
-//! does; the calling thread takes the rest. That alone decides what counts: no
-//! order in which versions become visible can make an outcome wrong.
+//! No order in which runs come about can make an outcome wrong: predictions,
+//! graph and schedule decide only what runs when and what it sees.
 
-use std::sync::{
-    Mutex, OnceLock,
-    atomic::{AtomicUsize, Ordering},
-};
+use std::sync::{Mutex, PoisonError};
 
 use forewave_analyzer::Block;
-use forewave_scheduler::{Chain, ConflictGraph, Schedule};
+use forewave_scheduler::{ConflictGraph, Schedule, Wave};
 use rayon::ThreadPool;
-use revm::{Database, DatabaseRef, ExecuteEvm, context::TxEnv};
+use revm::DatabaseRef;
+use serde::{Deserialize, Serialize};
 
 use crate::{
-    BlockOutcome, ExecutionError, ExecutionStats,
-    flat_state::FlatState,
-    ledger::{Ledger, Taken, TxRun},
+    BlockOutcome, ExecutionError, ExecutionStats, OutcomeNote, StateChanges, TxReceipt,
+    flat_state::{FlatState, Share},
+    flow::Flow,
+    ledger::Ledger,
+    serial::run_serially,
     system::{apply_post_block, apply_pre_block},
-    tracking::{TrackingEvm, discard_record, take_record, tracking_evm},
-    transfer::transfer,
-    versions::{VersionedView, Versions},
+    tasks::Tasks,
+    transfer::TransferRules,
+    view::TxRuns,
+    worker::Worker,
 };
 
-/// Turns of a waiting thread before it yields its core.
-const SPINS_BEFORE_YIELD: u32 = 64;
+/// Transactions per thread below which a block is not worth a second thread's waking.
+const TRANSACTIONS_PER_THREAD_MIN: usize = 2;
 
-/// Executes the block in the waves of `schedule` on the threads of `pool`.
+/// What a run on several threads costs in any case, in nanoseconds.
+const PARALLEL_NS: u64 = 30_000;
+
+/// What an estimated nanosecond of work costs when it is shared out, in hundredths.
+const PARALLEL_PERCENT: u64 = 115;
+
+/// Accounts above which their net changes are worked out by all threads.
+const SHARED_CHANGES_MIN: usize = 4_096;
+
+/// Gas of a transfer that carries no data.
+const TRANSFER_GAS: u64 = 21_000;
+
+/// One transaction in this many may be something else in a block of transfers.
+const TRANSFERS_EXCEPT: usize = 32;
+
+/// How a block is run. The outcome is the same each time.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExecutionMode {
+    /// As dataflow, or serially where that is estimated to be as fast.
+    #[default]
+    Auto,
+    /// A transaction starts when those that it needs are done, the one with the
+    /// heaviest path after it first.
+    Dataflow,
+    /// The waves of the schedule, one after the other.
+    Waves,
+    /// In block order, a few at a time, whatever the prediction says.
+    Optimistic,
+    /// One after the other, on the calling thread alone.
+    Serial,
+}
+
+/// Executes the block as `graph` and `schedule` have it on the threads of `pool`.
 ///
-/// `graph` and `schedule` come from one prediction of this block. The outcome
-/// equals that of [`sequential`](crate::sequential), statistics aside, however
-/// wrong the prediction was. `state` is only read.
+/// Both come from one prediction of this block. The outcome equals that of
+/// [`sequential`](crate::sequential), statistics aside, however wrong the
+/// prediction was. `state` is only read. The calling thread works as one of the
+/// pool's.
 pub fn execute<DB>(
     block: &Block,
     state: &DB,
@@ -51,122 +84,234 @@ pub fn execute<DB>(
     pool: &ThreadPool,
 ) -> Result<BlockOutcome, ExecutionError<DB::Error>>
 where
-    DB: DatabaseRef + Sync,
+    DB: DatabaseRef<Error: Send> + Sync,
+{
+    execute_as(ExecutionMode::Auto, block, state, graph, schedule, pool)
+}
+
+/// The same as [`execute`], in a mode of the caller's choice.
+pub fn execute_as<DB>(
+    mode: ExecutionMode,
+    block: &Block,
+    state: &DB,
+    graph: &ConflictGraph,
+    schedule: &Schedule,
+    pool: &ThreadPool,
+) -> Result<BlockOutcome, ExecutionError<DB::Error>>
+where
+    DB: DatabaseRef<Error: Send> + Sync,
 {
     let transactions = block.transactions.len();
-    let scheduled = schedule.waves().iter().flat_map(forewave_scheduler::Wave::chains);
+    let scheduled = schedule.waves().iter().flat_map(Wave::chains);
     let scheduled: usize = scheduled.map(|chain| chain.transactions().len()).sum();
     if scheduled != transactions || graph.len() != transactions {
         return Err(ExecutionError::ScheduleMismatch { scheduled, transactions });
     }
-    let mut base = FlatState::new(state);
-    let mut notes = apply_pre_block(block, &mut base)?;
-    let run = Run {
-        block,
-        versions: Versions::new(graph.accesses()),
-        waves: schedule.waves().iter().map(|wave| SharedWave::new(wave.chains())).collect(),
-        runs: core::iter::repeat_with(OnceLock::new).take(transactions).collect(),
-        ledger: Mutex::new(Ledger::new(base.fork())),
-        base: &base,
+    let threads = pool.current_num_threads();
+    let (mode, tasks) = match mode {
+        ExecutionMode::Serial => (mode, None),
+        ExecutionMode::Waves => (mode, Some(Tasks::waves(block, graph, schedule, threads))),
+        ExecutionMode::Optimistic => (mode, Some(Tasks::block_order(block, threads))),
+        ExecutionMode::Dataflow => (mode, Some(Tasks::dataflow(block, graph, threads))),
+        ExecutionMode::Auto if !may_pay(block, threads) => (ExecutionMode::Serial, None),
+        ExecutionMode::Auto => {
+            let tasks = Tasks::dataflow(block, graph, threads);
+            match pays(&tasks, threads) {
+                true => (ExecutionMode::Dataflow, Some(tasks)),
+                false => (ExecutionMode::Serial, None),
+            }
+        }
     };
-    pool.broadcast(|_| work(&run));
-    let ledger = run.ledger.into_inner().expect("a thread that panicked has panicked here too");
-    let Taken { mut flat, receipts, reexecuted } = ledger.finish(block, run.runs)?;
-    notes.extend(apply_post_block(block, &mut flat)?);
-    let changes = flat.into_changes().map_err(ExecutionError::SystemState)?;
-    let (threads, waves) = (pool.current_num_threads(), schedule.waves().len());
-    let stats = ExecutionStats { threads, waves, reexecuted };
+    let plan = Plan { mode, tasks, graph: Some(graph), waves: schedule.waves().len() };
+    run_planned(block, state, &plan, pool)
+}
+
+/// Executes the block without any prediction: optimistically in block order,
+/// or serially where that is estimated to be as fast. What is promised of
+/// [`execute`] holds here too.
+pub fn execute_unplanned<DB>(
+    block: &Block,
+    state: &DB,
+    pool: &ThreadPool,
+) -> Result<BlockOutcome, ExecutionError<DB::Error>>
+where
+    DB: DatabaseRef<Error: Send> + Sync,
+{
+    let threads = pool.current_num_threads();
+    let pays = may_pay(block, threads) && is_worth_planning(block);
+    let tasks = pays.then(|| Tasks::block_order(block, threads));
+    let mode = if tasks.is_some() { ExecutionMode::Optimistic } else { ExecutionMode::Serial };
+    run_planned(block, state, &Plan { mode, tasks, graph: None, waves: 0 }, pool)
+}
+
+/// Whether looking at a block before it runs can be worth what it costs. A block
+/// of plain transfers is not: each of them runs in less time than it takes to
+/// predict it.
+pub fn is_worth_planning(block: &Block) -> bool {
+    let transactions = block.transactions.len();
+    // With that much gas nothing can be run but the first few instructions.
+    let plain = block.transactions.iter().filter(|tx| tx.gas_limit <= TRANSFER_GAS).count();
+    plain < transactions - transactions / TRANSFERS_EXCEPT
+}
+
+/// Whether a block can be worth several threads at all.
+fn may_pay(block: &Block, threads: usize) -> bool {
+    threads > 1 && block.transactions.len() >= threads * TRANSACTIONS_PER_THREAD_MIN
+}
+
+/// Whether dataflow is estimated to be faster than one thread.
+fn pays(tasks: &Tasks, threads: usize) -> bool {
+    let shared = (tasks.work() / threads as u64).max(tasks.span());
+    let parallel = PARALLEL_NS.saturating_add(shared.saturating_mul(PARALLEL_PERCENT) / 100);
+    parallel < tasks.work()
+}
+
+/// How a block is to be run.
+#[derive(Debug)]
+struct Plan<'a> {
+    mode: ExecutionMode,
+    /// `None` to run serially.
+    tasks: Option<Tasks>,
+    graph: Option<&'a ConflictGraph>,
+    waves: usize,
+}
+
+fn run_planned<DB>(
+    block: &Block,
+    state: &DB,
+    plan: &Plan<'_>,
+    pool: &ThreadPool,
+) -> Result<BlockOutcome, ExecutionError<DB::Error>>
+where
+    DB: DatabaseRef<Error: Send> + Sync,
+{
+    let mut stats = ExecutionStats {
+        threads: pool.current_num_threads(),
+        waves: plan.waves,
+        mode: plan.mode,
+        ..ExecutionStats::default()
+    };
+    let mut base = FlatState::for_block(state, block);
+    let mut notes = apply_pre_block(block, &mut base)?;
+    let (receipts, changes) = match &plan.tasks {
+        None => {
+            let receipts = run_serially(block, &mut base)?;
+            (receipts, close(block, base, &mut notes, pool)?)
+        }
+        Some(tasks) => {
+            let run = Run::new(block, plan.graph);
+            let (changes, ledger) = run.on_threads(tasks, &base, &mut notes, pool)?;
+            stats.reexecuted = ledger.reexecuted;
+            (receipts(block, run.runs), changes)
+        }
+    };
     Ok(BlockOutcome::new(receipts, changes, notes, stats))
 }
 
-/// What the threads share while the waves run.
+/// What the threads share.
 #[derive(Debug)]
-struct Run<'a, DB: DatabaseRef> {
-    block: &'a Block,
-    /// The state before the transactions.
-    base: &'a FlatState<'a, DB>,
-    versions: Versions<'a>,
-    waves: Vec<SharedWave<'a>>,
-    /// A transaction that could not be executed on the state it saw has no run.
-    runs: Vec<OnceLock<TxRun>>,
-    ledger: Mutex<Ledger<'a, DB>>,
+pub(crate) struct Run<'a, DB: DatabaseRef> {
+    pub(crate) block: &'a Block,
+    pub(crate) rules: Option<TransferRules<'a>>,
+    /// Who needs whom, where that is predicted.
+    pub(crate) graph: Option<&'a ConflictGraph>,
+    pub(crate) runs: Vec<TxRuns>,
+    failed: Mutex<Option<ExecutionError<DB::Error>>>,
 }
 
-/// The chains of one wave as the threads share them out.
-#[derive(Debug)]
-struct SharedWave<'a> {
-    chains: &'a [Chain],
-    claimed: AtomicUsize,
-    unfinished: AtomicUsize,
+impl<'a, DB: DatabaseRef> Run<'a, DB> {
+    fn new(block: &'a Block, graph: Option<&'a ConflictGraph>) -> Self {
+        let runs = core::iter::repeat_with(TxRuns::default).take(block.transactions.len());
+        let rules = TransferRules::new(block);
+        Self { block, rules, graph, runs: runs.collect(), failed: Mutex::new(None) }
+    }
+
+    /// Keeps the error that the run ends with: the first.
+    pub(crate) fn keep(&self, error: ExecutionError<DB::Error>) {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+
+    /// Ends the run with an error.
+    pub(crate) fn fail(&self, error: ExecutionError<DB::Error>, flow: &Flow<'_, Ledger>) {
+        self.keep(error);
+        flow.stop();
+    }
 }
 
-impl<'a> SharedWave<'a> {
-    fn new(chains: &'a [Chain]) -> Self {
-        Self { chains, claimed: AtomicUsize::new(0), unfinished: AtomicUsize::new(chains.len()) }
-    }
-
-    /// The next chain nobody has claimed; it counts as finished when the
-    /// returned guard is dropped.
-    fn claim(&self) -> Option<(&'a Chain, Unfinished<'_>)> {
-        let chain = self.chains.get(self.claimed.fetch_add(1, Ordering::Relaxed))?;
-        Some((chain, Unfinished(&self.unfinished)))
-    }
-
-    /// Waits until no chain is left unfinished, doing what `meanwhile` does.
-    fn wait(&self, mut meanwhile: impl FnMut()) {
-        let mut spins = 0;
-        while self.unfinished.load(Ordering::Acquire) > 0 {
-            spins += 1;
-            if spins < SPINS_BEFORE_YIELD {
-                core::hint::spin_loop();
-            } else {
-                meanwhile();
-                std::thread::yield_now();
+impl<DB: DatabaseRef<Error: Send> + Sync> Run<'_, DB> {
+    /// Runs all tasks and what the protocol does after them, and gives the net
+    /// changes. The others let go of what they hold while the calling thread
+    /// closes the block.
+    fn on_threads(
+        &self,
+        tasks: &Tasks,
+        base: &FlatState<'_, DB>,
+        notes: &mut Vec<OutcomeNote>,
+        pool: &ThreadPool,
+    ) -> Result<(StateChanges, Ledger), ExecutionError<DB::Error>> {
+        let flow = Flow::new(tasks, Ledger::default());
+        let changes = pool.in_place_scope(|scope| {
+            for _ in 1..pool.current_num_threads() {
+                scope.spawn(|_| {
+                    if !flow.is_over() {
+                        Worker::new(self, base.fork()).work(self, &flow);
+                    }
+                });
             }
-        }
-    }
-}
-
-/// Marks a chain finished when dropped, be it by a panic.
-#[derive(Debug)]
-struct Unfinished<'a>(&'a AtomicUsize);
-
-impl Drop for Unfinished<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Release);
-    }
-}
-
-/// One thread's part in all waves.
-fn work<DB: DatabaseRef>(run: &Run<'_, DB>) {
-    let Run { block, base, versions, waves, runs, ledger } = run;
-    let mut evm = tracking_evm(block, VersionedView::new(versions, base));
-    for wave in waves {
-        while let Some((chain, _unfinished)) = wave.claim() {
-            for &tx in chain.transactions() {
-                let env = &block.transactions[tx.index()];
-                evm.ctx.journaled_state.database.inner.look_from(tx, env);
-                if let Some(run) = run_transaction(&mut evm, env) {
-                    versions.publish(tx, &run.record.transition);
-                    runs[tx.index()].set(run).expect("a schedule holds each transaction once");
-                }
+            let mut worker = Worker::new(self, base.fork());
+            worker.work(self, &flow);
+            if let Some(error) = self.failure() {
+                return Err(error);
             }
-        }
-        wave.wait(|| {
-            if let Ok(mut ledger) = ledger.try_lock() {
-                ledger.advance(block, runs);
-            }
+            close(self.block, worker.into_state(tasks.len())?, notes, pool)
         });
+        Ok((changes?, flow.into_turn()))
+    }
+
+    /// The error that the run has ended with.
+    fn failure(&self) -> Option<ExecutionError<DB::Error>> {
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
-fn run_transaction<D: Database>(evm: &mut TrackingEvm<D>, env: &TxEnv) -> Option<TxRun> {
-    if let Some((result, record)) = transfer(evm, env) {
-        return Some(TxRun { result, record });
+/// One receipt for each transaction, from the runs that count.
+fn receipts(block: &Block, runs: Vec<TxRuns>) -> Vec<TxReceipt> {
+    let mut gas_used = 0;
+    let runs = runs.into_iter().zip(&block.transactions);
+    runs.map(|(runs, tx)| {
+        let receipt = TxReceipt::new(tx.tx_type, gas_used, runs.into_settled().result);
+        gas_used = receipt.cumulative_gas_used;
+        receipt
+    })
+    .collect()
+}
+
+/// The net changes of a block whose transactions are done, those of the
+/// protocol at its end included.
+fn close<DB>(
+    block: &Block,
+    mut flat: FlatState<'_, DB>,
+    notes: &mut Vec<OutcomeNote>,
+    pool: &ThreadPool,
+) -> Result<StateChanges, ExecutionError<DB::Error>>
+where
+    DB: DatabaseRef<Error: Send> + Sync,
+{
+    notes.extend(apply_post_block(block, &mut flat)?);
+    if flat.len() < SHARED_CHANGES_MIN {
+        return flat.into_changes().map_err(ExecutionError::SystemState);
     }
-    let Ok(run) = evm.transact(env.clone()) else {
-        discard_record(evm);
-        return None;
-    };
-    Some(TxRun { result: run.result, record: take_record(evm, env, &run.state) })
+    let parts = pool.current_num_threads();
+    let mut shares: Vec<_> = (0..parts).map(|part| (Share { part, parts }, Ok(vec![]))).collect();
+    pool.in_place_scope(|scope| {
+        for (share, changes) in &mut shares {
+            scope.spawn(|_| *changes = flat.changes_of(*share));
+        }
+    });
+    let mut changes = Vec::with_capacity(flat.len());
+    for (_, share) in shares {
+        changes.extend(share.map_err(ExecutionError::SystemState)?);
+    }
+    let (changes, ()) = pool.join(|| changes.into_iter().collect(), || drop(flat));
+    Ok(changes)
 }

@@ -7,7 +7,7 @@ use forewave_analyzer::{Block, TxIndex};
 use revm::{Context, DatabaseRef, ExecuteCommitEvm, MainBuilder, MainContext};
 
 use crate::{
-    BlockOutcome, ExecutionError, ExecutionStats, TxReceipt,
+    BlockOutcome, ExecutionError, ExecutionMode, ExecutionStats, TxReceipt,
     flat_state::FlatState,
     system::{apply_post_block, apply_pre_block, check_gas_limit},
 };
@@ -27,7 +27,7 @@ pub fn sequential_with<DB: DatabaseRef>(
     state: &DB,
     mut done: impl FnMut(TxIndex),
 ) -> Result<BlockOutcome, ExecutionError<DB::Error>> {
-    let mut flat = FlatState::new(state);
+    let mut flat = FlatState::for_block(state, block);
     let mut notes = apply_pre_block(block, &mut flat)?;
     let mut receipts: Vec<TxReceipt> = Vec::with_capacity(block.transactions.len());
     let mut evm = Context::mainnet()
@@ -48,6 +48,7 @@ pub fn sequential_with<DB: DatabaseRef>(
     drop(evm);
     notes.extend(apply_post_block(block, &mut flat)?);
     let changes = flat.into_changes().map_err(ExecutionError::SystemState)?;
-    let stats = ExecutionStats { threads: 1, ..ExecutionStats::default() };
+    let stats =
+        ExecutionStats { threads: 1, mode: ExecutionMode::Serial, ..ExecutionStats::default() };
     Ok(BlockOutcome::new(receipts, changes, notes, stats))
 }

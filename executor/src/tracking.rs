@@ -22,7 +22,9 @@ use revm::{
         interpreter::EthInterpreter,
         interpreter_types::LoopControl,
     },
-    primitives::{Address, B256, StorageKey, StorageValue, TxKind, U256, hardfork::SpecId},
+    primitives::{
+        Address, B256, KECCAK_EMPTY, StorageKey, StorageValue, TxKind, U256, hardfork::SpecId,
+    },
     state::{AccountInfo, EvmState},
 };
 
@@ -33,12 +35,46 @@ use crate::{
     transition::Transition,
 };
 
+/// What a load said of an account. Holds no code: a clone of it would count
+/// a reference that all threads share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) exists: bool,
+    pub(crate) balance: U256,
+    pub(crate) nonce: u64,
+    pub(crate) code_hash: B256,
+}
+
+impl Seen {
+    pub(crate) fn new(info: Option<&AccountInfo>) -> Self {
+        let exists = info.is_some();
+        let (balance, nonce, code_hash) = info.map_or((U256::ZERO, 0, KECCAK_EMPTY), |info| {
+            (info.balance, info.nonce, info.code_hash)
+        });
+        Self { exists, balance, nonce, code_hash }
+    }
+
+    pub(crate) fn has_no_code_and_nonce(&self) -> bool {
+        (self.code_hash == KECCAK_EMPTY || self.code_hash.is_zero()) && self.nonce == 0
+    }
+
+    /// Whether the balance takes 256 bits.
+    pub(crate) const fn is_hoard(&self) -> bool {
+        self.balance.bit(255)
+    }
+
+    /// Empty in the sense of EIP-161.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.has_no_code_and_nonce() && self.balance.is_zero()
+    }
+}
+
 /// One account load, with what the outcome may depend on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct AccountRead {
     pub(crate) address: Address,
     pub(crate) looked: Looked,
-    pub(crate) info: Option<AccountInfo>,
+    pub(crate) seen: Seen,
 }
 
 /// One storage load.
@@ -56,6 +92,8 @@ pub(crate) struct Reads {
     pub(crate) storage: Vec<StorageRead>,
     /// The most that the transaction may cost its sender.
     pub(crate) cost: U256,
+    /// Who delegates to whom among the accounts that were loaded (EIP-7702).
+    pub(crate) delegations: Vec<(Address, Address)>,
 }
 
 /// A database that remembers what it answered.
@@ -63,6 +101,14 @@ pub(crate) struct Reads {
 pub(crate) struct Recording<D> {
     pub(crate) inner: D,
     reads: Reads,
+    is_enabled: bool,
+}
+
+impl<D> Recording<D> {
+    /// Whether answers are remembered; where nobody will ask for them they need not be.
+    pub(crate) const fn set_enabled(&mut self, is_enabled: bool) {
+        self.is_enabled = is_enabled;
+    }
 }
 
 impl<D: Database> Database for Recording<D> {
@@ -70,8 +116,15 @@ impl<D: Database> Database for Recording<D> {
 
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, D::Error> {
         let info = self.inner.basic(address)?;
+        if !self.is_enabled {
+            return Ok(info);
+        }
         let looked = Looked::empty();
-        self.reads.accounts.push(AccountRead { address, looked, info: info.clone() });
+        self.reads.accounts.push(AccountRead { address, looked, seen: Seen::new(info.as_ref()) });
+        let code = info.as_ref().and_then(|info| info.code.as_ref());
+        if let Some(delegate) = code.and_then(Bytecode::eip7702_address) {
+            self.reads.delegations.push((address, delegate));
+        }
         Ok(info)
     }
 
@@ -81,7 +134,9 @@ impl<D: Database> Database for Recording<D> {
 
     fn storage(&mut self, address: Address, key: StorageKey) -> Result<StorageValue, D::Error> {
         let value = self.inner.storage(address, key)?;
-        self.reads.storage.push(StorageRead { address, key, value });
+        if self.is_enabled {
+            self.reads.storage.push(StorageRead { address, key, value });
+        }
         Ok(value)
     }
 
@@ -99,7 +154,7 @@ pub(crate) type TrackingEvm<D> = MainnetEvm<TrackingContext<D>>;
 /// An EVM for the block's transactions over `db`.
 pub(crate) fn tracking_evm<D: Database>(block: &Block, db: D) -> TrackingEvm<D> {
     let mut evm = Context::mainnet()
-        .with_db(Recording { inner: db, reads: Reads::default() })
+        .with_db(Recording { inner: db, reads: Reads::default(), is_enabled: true })
         .with_chain(Looks::default())
         .with_block(block.env.clone())
         .with_cfg(block.cfg.clone())
@@ -167,11 +222,11 @@ pub(crate) fn discard_record<D: Database>(evm: &mut TrackingEvm<D>) {
 }
 
 /// Whether the balance that the sender was found with covers the transaction.
-/// Without that only a lenient configuration runs it, by rules of its own.
+/// Without that only a lenient configuration runs it, by rules of its own. What
+/// was not recorded need not commute.
 fn is_covered(reads: &Reads, sender: Address) -> bool {
     let found = reads.accounts.iter().find(|read| read.address == sender);
-    let balance = found.and_then(|read| Some(read.info.as_ref()?.balance));
-    balance.unwrap_or_default() >= reads.cost
+    found.is_some_and(|read| read.seen.balance >= reads.cost)
 }
 
 /// Validation of the sender (EIP-3607 its code) and of the authorities
@@ -192,12 +247,12 @@ fn look_at_transaction(looks: &mut Looks, tx: &TxEnv) {
 
 /// A call to a delegated account runs the delegate's code (EIP-7702).
 fn look_at_delegates(looks: &mut Looks, reads: &Reads, state: &EvmState) {
-    let before = reads.accounts.iter().filter_map(|read| Some((read.address, read.info.as_ref()?)));
-    let after = state.iter().map(|(address, account)| (*address, &account.info));
-    for (address, info) in before.chain(after) {
-        if looks.at(address).contains(Looked::CODE)
-            && let Some(delegate) = info.code.as_ref().and_then(Bytecode::eip7702_address)
-        {
+    let before = reads.delegations.iter().copied();
+    let after = state.iter().filter_map(|(address, account)| {
+        Some((*address, account.info.code.as_ref()?.eip7702_address()?))
+    });
+    for (address, delegate) in before.chain(after) {
+        if looks.at(address).contains(Looked::CODE) {
             looks.add(delegate, Looked::CODE);
         }
     }
@@ -207,15 +262,10 @@ fn look_at_delegates(looks: &mut Looks, reads: &Reads, state: &EvmState) {
 /// are not hoards does, so only those are looked at.
 fn look_at_hoards(looks: &mut Looks, reads: &Reads) {
     for read in &reads.accounts {
-        if read.info.as_ref().is_some_and(is_hoard) {
+        if read.seen.is_hoard() {
             looks.add(read.address, Looked::BALANCE);
         }
     }
-}
-
-/// Whether the balance takes 256 bits.
-pub(crate) fn is_hoard(info: &AccountInfo) -> bool {
-    info.balance.bit(255)
 }
 
 type Frame<'a, D> = InstructionContext<'a, TrackingContext<D>, EthInterpreter>;

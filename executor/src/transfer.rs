@@ -1,123 +1,228 @@
 //! Plain transfers of ether to accounts without code: no interpreter, no
-//! journal. Validation and gas are revm's own functions; what is left is a
-//! nonce, three balances and a receipt.
+//! journal. Intrinsic gas and charges are revm's own functions; what is left is
+//! a nonce, three balances and a receipt.
 //!
 //! Whatever is out of the ordinary is given back to the EVM: an invalid
-//! transaction, calldata, authorizations, a precompile, code or a hoard at
-//! the recipient, the beneficiary as a party, and forks before EIP-161, whose
+//! transaction, calldata, blobs, authorizations, a precompile or code at the
+//! recipient, the beneficiary as a party, and forks before EIP-161, whose
 //! touched accounts have rules of their own.
 
+use forewave_analyzer::Block;
 use revm::{
     Database,
     context::{
-        ContextSetters, TxEnv,
-        result::{EVMError, ExecutionResult, Output, ResultGas, SuccessReason},
+        TxEnv,
+        result::{ExecutionResult, Output, ResultGas, SuccessReason},
     },
-    context_interface::{Cfg, Transaction},
-    handler::{pre_execution, validation},
+    context_interface::{Cfg, Transaction, transaction::TransactionType},
+    handler::{EthPrecompiles, pre_execution, validation},
     primitives::{Address, Bytes, TxKind, U256, hardfork::SpecId},
     state::AccountInfo,
 };
 
 use crate::{
+    TxReceipt,
     looks::Looked,
-    tracking::{AccountRead, Reads, Record, TrackingEvm, is_hoard},
+    tracking::{AccountRead, Reads, Record, Seen},
     transition::{AccountTransition, BalanceChange, Lifecycle, Transition},
 };
 
-/// What a plain transfer does, or `None` if `tx` is none or is better left to
-/// the EVM. State errors are left to the EVM as well, which meets them again.
-pub(crate) fn transfer<D: Database>(
-    evm: &mut TrackingEvm<D>,
-    tx: &TxEnv,
-) -> Option<(ExecutionResult, Record)> {
-    let spec = evm.ctx.cfg.spec;
-    let beneficiary = evm.ctx.block.beneficiary;
-    let TxKind::Call(to) = tx.kind else { return None };
-    let ordinary = tx.data.is_empty()
-        && tx.authorization_list.is_empty()
-        && (SpecId::SPURIOUS_DRAGON..SpecId::AMSTERDAM).contains(&spec)
-        && ![tx.caller, to].contains(&beneficiary)
-        && !evm.precompiles.contains(&to);
-    if !ordinary {
-        return None;
-    }
-    let view = &mut evm.ctx.journaled_state.database.inner;
-    let recipient = view.basic(to).ok()?;
-    if recipient.as_ref().is_some_and(|info| !info.is_code_hash_empty_or_zero() || is_hoard(info)) {
-        return None;
-    }
-    let sender = sender_with_code(view, tx.caller)?;
-
-    evm.ctx.set_tx(tx.clone());
-    let gas = validated_gas(evm, &sender)?;
-    let (tx, block, cfg) = (&evm.ctx.tx, &evm.ctx.block, &evm.ctx.cfg);
-    let price = tx.effective_gas_price(u128::from(block.basefee));
-    let charged = pre_execution::calculate_caller_fee(sender.balance, tx, block, cfg).ok()?;
-    let refunded = U256::from(price) * U256::from(tx.gas_limit - gas.tx_gas_used());
-    let sent = if to == tx.caller { U256::ZERO } else { tx.value };
-    let left = (charged + refunded).checked_sub(sent)?;
-    // EIP-1559 burns the base fee.
-    let burnt = if spec.is_enabled_in(SpecId::LONDON) { u128::from(block.basefee) } else { 0 };
-    let fee = U256::from(price.saturating_sub(burnt)) * U256::from(gas.tx_gas_used());
-
-    let cost = tx.max_balance_spending().unwrap_or(U256::MAX);
-    let paid = match sender.balance {
-        before if before >= cost => BalanceChange::settle(before, left),
-        before if before == left => BalanceChange::Keep,
-        _ => BalanceChange::Set(left),
-    };
-    let mut accounts = vec![
-        (tx.caller, touched(paid, Some(sender.nonce + 1))),
-        (beneficiary, touched(credit(fee), None)),
-    ];
-    if to != tx.caller {
-        accounts.push((to, touched(credit(sent), None)));
-    }
-    let record = Record {
-        reads: reads(tx, cost, sender, to, recipient),
-        transition: Transition { accounts },
-    };
-    let output = Output::Call(Bytes::new());
-    let result =
-        ExecutionResult::Success { reason: SuccessReason::Stop, gas, logs: vec![], output };
-    Some((result, record))
+/// What is the same for all transfers of one block.
+#[derive(Debug)]
+pub(crate) struct TransferRules<'a> {
+    block: &'a Block,
+    precompiles: EthPrecompiles,
 }
 
-/// The sender with its code loaded, which validation looks at (EIP-3607).
-fn sender_with_code<D: Database>(view: &mut D, caller: Address) -> Option<AccountInfo> {
-    let mut sender = view.basic(caller).ok()?.unwrap_or_default();
-    if sender.code.is_none() {
-        sender.code = Some(view.code_by_hash(sender.code_hash).ok()?);
-    }
-    Some(sender)
+/// A plain transfer that is valid, and what it found.
+#[derive(Debug)]
+pub(crate) struct Transfer {
+    caller: Address,
+    sender: Seen,
+    /// The most that the transaction may cost the sender.
+    cost: U256,
+    /// What the sender has left in the end.
+    left: U256,
+    to: Address,
+    recipient: Seen,
+    /// What arrives there; zero if that is the sender.
+    sent: U256,
+    beneficiary: Address,
+    fee: U256,
+    gas: ResultGas,
 }
 
-/// The gas that the transaction uses, if it is valid.
-fn validated_gas<D: Database>(evm: &mut TrackingEvm<D>, sender: &AccountInfo) -> Option<ResultGas> {
-    validation::validate_env::<_, EVMError<D::Error>>(&mut evm.ctx).ok()?;
-    let (tx, cfg) = (&evm.ctx.tx, &evm.ctx.cfg);
-    let gas = validation::validate_initial_tx_gas_with_gas_params(
-        tx,
-        cfg.spec,
-        cfg.gas_params(),
-        cfg.is_eip7623_disabled(),
-        cfg.is_amsterdam_eip8037_enabled(),
-        cfg.tx_gas_limit_cap(),
-        None,
-    )
-    .ok()?;
-    pre_execution::validate_account_nonce_and_code(
-        sender,
-        tx.nonce,
-        cfg.is_eip3607_disabled(),
-        cfg.is_nonce_check_disabled(),
-    )
-    .ok()?;
-    // A nonce at its limit cannot be bumped; what becomes of it is revm's to say.
-    sender.nonce.checked_add(1)?;
-    let spent = gas.initial_total_gas();
-    Some(ResultGas::default().with_total_gas_spent(spent).with_floor_gas(gas.floor_gas()))
+impl<'a> TransferRules<'a> {
+    /// The rules of a block, if it has transfers of this kind.
+    pub(crate) fn new(block: &'a Block) -> Option<Self> {
+        let Block { cfg, env, .. } = block;
+        let spec = block.spec();
+        let complete = (spec < SpecId::MERGE || env.prevrandao.is_some())
+            && (spec < SpecId::CANCUN || env.blob_excess_gas_and_price.is_some());
+        let usual = cfg.tx_chain_id_check()
+            && !cfg.is_nonce_check_disabled()
+            && !cfg.is_base_fee_check_disabled()
+            && !cfg.is_priority_fee_check_disabled();
+        ((SpecId::SPURIOUS_DRAGON..SpecId::AMSTERDAM).contains(&spec) && complete && usual)
+            .then(|| Self { block, precompiles: EthPrecompiles::new(spec) })
+    }
+
+    /// What `tx` does, or `None` if it is no plain transfer or is better left to
+    /// the EVM. State errors are left to the EVM as well, which meets them again.
+    pub(crate) fn transfer(&self, view: &mut impl Database, tx: &TxEnv) -> Option<Transfer> {
+        let Block { cfg, env, .. } = self.block;
+        let TxKind::Call(to) = tx.kind else { return None };
+        let ordinary = tx.data.is_empty()
+            && tx.authorization_list.is_empty()
+            && ![tx.caller, to].contains(&env.beneficiary)
+            && !self.precompiles.contains(&to)
+            && self.is_valid_in_block(tx);
+        if !ordinary {
+            return None;
+        }
+        let recipient = view.basic(to).ok()?;
+        if recipient.as_ref().is_some_and(|info| !info.is_code_hash_empty_or_zero()) {
+            return None;
+        }
+        let recipient = Seen::new(recipient.as_ref());
+        if recipient.is_hoard() {
+            return None;
+        }
+        let sender = view.basic(tx.caller).ok()?.unwrap_or_default();
+        may_send(view, &sender, tx.nonce)?;
+        let gas = self.gas(tx)?;
+        let price = tx.effective_gas_price(u128::from(env.basefee));
+        let charged = pre_execution::calculate_caller_fee(sender.balance, tx, env, cfg).ok()?;
+        let refunded = U256::from(price) * U256::from(tx.gas_limit - gas.tx_gas_used());
+        let sent = if to == tx.caller { U256::ZERO } else { tx.value };
+        let left = (charged + refunded).checked_sub(sent)?;
+        // EIP-1559 burns the base fee.
+        let is_burnt = cfg.spec.is_enabled_in(SpecId::LONDON);
+        let burnt = if is_burnt { u128::from(env.basefee) } else { 0 };
+        let fee = U256::from(price.saturating_sub(burnt)) * U256::from(gas.tx_gas_used());
+        let (caller, beneficiary) = (tx.caller, env.beneficiary);
+        let sender = Seen::new(Some(&sender));
+        let cost = tx.max_balance_spending().ok()?;
+        Some(Transfer { caller, sender, cost, left, to, recipient, sent, beneficiary, fee, gas })
+    }
+
+    /// What revm's validation asks of a transaction without looking at the state.
+    fn is_valid_in_block(&self, tx: &TxEnv) -> bool {
+        let Block { cfg, env, .. } = self.block;
+        let base_fee = u128::from(env.basefee);
+        let is_of_chain = |chain_id| chain_id == cfg.chain_id();
+        let (is_known, is_of_chain, pays) = match TransactionType::from(tx.tx_type) {
+            TransactionType::Legacy => {
+                (true, tx.chain_id.is_none_or(is_of_chain), tx.gas_price >= base_fee)
+            }
+            TransactionType::Eip2930 => {
+                let is_known = cfg.spec.is_enabled_in(SpecId::BERLIN);
+                (is_known, tx.chain_id.is_some_and(is_of_chain), tx.gas_price >= base_fee)
+            }
+            TransactionType::Eip1559 => {
+                let is_known = cfg.spec.is_enabled_in(SpecId::LONDON);
+                let pays = tx.gas_priority_fee.unwrap_or_default() <= tx.gas_price
+                    && tx.gas_price >= base_fee;
+                (is_known, tx.chain_id.is_some_and(is_of_chain), pays)
+            }
+            _ => (false, false, false),
+        };
+        let gas_limit_max = cfg.tx_gas_limit_cap().min(env.gas_limit);
+        is_known && is_of_chain && pays && tx.gas_limit <= gas_limit_max
+    }
+
+    /// The gas that the transaction uses, if its limit allows for it.
+    fn gas(&self, tx: &TxEnv) -> Option<ResultGas> {
+        let cfg = &self.block.cfg;
+        let gas = validation::validate_initial_tx_gas_with_gas_params(
+            tx,
+            cfg.spec,
+            cfg.gas_params(),
+            cfg.is_eip7623_disabled(),
+            cfg.is_amsterdam_eip8037_enabled(),
+            cfg.tx_gas_limit_cap(),
+            None,
+        )
+        .ok()?;
+        let spent = gas.initial_total_gas();
+        Some(ResultGas::default().with_total_gas_spent(spent).with_floor_gas(gas.floor_gas()))
+    }
+}
+
+/// Whether the sender's code (EIP-3607) and nonce allow it to send. A nonce at
+/// its limit cannot be bumped; what becomes of it is revm's to say.
+fn may_send(view: &mut impl Database, sender: &AccountInfo, nonce: u64) -> Option<()> {
+    if !sender.is_code_hash_empty_or_zero() {
+        let is_delegated = match &sender.code {
+            Some(code) => code.is_eip7702(),
+            None => view.code_by_hash(sender.code_hash).ok()?.is_eip7702(),
+        };
+        is_delegated.then_some(())?;
+    }
+    (sender.nonce == nonce && nonce < u64::MAX).then_some(())
+}
+
+impl Transfer {
+    /// Gas used.
+    pub(crate) const fn gas_used(&self) -> u64 {
+        self.gas.tx_gas_used()
+    }
+
+    /// The receipt, after `gas_before` gas was used.
+    pub(crate) const fn receipt(&self, tx_type: u8, gas_before: u64) -> TxReceipt {
+        let gas_used = self.gas_used();
+        TxReceipt {
+            tx_type,
+            status: true,
+            gas_used,
+            cumulative_gas_used: gas_before + gas_used,
+            logs: Vec::new(),
+            created_address: None,
+        }
+    }
+
+    /// What revm would answer.
+    pub(crate) const fn result(&self) -> ExecutionResult {
+        ExecutionResult::Success {
+            reason: SuccessReason::Stop,
+            gas: self.gas,
+            logs: Vec::new(),
+            output: Output::Call(Bytes::new()),
+        }
+    }
+
+    /// Whether the transaction asked no more of the sender's balance than that it
+    /// is enough; without that only a lenient configuration runs it.
+    fn is_covered(&self) -> bool {
+        self.sender.balance >= self.cost && !self.sender.is_hoard()
+    }
+
+    /// What becomes of the accounts.
+    pub(crate) fn changes(&self) -> impl Iterator<Item = (Address, AccountTransition)> {
+        let paid = match self.sender.balance {
+            before if self.is_covered() => BalanceChange::settle(before, self.left),
+            before if before == self.left => BalanceChange::Keep,
+            _ => BalanceChange::Set(self.left),
+        };
+        let sender = touched(paid, Some(self.sender.nonce + 1));
+        let recipient =
+            (self.to != self.caller).then(|| (self.to, touched(credit(self.sent), None)));
+        let fee = (self.beneficiary, touched(credit(self.fee), None));
+        [(self.caller, sender), fee].into_iter().chain(recipient)
+    }
+
+    /// What it depended on and did.
+    pub(crate) fn record(&self) -> Record {
+        let enough = if self.is_covered() { Looked::COVER } else { Looked::all() };
+        let looked = (enough & (Looked::BALANCE | Looked::COVER)) | Looked::NONCE | Looked::CODE;
+        let mut accounts = vec![AccountRead { address: self.caller, looked, seen: self.sender }];
+        if self.to != self.caller {
+            let (address, seen) = (self.to, self.recipient);
+            accounts.push(AccountRead { address, looked: Looked::CODE, seen });
+        }
+        let reads = Reads { accounts, cost: self.cost, ..Reads::default() };
+        Record { reads, transition: Transition { accounts: self.changes().collect() } }
+    }
 }
 
 fn touched(balance: BalanceChange, nonce: Option<u64>) -> AccountTransition {
@@ -126,22 +231,6 @@ fn touched(balance: BalanceChange, nonce: Option<u64>) -> AccountTransition {
 
 fn credit(wei: U256) -> BalanceChange {
     if wei.is_zero() { BalanceChange::Keep } else { BalanceChange::Credit(wei) }
-}
-
-fn reads(
-    tx: &TxEnv,
-    cost: U256,
-    sender: AccountInfo,
-    to: Address,
-    recipient: Option<AccountInfo>,
-) -> Reads {
-    let enough = if sender.balance >= cost { Looked::COVER } else { Looked::BALANCE };
-    let looked = enough | Looked::COVER | Looked::NONCE | Looked::CODE;
-    let mut accounts = vec![AccountRead { address: tx.caller, looked, info: Some(sender) }];
-    if to != tx.caller {
-        accounts.push(AccountRead { address: to, looked: Looked::CODE, info: recipient });
-    }
-    Reads { accounts, storage: vec![], cost }
 }
 
 #[cfg(test)]
@@ -276,8 +365,8 @@ mod tests {
     }
 
     /// What becomes of the state, whoever did it.
-    fn changes(state: &MemoryState, record: &Record) -> crate::StateChanges {
-        let mut flat = FlatState::new(state);
+    fn changes(block: &Block, state: &MemoryState, record: &Record) -> crate::StateChanges {
+        let mut flat = FlatState::for_block(state, block);
         flat.apply(&record.transition).expect("memory can be read");
         flat.into_changes().expect("memory can be read")
     }
@@ -310,13 +399,14 @@ mod tests {
 
     /// Compares both ways, and says whether the direct one was taken.
     fn check(block: &Block, state: &MemoryState, tx: &TxEnv) -> bool {
+        let Some(rules) = TransferRules::new(block) else { return false };
         let mut evm = tracking_evm(block, WrapDatabaseRef(state));
-        let Some((result, record)) = transfer(&mut evm, tx) else { return false };
-        let mut evm = tracking_evm(block, WrapDatabaseRef(state));
+        let Some(direct) = rules.transfer(&mut WrapDatabaseRef(state), tx) else { return false };
+        let (result, record) = (direct.result(), direct.record());
         let run = evm.transact(tx.clone()).unwrap_or_else(|error| panic!("{error} in {tx:?}"));
         let expected = take_record(&mut evm, tx, &run.state);
         assert_eq!(result, run.result, "{tx:?}");
-        assert_eq!(changes(state, &record), changes(state, &expected), "{tx:?}");
+        assert_eq!(changes(block, state, &record), changes(block, state, &expected), "{tx:?}");
         let kinds = |record: &Record| {
             let mut kinds: Vec<_> = record.transition.changes().collect();
             kinds.sort_unstable();

@@ -21,11 +21,7 @@ pub(crate) enum BalanceChange {
     Keep,
     Credit(U256),
     /// What the sender pays and receives, as one difference modulo 2^256.
-    Settle {
-        difference: U256,
-        /// What was left of the balance that it was found with.
-        left: U256,
-    },
+    Settle(U256),
     Set(U256),
 }
 
@@ -35,13 +31,13 @@ impl BalanceChange {
         if before == left {
             return Self::Keep;
         }
-        Self::Settle { difference: left.wrapping_sub(before), left }
+        Self::Settle(left.wrapping_sub(before))
     }
 
     pub(crate) const fn apply(self, balance: U256) -> U256 {
         match self {
             Self::Keep => balance,
-            Self::Credit(wei) | Self::Settle { difference: wei, .. } => balance.wrapping_add(wei),
+            Self::Credit(wei) | Self::Settle(wei) => balance.wrapping_add(wei),
             Self::Set(wei) => wei,
         }
     }
@@ -64,8 +60,16 @@ pub(crate) struct AccountTransition {
     pub(crate) balance: BalanceChange,
     pub(crate) nonce: Option<u64>,
     pub(crate) code: Option<(B256, Option<Bytecode>)>,
-    /// Changed slots only.
+    /// Changed slots only, sorted.
     pub(crate) storage: Vec<(StorageKey, StorageValue)>,
+}
+
+impl AccountTransition {
+    /// What it makes of a slot, if it changes it.
+    pub(crate) fn slot(&self, key: StorageKey) -> Option<StorageValue> {
+        let at = self.storage.binary_search_by_key(&key, |(changed, _)| *changed);
+        at.ok().map(|at| self.storage[at].1)
+    }
 }
 
 /// What one transaction does to all the accounts it touched.
@@ -84,6 +88,12 @@ impl Transition {
         Self { accounts }
     }
 
+    /// What it does to one account, if it touches it.
+    pub(crate) fn account(&self, address: Address) -> Option<&AccountTransition> {
+        let mut accounts = self.accounts.iter();
+        accounts.find_map(|(touched, change)| (*touched == address).then_some(change))
+    }
+
     /// Every location that is replaced or credited. The slots of a destroyed
     /// account are not enumerated.
     pub(crate) fn changes(&self) -> impl Iterator<Item = (AccessKind, Location)> {
@@ -94,7 +104,7 @@ impl Transition {
                 _ if destroyed => Some(AccessKind::Write),
                 BalanceChange::Keep => None,
                 BalanceChange::Credit(_) => Some(AccessKind::Delta),
-                BalanceChange::Settle { .. } | BalanceChange::Set(_) => Some(AccessKind::Write),
+                BalanceChange::Settle(_) | BalanceChange::Set(_) => Some(AccessKind::Write),
             };
             let nonce = (destroyed || change.nonce.is_some()).then_some(Location::Nonce(address));
             let code = (destroyed || change.code.is_some()).then_some(Location::Code(address));
@@ -120,14 +130,14 @@ fn account_transition(account: &Account, looked: Looked) -> AccountTransition {
         left if looked.contains(Looked::COVER) => BalanceChange::settle(before.balance, left),
         balance => BalanceChange::Credit(balance.wrapping_sub(before.balance)),
     };
+    let mut storage: Vec<_> =
+        account.changed_storage_slots().map(|(k, slot)| (*k, slot.present_value)).collect();
+    storage.sort_unstable();
     AccountTransition {
         lifecycle,
         balance,
         nonce: (now.nonce != before.nonce).then_some(now.nonce),
         code: (now.code_hash != before.code_hash).then(|| (now.code_hash, now.code.clone())),
-        storage: account
-            .changed_storage_slots()
-            .map(|(k, slot)| (*k, slot.present_value))
-            .collect(),
+        storage,
     }
 }

@@ -12,8 +12,8 @@ use forewave_analyzer::{
     commute_payments,
 };
 use forewave_executor::{
-    ExecutionError, OraclePredictor, ReconPredictor, ReexecutionReason, execute, observe,
-    sequential,
+    ExecutionError, ExecutionMode, OraclePredictor, ReconPredictor, ReexecutionReason, execute,
+    execute_as, observe, sequential,
 };
 use forewave_scheduler::{ConflictGraph, schedule};
 use revm::{
@@ -54,6 +54,14 @@ fn predictions(block: &Block, state: &MemoryState) -> Vec<(&'static str, Vec<Pre
     ]
 }
 
+/// Every way to run a block. `Auto` is one of the others.
+const MODES: [ExecutionMode; 4] = [
+    ExecutionMode::Dataflow,
+    ExecutionMode::Waves,
+    ExecutionMode::Optimistic,
+    ExecutionMode::Serial,
+];
+
 #[track_caller]
 fn check(block: &Block, state: &MemoryState) {
     let expected = sequential(block, state);
@@ -70,26 +78,30 @@ fn check(block: &Block, state: &MemoryState) {
             let waves = schedule(&graph);
             let pool =
                 rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
-            let actual = execute(block, state, &graph, &waves, &pool);
-            match (&expected, &actual) {
-                (Ok(expected), Ok(actual)) => {
-                    assert_eq!(actual.state, expected.state, "{name}, {threads} threads");
-                    assert_eq!(
-                        actual.first_difference(expected),
-                        None,
-                        "{name}, {threads} threads"
-                    );
-                    // Before EIP-161 the first fee may bring the beneficiary into existence.
-                    if name == "oracle" && block.spec().is_enabled_in(SpecId::SPURIOUS_DRAGON) {
-                        assert_eq!(
-                            actual.stats.reexecuted,
-                            [],
-                            "an exact prediction re-runs nothing"
-                        );
+            for mode in MODES {
+                let actual = execute_as(mode, block, state, &graph, &waves, &pool);
+                let case = format!("{name}, {mode:?}, {threads} threads");
+                let is_planned = [ExecutionMode::Dataflow, ExecutionMode::Waves].contains(&mode);
+                match (&expected, &actual) {
+                    (Ok(expected), Ok(actual)) => {
+                        assert_eq!(actual.state, expected.state, "{case}");
+                        assert_eq!(actual.first_difference(expected), None, "{case}");
+                        // Before EIP-161 the first fee may bring the beneficiary into existence.
+                        if name == "oracle"
+                            && is_planned
+                            && block.spec().is_enabled_in(SpecId::SPURIOUS_DRAGON)
+                        {
+                            let reexecuted = &actual.stats.reexecuted;
+                            assert_eq!(
+                                *reexecuted,
+                                [],
+                                "{case}: an exact prediction re-runs nothing"
+                            );
+                        }
                     }
+                    (Err(expected), Err(actual)) => assert_eq!(actual, expected, "{case}"),
+                    _ => panic!("{case}: sequential gives {expected:?}, parallel {actual:?}"),
                 }
-                (Err(expected), Err(actual)) => assert_eq!(actual, expected, "{name}"),
-                _ => panic!("{name}: sequential gives {expected:?}, parallel {actual:?}"),
             }
         }
     }
@@ -451,7 +463,9 @@ fn a_reexecution_names_the_location_that_was_stale() {
     let nothing = vec![PredictedAccess::exact(AccessSet::default(), 1); 2];
     let graph = ConflictGraph::new(&nothing);
     let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("a pool");
-    let outcome = execute(&block, &state, &graph, &schedule(&graph), &pool).expect("a valid block");
+    let waves = schedule(&graph);
+    let outcome = execute_as(ExecutionMode::Dataflow, &block, &state, &graph, &waves, &pool)
+        .expect("a valid block");
     let [rerun] = outcome.stats.reexecuted[..] else { panic!("one transaction runs again") };
     let location = forewave_analyzer::Location::Storage(account(30), U256::ZERO);
     assert_eq!(rerun.reason, ReexecutionReason::StaleRead { location });

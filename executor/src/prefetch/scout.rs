@@ -67,7 +67,7 @@ impl<'r, 'p, 's, DB: DatabaseRef> Scout<'r, 'p, 's, DB> {
     /// Reads what the protocol reads at the two ends of the block.
     pub(super) fn system(&self) {
         let state = &self.evm.ctx.journaled_state.database.0;
-        let mut flat = FlatState::new(state);
+        let mut flat = FlatState::for_block(state, self.block);
         // What fails here fails again where it counts.
         drop(apply_pre_block(self.block, &mut flat));
         drop(apply_post_block(self.block, &mut flat));

@@ -1,0 +1,277 @@
+//! The synchronising core of a parallel run: who runs what when, and whose turn
+//! it is to settle. Knows tasks by number and nothing of the EVM.
+//!
+//! # Protocol
+//!
+//! *Claim.* A task is ready when everything it waits for is finished. Ready
+//! tasks are taken by rank from a [`ReadySet`]; one that lies more than the
+//! window ahead of the first unsettled task is left there.
+//!
+//! *Finish.* Whoever has run a task marks it finished and counts down those
+//! that wait for it; the one who counts a task down to zero makes it ready.
+//!
+//! *Settle.* Tasks are settled in the order of their numbers, by one thread at
+//! a time: whoever gets the turn settles all finished tasks from the first
+//! unsettled one on. A thread that does not get the turn leaves at once. Nothing
+//! is forgotten: a task is marked finished before the turn is tried for, and
+//! whoever gives the turn back looks again for a finished task; of the two, one
+//! sees the other (both pass a sequentially consistent fence in between).
+//!
+//! *Sleep.* A thread that finds nothing to take spins for a while, then counts
+//! itself as a sleeper, looks once more, and sleeps. Whoever takes a task looks
+//! for a sleeper and for a task it has left, and wakes one up for the other.
+//! Settling comes before the next claim, so a window that has moved is noticed
+//! as well. Again a fence lies between the two steps on each side.
+//!
+//! *End.* The run is over when all tasks are settled, or when it is stopped: by
+//! an error, or by a thread that panics.
+//!
+//! The first unsettled task is never blocked: what it waits for has a lower
+//! number, so it is settled; it fits every window. So while nobody runs a task
+//! and nobody holds the turn, there is always one to take or to settle.
+
+use std::sync::{
+    Condvar, Mutex, PoisonError,
+    atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering, fence},
+};
+
+use crate::{
+    ready::{ReadySet, Want, bits},
+    tasks::{Tasks, Unlock},
+};
+
+/// Looks of a thread that finds nothing to take, before it sleeps.
+const SPINS_BEFORE_SLEEP: u32 = 256;
+
+/// The widest window that is counted: beyond it nothing is gained.
+const WINDOW_MAX: usize = 1 << 20;
+
+/// See the module's documentation. `T` is what the thread whose turn it is works on.
+#[derive(Debug)]
+pub(crate) struct Flow<'a, T> {
+    tasks: &'a Tasks,
+    waiting: Vec<AtomicU32>,
+    /// Per wave, the tasks of it that are not finished.
+    unfinished: Vec<AtomicUsize>,
+    ready: ReadySet,
+    finished: Vec<AtomicBool>,
+    settled: AtomicUsize,
+    turn: Mutex<T>,
+    /// How far ahead of the first unsettled task others are taken.
+    window: AtomicUsize,
+    stopped: AtomicBool,
+    sleepers: AtomicUsize,
+    bed: Mutex<()>,
+    alarm: Condvar,
+}
+
+/// What a thread that asks for work gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Claim {
+    /// Tasks, in the order of their ranks.
+    Some,
+    /// None for now.
+    Idle,
+    /// None any more.
+    Over,
+}
+
+/// What the thread whose turn it is made of a task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Settled {
+    /// Took it as it was.
+    AsItWas,
+    /// Had to do it again.
+    Again,
+    /// Found that the run cannot go on.
+    Stop,
+}
+
+impl<'a, T> Flow<'a, T> {
+    pub(crate) fn new(tasks: &'a Tasks, turn: T) -> Self {
+        let len = tasks.len();
+        let flow = Self {
+            tasks,
+            waiting: tasks.waiting().map(AtomicU32::new).collect(),
+            unfinished: tasks.wave_sizes().map(AtomicUsize::new).collect(),
+            ready: ReadySet::new(len),
+            finished: core::iter::repeat_with(AtomicBool::default).take(len).collect(),
+            settled: AtomicUsize::new(0),
+            turn: Mutex::new(turn),
+            window: AtomicUsize::new(tasks.window().min(WINDOW_MAX)),
+            stopped: AtomicBool::new(false),
+            sleepers: AtomicUsize::new(0),
+            bed: Mutex::new(()),
+            alarm: Condvar::new(),
+        };
+        for task in tasks.first() {
+            flow.ready.insert(tasks.rank(task));
+        }
+        flow
+    }
+
+    /// The number of settled tasks.
+    pub(crate) fn settled(&self) -> usize {
+        self.settled.load(Ordering::Acquire)
+    }
+
+    /// What the turns have left, once all threads have returned.
+    pub(crate) fn into_turn(self) -> T {
+        self.turn.into_inner().expect("a thread that panicked has panicked here too")
+    }
+
+    /// Takes tasks into `claimed`, as many as make one portion of work.
+    pub(crate) fn claim(&self, claimed: &mut Vec<usize>) -> Claim {
+        if self.is_over() {
+            return Claim::Over;
+        }
+        let end = self.end();
+        let mut portion = self.tasks.portion();
+        let found = self.ready.take(|rank| {
+            let task = self.tasks.at(rank);
+            if portion == 0 {
+                return Want::Enough;
+            }
+            if task >= end {
+                return Want::No;
+            }
+            portion = portion.saturating_sub(self.tasks.weight(task));
+            Want::Yes
+        });
+        let Some((first, taken)) = found else { return Claim::Idle };
+        claimed.extend(bits(taken).map(|bit| self.tasks.at(first + bit)));
+        fence(Ordering::SeqCst);
+        if self.sleepers.load(Ordering::Relaxed) > 0 && self.has_work() {
+            self.wake();
+        }
+        Claim::Some
+    }
+
+    /// Marks a claimed task as finished.
+    pub(crate) fn finish(&self, task: usize) {
+        self.finished[task].store(true, Ordering::Release);
+        match self.tasks.after(task) {
+            Unlock::Successors(successors) => {
+                for &next in successors {
+                    let next = next as usize;
+                    if self.waiting[next].fetch_sub(1, Ordering::AcqRel) == 1 {
+                        self.ready.insert(self.tasks.rank(next));
+                    }
+                }
+            }
+            Unlock::Next(next) => self.ready.insert(self.tasks.rank(next as usize)),
+            Unlock::Wave { own, next } => {
+                if self.unfinished[own].fetch_sub(1, Ordering::AcqRel) == 1 {
+                    for &task in next {
+                        self.ready.insert(self.tasks.rank(task as usize));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Settles what can be settled, if no other thread is at it.
+    pub(crate) fn settle(&self, mut settle: impl FnMut(&mut T, usize) -> Settled) {
+        loop {
+            fence(Ordering::SeqCst);
+            let Ok(mut turn) = self.turn.try_lock() else { return };
+            let mut next = self.settled();
+            while self.is_finished(next) && !self.stopped.load(Ordering::Relaxed) {
+                let settled = settle(&mut turn, next);
+                if settled == Settled::Stop {
+                    return self.stop();
+                }
+                self.adapt(settled);
+                next += 1;
+                self.settled.store(next, Ordering::Release);
+            }
+            drop(turn);
+            fence(Ordering::SeqCst);
+            if self.is_over() {
+                return self.wake();
+            }
+            if !self.is_finished(next) {
+                return;
+            }
+        }
+    }
+
+    /// Waits until there may be something to take.
+    pub(crate) fn wait(&self) {
+        for _ in 0..SPINS_BEFORE_SLEEP {
+            if self.is_over() || self.has_work() {
+                return;
+            }
+            core::hint::spin_loop();
+        }
+        let bed = self.bed.lock().unwrap_or_else(PoisonError::into_inner);
+        self.sleepers.fetch_add(1, Ordering::Relaxed);
+        fence(Ordering::SeqCst);
+        if !self.is_over() && !self.has_work() {
+            // What wakes it up for nothing costs no more than a look.
+            drop(self.alarm.wait(bed));
+        }
+        self.sleepers.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Ends the run before its time.
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// A guard that ends the run if the thread that holds it panics.
+    pub(crate) const fn stop_on_panic(&self) -> StopOnPanic<'_, 'a, T> {
+        StopOnPanic(self)
+    }
+
+    /// Whether all tasks are settled, or the run was stopped.
+    pub(crate) fn is_over(&self) -> bool {
+        self.settled() == self.tasks.len() || self.stopped.load(Ordering::Acquire)
+    }
+
+    fn is_finished(&self, task: usize) -> bool {
+        self.finished.get(task).is_some_and(|finished| finished.load(Ordering::Acquire))
+    }
+
+    /// The first task beyond the window.
+    fn end(&self) -> usize {
+        self.settled().saturating_add(self.window.load(Ordering::Relaxed))
+    }
+
+    fn has_work(&self) -> bool {
+        let end = self.end();
+        self.ready.has(|rank| self.tasks.at(rank) < end)
+    }
+
+    /// Wakes all sleepers. The lock keeps them from falling asleep between
+    /// their last look and the alarm.
+    fn wake(&self) {
+        let bed = self.bed.lock().unwrap_or_else(PoisonError::into_inner);
+        self.alarm.notify_all();
+        drop(bed);
+    }
+
+    /// Halves the window for a task that was done in vain, and widens it by a
+    /// constant part for one that was not. Only the thread whose turn it is comes here.
+    fn adapt(&self, settled: Settled) {
+        let window = self.window.load(Ordering::Relaxed);
+        let adapted = match settled {
+            Settled::Again => (window.min(self.tasks.window_after_miss()) / 2).max(1),
+            _ => (window + 1).min(WINDOW_MAX),
+        };
+        self.window.store(adapted, Ordering::Relaxed);
+    }
+}
+
+/// See [`Flow::stop_on_panic`].
+#[derive(Debug)]
+pub(crate) struct StopOnPanic<'f, 'a, T>(&'f Flow<'a, T>);
+
+impl<T> Drop for StopOnPanic<'_, '_, T> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.stop();
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! One transaction after the other on the calling thread: what a block gets
+//! that is too small, or hangs together too much, for several threads.
+//!
+//! Unlike the oracle [`sequential`](crate::sequential) it runs plain transfers
+//! by their rules, and lets transactions share the room for what they load.
+
+use forewave_analyzer::Block;
+use revm::{Context, DatabaseRef, ExecuteEvm, MainBuilder, MainContext};
+
+use crate::{
+    ExecutionError, TxReceipt, flat_state::FlatState, system::check_gas_limit,
+    transfer::TransferRules,
+};
+
+/// The most accounts of a transaction for whose sake the room for them is kept.
+const KEPT_ACCOUNTS_MAX: usize = 256;
+
+/// Runs the block's transactions on `flat`, the state before them.
+pub(crate) fn run_serially<DB: DatabaseRef>(
+    block: &Block,
+    flat: &mut FlatState<'_, DB>,
+) -> Result<Vec<TxReceipt>, ExecutionError<DB::Error>> {
+    let rules = TransferRules::new(block);
+    let mut receipts: Vec<TxReceipt> = Vec::with_capacity(block.transactions.len());
+    let mut evm = Context::mainnet()
+        .with_db(flat)
+        .with_block(block.env.clone())
+        .with_cfg(block.cfg.clone())
+        .build_mainnet();
+    let mut gas_used = 0;
+    for (tx, env) in block.indexed() {
+        check_gas_limit(block, tx, gas_used)?;
+        let flat = &mut *evm.ctx.journaled_state.database;
+        let transfer = rules.as_ref().and_then(|rules| rules.transfer(&mut *flat, env));
+        let receipt = if let Some(transfer) = transfer {
+            for (address, change) in transfer.changes() {
+                let applied = flat.apply_account(address, &change);
+                applied.map_err(|source| ExecutionError::State { tx, source })?;
+            }
+            transfer.receipt(env.tx_type, gas_used)
+        } else {
+            let result = evm.transact_one(env.clone());
+            let result = result.map_err(|error| ExecutionError::at(tx, error))?;
+            let mut state = evm.finalize();
+            for (address, account) in state.drain() {
+                evm.ctx.journaled_state.database.commit_account(address, account);
+            }
+            // The next transaction finds the room that this one's accounts took.
+            if state.capacity() <= KEPT_ACCOUNTS_MAX {
+                evm.ctx.journaled_state.inner.state = state;
+            }
+            TxReceipt::new(env.tx_type, gas_used, result)
+        };
+        gas_used = receipt.cumulative_gas_used;
+        receipts.push(receipt);
+    }
+    Ok(receipts)
+}

@@ -1,0 +1,319 @@
+//! Graph or schedule -> the tasks of a run: what waits for what, in which order
+//! ready tasks are taken, and how many at a time.
+//!
+//! A task is a transaction, and has its index as its number. Three forms: the
+//! graph as dataflow, heaviest remaining path first; the waves of a schedule;
+//! block order with nothing known. Immutable; the counters are the flow's.
+
+use core::cmp::Reverse;
+
+use forewave_analyzer::{Block, TxIndex};
+use forewave_scheduler::{ConflictGraph, Schedule};
+
+/// What a plain transfer costs, in nanoseconds.
+const TRANSFER_NS: u64 = 200;
+
+/// What every other transaction costs around its code, in nanoseconds.
+const TRANSACTION_NS: u64 = 1_500;
+
+/// Gas that every transaction pays whatever it does.
+const INTRINSIC_GAS: u64 = 21_000;
+
+/// What gas beyond the intrinsic costs: nanoseconds for each thousand.
+const NS_PER_KILOGAS: u64 = 400;
+
+/// The work that a thread claims at once, at least, in nanoseconds: lighter
+/// tasks are claimed several at a time, because claiming costs time as well.
+const PORTION_NS_MIN: u64 = 4_000;
+
+/// Paths that differ by less than the work of a block over this are as good as
+/// equally heavy: of them the lower transaction goes first, because what runs
+/// far from its turn is settled late and out of the caches.
+const PATH_STEPS: u64 = 48;
+
+/// In how many portions a thread gets its part of a block, at least.
+const PORTIONS_PER_THREAD: u64 = 128;
+
+/// The window that a run without predictions begins with, per thread.
+const WINDOW_PER_THREAD: usize = 4;
+
+/// The widest window after something predicted was done in vain, per thread.
+const WINDOW_AFTER_MISS_PER_THREAD: usize = 64;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(crate) struct Tasks {
+    /// By rank.
+    order: Order,
+    weights: Weights,
+    waits: Waits,
+    work: u64,
+    span: u64,
+    portion: u64,
+    window: usize,
+    window_after_miss: usize,
+}
+
+/// What a finished task lets others do.
+#[derive(Debug)]
+pub(crate) enum Unlock<'a> {
+    /// These wait for one task less.
+    Successors(&'a [u32]),
+    /// This one is ready.
+    Next(u32),
+    /// Once all of wave `own` are finished, `next` are ready.
+    Wave { own: usize, next: &'a [u32] },
+}
+
+#[derive(Debug)]
+enum Order {
+    Block,
+    Ranked { order: Vec<u32>, rank: Vec<u32> },
+}
+
+#[derive(Debug)]
+enum Weights {
+    Equal(u64),
+    Each(Vec<u64>),
+}
+
+#[derive(Debug)]
+enum Waits {
+    Nothing {
+        len: usize,
+    },
+    /// Successors of each task, in one list.
+    Edges {
+        waiting: Vec<u32>,
+        starts: Vec<u32>,
+        successors: Vec<u32>,
+    },
+    /// Of each task its wave, and the chain's next task; the first tasks of the waves' chains.
+    Waves {
+        wave: Vec<u32>,
+        next: Vec<Option<u32>>,
+        heads: Vec<Vec<u32>>,
+    },
+}
+
+impl Tasks {
+    /// Dataflow: a task waits for those that it needs (RAW).
+    pub(crate) fn dataflow(block: &Block, graph: &ConflictGraph, threads: usize) -> Self {
+        let len = graph.len();
+        let mut starts = Vec::with_capacity(len + 1);
+        let mut successors = Vec::new();
+        let mut waiting = vec![0; len];
+        for tx in graph.transactions() {
+            starts.push(narrow(successors.len()));
+            for later in graph.successors(tx) {
+                successors.push(narrow(later.index()));
+                waiting[later.index()] += 1;
+            }
+        }
+        starts.push(narrow(successors.len()));
+        let weights = weights(block, graph);
+        let waits = Waits::Edges { waiting, starts, successors };
+        let (order, span) = by_remaining_weight(&weights, graph);
+        Self { span, ..Self::ranked(order, weights, waits, threads) }
+    }
+
+    /// Waves: a task waits for all of the wave before.
+    pub(crate) fn waves(
+        block: &Block,
+        graph: &ConflictGraph,
+        schedule: &Schedule,
+        threads: usize,
+    ) -> Self {
+        let len = graph.len();
+        let (mut wave_of, mut next) = (vec![0; len], vec![None; len]);
+        let mut heads = Vec::with_capacity(schedule.waves().len());
+        let mut order = Vec::with_capacity(len);
+        for (index, wave) in schedule.waves().iter().enumerate() {
+            for tx in wave.transactions() {
+                wave_of[tx.index()] = narrow(index);
+                order.push(narrow(tx.index()));
+            }
+            let chains = wave.chains().iter().map(|chain| chain.transactions());
+            for pair in chains.clone().flat_map(|chain| chain.windows(2)) {
+                next[pair[0].index()] = Some(narrow(pair[1].index()));
+            }
+            heads.push(chains.filter_map(|chain| Some(narrow(chain.first()?.index()))).collect());
+        }
+        let weights = weights(block, graph);
+        Self::ranked(order, weights, Waits::Waves { wave: wave_of, next, heads }, threads)
+    }
+
+    /// Block order, nothing known: every task is ready, and the window is narrow.
+    pub(crate) fn block_order(block: &Block, threads: usize) -> Self {
+        let len = block.transactions.len();
+        let window = threads * WINDOW_PER_THREAD;
+        Self {
+            order: Order::Block,
+            weights: Weights::Equal(PORTION_NS_MIN),
+            waits: Waits::Nothing { len },
+            work: PORTION_NS_MIN.saturating_mul(len as u64),
+            span: PORTION_NS_MIN,
+            portion: PORTION_NS_MIN,
+            window,
+            window_after_miss: window,
+        }
+    }
+
+    fn ranked(order: Vec<u32>, weights: Vec<u64>, waits: Waits, threads: usize) -> Self {
+        let mut rank = vec![0; order.len()];
+        for (position, &task) in order.iter().enumerate() {
+            rank[task as usize] = narrow(position);
+        }
+        let work = weights.iter().fold(0u64, |sum, &weight| sum.saturating_add(weight));
+        let portions = PORTIONS_PER_THREAD * threads as u64;
+        Self {
+            order: Order::Ranked { order, rank },
+            weights: Weights::Each(weights),
+            waits,
+            work,
+            span: work,
+            portion: (work / portions).max(PORTION_NS_MIN),
+            window: usize::MAX,
+            window_after_miss: threads * WINDOW_AFTER_MISS_PER_THREAD,
+        }
+    }
+
+    /// The number of tasks.
+    pub(crate) const fn len(&self) -> usize {
+        match &self.waits {
+            Waits::Nothing { len } => *len,
+            Waits::Edges { waiting, .. } => waiting.len(),
+            Waits::Waves { wave, .. } => wave.len(),
+        }
+    }
+
+    /// The task of a rank.
+    pub(crate) fn at(&self, rank: usize) -> usize {
+        match &self.order {
+            Order::Block => rank,
+            Order::Ranked { order, .. } => order[rank] as usize,
+        }
+    }
+
+    /// The rank of a task: of those that are ready, the lowest is taken.
+    pub(crate) fn rank(&self, task: usize) -> usize {
+        match &self.order {
+            Order::Block => task,
+            Order::Ranked { rank, .. } => rank[task] as usize,
+        }
+    }
+
+    /// How much work a task is, in nanoseconds.
+    pub(crate) fn weight(&self, task: usize) -> u64 {
+        match &self.weights {
+            Weights::Equal(weight) => *weight,
+            Weights::Each(weights) => weights[task],
+        }
+    }
+
+    /// How much work all tasks are together, in nanoseconds.
+    pub(crate) const fn work(&self) -> u64 {
+        self.work
+    }
+
+    /// How much work the heaviest path is, in nanoseconds; of dataflow alone is it known.
+    pub(crate) const fn span(&self) -> u64 {
+        self.span
+    }
+
+    /// How much work is claimed at once.
+    pub(crate) const fn portion(&self) -> u64 {
+        self.portion
+    }
+
+    /// The window that the run begins with.
+    pub(crate) const fn window(&self) -> usize {
+        self.window
+    }
+
+    /// The widest window once something was done in vain.
+    pub(crate) const fn window_after_miss(&self) -> usize {
+        self.window_after_miss
+    }
+
+    /// For each task, how many others it waits for by name.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = u32> {
+        let waiting: &[u32] = match &self.waits {
+            Waits::Edges { waiting, .. } => waiting,
+            Waits::Nothing { .. } | Waits::Waves { .. } => &[],
+        };
+        waiting.iter().copied()
+    }
+
+    /// The number of chains in each wave, where there are waves.
+    pub(crate) fn wave_sizes(&self) -> impl Iterator<Item = usize> {
+        let heads: &[Vec<u32>] = match &self.waits {
+            Waits::Waves { heads, .. } => heads,
+            Waits::Nothing { .. } | Waits::Edges { .. } => &[],
+        };
+        heads.iter().map(Vec::len)
+    }
+
+    /// The tasks that wait for nothing.
+    pub(crate) fn first(&self) -> Vec<usize> {
+        match &self.waits {
+            Waits::Nothing { len } => (0..*len).collect(),
+            Waits::Edges { waiting, .. } => {
+                (0..waiting.len()).filter(|&task| waiting[task] == 0).collect()
+            }
+            Waits::Waves { heads, .. } => {
+                heads.iter().take(1).flatten().map(|&task| task as usize).collect()
+            }
+        }
+    }
+
+    /// What is let loose by a task that has finished.
+    pub(crate) fn after(&self, task: usize) -> Unlock<'_> {
+        match &self.waits {
+            Waits::Nothing { .. } => Unlock::Successors(&[]),
+            Waits::Edges { starts, successors, .. } => {
+                let range = starts[task] as usize..starts[task + 1] as usize;
+                Unlock::Successors(&successors[range])
+            }
+            Waits::Waves { wave, next, heads } => match &next[task] {
+                Some(next) => Unlock::Next(*next),
+                None => {
+                    let own = wave[task] as usize;
+                    Unlock::Wave { own, next: heads.get(own + 1).map_or(&[], Vec::as_slice) }
+                }
+            },
+        }
+    }
+}
+
+/// What each transaction is estimated to cost, in nanoseconds.
+fn weights(block: &Block, graph: &ConflictGraph) -> Vec<u64> {
+    let weight = |tx: TxIndex| {
+        let gas = graph.gas(tx).saturating_sub(INTRINSIC_GAS);
+        if gas == 0 && block.transactions[tx.index()].data.is_empty() {
+            return TRANSFER_NS;
+        }
+        TRANSACTION_NS.saturating_add(gas.saturating_mul(NS_PER_KILOGAS) / 1_000)
+    };
+    graph.transactions().map(weight).collect()
+}
+
+/// The tasks, those with the heaviest path after them first, by steps; and the
+/// weight of the heaviest path of all.
+fn by_remaining_weight(weights: &[u64], graph: &ConflictGraph) -> (Vec<u32>, u64) {
+    let mut remaining = weights.to_vec();
+    for tx in graph.transactions().rev() {
+        let after = graph.successors(tx).map(|later| remaining[later.index()]).max();
+        let own = &mut remaining[tx.index()];
+        *own = own.saturating_add(after.unwrap_or(0));
+    }
+    let work = weights.iter().fold(0u64, |sum, &weight| sum.saturating_add(weight));
+    let step = (work / PATH_STEPS).max(1);
+    let mut order: Vec<u32> = (0..narrow(weights.len())).collect();
+    order.sort_by_key(|&task| Reverse(remaining[task as usize] / step));
+    (order, remaining.into_iter().max().unwrap_or(0))
+}
+
+fn narrow(position: usize) -> u32 {
+    u32::try_from(position).expect("a block has fewer than 2^32 transactions and edges")
+}

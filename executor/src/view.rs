@@ -1,0 +1,216 @@
+//! The state as one thread's transactions see it: what is settled, and over it
+//! what unsettled transactions did that the next one is predicted to need.
+//!
+//! Each thread keeps a replica of the settled state of its own and catches up
+//! with the others by applying their transitions in block order, so that a read
+//! costs a look into a map that nobody else touches. What a transaction reads
+//! may be behind by the time it is settled; then the ledger finds it stale.
+
+use std::sync::OnceLock;
+
+use forewave_analyzer::TxIndex;
+use revm::{
+    Database, DatabaseRef,
+    bytecode::Bytecode,
+    context::{TxEnv, result::ExecutionResult},
+    primitives::{Address, B256, StorageKey, StorageValue, U256},
+    state::AccountInfo,
+};
+
+use crate::{
+    ExecutionError,
+    flat_state::FlatState,
+    tracking::Record,
+    transition::{AccountTransition, BalanceChange, Lifecycle, Transition},
+};
+
+/// One run of a transaction.
+#[derive(Debug)]
+pub(crate) struct TxRun {
+    pub(crate) result: ExecutionResult,
+    pub(crate) record: Record,
+    pub(crate) basis: Basis,
+    /// Whether the sender was given the nonce that the transaction names, and
+    /// not the one that it had.
+    pub(crate) names_nonce: bool,
+}
+
+/// The state that a transaction ran on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Basis {
+    /// All lower transactions, settled.
+    Settled,
+    /// Some of the lower ones, settled.
+    Behind,
+    /// That, and unsettled runs of others.
+    Ahead,
+}
+
+/// The runs of one transaction.
+#[derive(Debug, Default)]
+pub(crate) struct TxRuns {
+    /// `None` inside if it could not be executed on what it saw.
+    pub(crate) first: OnceLock<Option<TxRun>>,
+    /// The one that counts, if the first does not.
+    pub(crate) again: OnceLock<TxRun>,
+}
+
+impl TxRuns {
+    /// The run that counts, once the transaction is settled.
+    fn settled(&self) -> &TxRun {
+        let again = self.again.get();
+        let first = || self.first.get().and_then(Option::as_ref);
+        again.or_else(first).expect("what is settled has been executed")
+    }
+
+    /// The run that counts, taken out.
+    pub(crate) fn into_settled(self) -> TxRun {
+        let again = self.again.into_inner();
+        let first = || self.first.into_inner().flatten();
+        again.or_else(first).expect("what is settled has been executed")
+    }
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(crate) struct View<'a, 's, DB> {
+    /// The replica: the state after the first `applied` transactions.
+    pub(crate) flat: FlatState<'s, DB>,
+    applied: usize,
+    runs: &'a [TxRuns],
+    /// Unsettled transitions to be seen, the latest first.
+    ahead: Vec<&'a Transition>,
+    /// Who sends the transaction that is run ahead, and the nonce that it names:
+    /// what the sender's nonce must be by then, whoever has to run before.
+    sender: Option<(Address, u64)>,
+    names_nonce: bool,
+}
+
+impl<'a, 's, DB: DatabaseRef> View<'a, 's, DB> {
+    /// A view of the state before the transactions.
+    pub(crate) const fn new(flat: FlatState<'s, DB>, runs: &'a [TxRuns]) -> Self {
+        Self { flat, applied: 0, runs, ahead: Vec::new(), sender: None, names_nonce: false }
+    }
+
+    /// Applies settled transactions, until `settled` are.
+    pub(crate) fn catch_up(&mut self, settled: usize) -> Result<(), ExecutionError<DB::Error>> {
+        while self.applied < settled {
+            let transition = &self.runs[self.applied].settled().record.transition;
+            let tx = TxIndex::new(self.applied);
+            let applied = self.flat.apply(transition);
+            applied.map_err(|source| ExecutionError::State { tx, source })?;
+            self.applied += 1;
+        }
+        Ok(())
+    }
+
+    /// Turns to what `tx` is to see: all that is applied, and what the unsettled
+    /// ones among `needed` did, which are given in ascending order.
+    pub(crate) fn turn_to(
+        &mut self,
+        tx: TxIndex,
+        env: &TxEnv,
+        needed: impl Iterator<Item = TxIndex>,
+    ) -> Basis {
+        self.ahead.clear();
+        (self.sender, self.names_nonce) = (None, false);
+        if tx.index() == self.applied {
+            return Basis::Settled;
+        }
+        self.sender = Some((env.caller, env.nonce));
+        let unsettled = needed.filter(|needed| needed.index() >= self.applied);
+        let runs = unsettled.filter_map(|tx| self.runs[tx.index()].first.get()?.as_ref());
+        self.ahead.extend(runs.map(|run| &run.record.transition));
+        self.ahead.reverse();
+        if self.ahead.is_empty() { Basis::Behind } else { Basis::Ahead }
+    }
+
+    /// Whether the sender was given another nonce than it had.
+    pub(crate) const fn names_nonce(&self) -> bool {
+        self.names_nonce
+    }
+
+    /// What unsettled transactions did to an account, the latest first.
+    fn changes(&self, address: Address) -> impl Iterator<Item = &'a AccountTransition> {
+        self.ahead.iter().filter_map(move |transition| transition.account(address))
+    }
+}
+
+impl<DB: DatabaseRef> View<'_, '_, DB> {
+    /// The account as it is settled, and as unsettled transactions change it.
+    fn account(&mut self, address: Address) -> Result<Option<AccountInfo>, DB::Error> {
+        let Some(change) = self.changes(address).next() else { return self.flat.basic(address) };
+        if change.lifecycle == Lifecycle::Destroyed {
+            return Ok(None);
+        }
+        let balance = balance(self.changes(address));
+        let alive =
+            || self.changes(address).take_while(|change| change.lifecycle != Lifecycle::Destroyed);
+        let nonce = alive().find_map(|change| change.nonce);
+        let code = alive().find_map(|change| change.code.as_ref());
+        let was_destroyed = self.changes(address).count() > alive().count();
+        let before = if was_destroyed { None } else { self.flat.basic(address)? };
+        let mut info = before.unwrap_or_default();
+        info.balance = balance.apply(info.balance);
+        info.nonce = nonce.unwrap_or(info.nonce);
+        if let Some((hash, code)) = code {
+            info.code_hash = *hash;
+            info.code.clone_from(code);
+        }
+        Ok((!info.is_empty()).then_some(info))
+    }
+}
+
+impl<DB: DatabaseRef> Database for View<'_, '_, DB> {
+    type Error = DB::Error;
+
+    fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, DB::Error> {
+        let mut info = self.account(address)?;
+        if let (Some((sender, named)), Some(info)) = (self.sender, &mut info)
+            && sender == address
+            && info.nonce != named
+        {
+            info.nonce = named;
+            self.names_nonce = true;
+        }
+        Ok(info)
+    }
+
+    fn code_by_hash(&mut self, code_hash: B256) -> Result<Bytecode, DB::Error> {
+        self.flat.code_by_hash(code_hash)
+    }
+
+    fn storage(&mut self, address: Address, key: StorageKey) -> Result<StorageValue, DB::Error> {
+        for change in self.changes(address) {
+            if let Some(value) = change.slot(key) {
+                return Ok(value);
+            }
+            if change.lifecycle != Lifecycle::Kept {
+                return Ok(StorageValue::ZERO);
+            }
+        }
+        self.flat.storage(address, key)
+    }
+
+    fn block_hash(&mut self, number: u64) -> Result<B256, DB::Error> {
+        self.flat.block_hash(number)
+    }
+}
+
+/// What transitions of one account, the latest first, make of its balance.
+fn balance<'t>(changes: impl Iterator<Item = &'t AccountTransition>) -> BalanceChange {
+    let mut credits = None;
+    for change in changes {
+        let set = match change.balance {
+            _ if change.lifecycle == Lifecycle::Destroyed => U256::ZERO,
+            BalanceChange::Set(wei) => wei,
+            BalanceChange::Credit(wei) | BalanceChange::Settle(wei) => {
+                credits = Some(credits.unwrap_or(U256::ZERO).wrapping_add(wei));
+                continue;
+            }
+            BalanceChange::Keep => continue,
+        };
+        return BalanceChange::Set(set.wrapping_add(credits.unwrap_or_default()));
+    }
+    credits.map_or(BalanceChange::Keep, BalanceChange::Credit)
+}
