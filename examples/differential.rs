@@ -28,7 +28,7 @@ use self::differential::{
 /// Bytes that decide one block.
 const BLOCK_BYTES: usize = 24 * 1024;
 /// Transactions of a small block, at most, and of the largest ones.
-const TXS_MAX: [u8; 4] = [8, 32, 32, 250];
+const TXS_MAX: [u8; 4] = [12, 60, 120, 250];
 /// Time between two notes of the progress.
 const NOTE_INTERVAL: Duration = Duration::from_secs(5);
 /// Differences after which the run ends.

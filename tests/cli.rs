@@ -507,6 +507,15 @@ fn test_runs_a_file_a_directory_or_an_archive_and_says_what_is_wrong() {
     let ran = forewave(["test".into(), at("wrong.json")]);
     assert_eq!(ran.code, Some(1));
     assert!(ran.stdout.contains("state after the last block: 0x0000"), "{}", ran.stdout);
+    wrong["a_reward"]["network"] = json!("\u{1b}[2J");
+    fs::write(at("wrong.json"), serde_json::to_vec(&wrong).unwrap()).unwrap();
+    let ran = forewave(["test".into(), at("wrong.json"), "--verbose".into()]);
+    assert!(
+        ran.stdout.contains("skipped: the rules of \\u{1b}[2J are not known"),
+        "{}",
+        ran.stdout
+    );
+    assert!(!ran.stdout.contains('\u{1b}'), "{}", ran.stdout);
     wrong["a_reward"]["network"] = json!("Nowhere");
     fs::write(at("wrong.json"), serde_json::to_vec(&wrong).unwrap()).unwrap();
     let ran = forewave(["test".into(), at("wrong.json"), "--json".into()]);

@@ -23,7 +23,7 @@ use revm::{
         either::Either,
         transaction::{Authorization, RecoveredAuthority, RecoveredAuthorization},
     },
-    primitives::{Address, U256, hardfork::SpecId, keccak256},
+    primitives::{Address, TxKind, U256, hardfork::SpecId, keccak256},
     state::AccountInfo,
 };
 
@@ -332,6 +332,27 @@ fn an_authority_may_delegate_twice_in_one_block() {
 }
 
 #[test]
+fn a_cleared_delegation_runs_nothing_and_a_renewed_one_runs_again() {
+    let mut state = funded();
+    let delegate = account(32);
+    deploy(&mut state, delegate, Program::new().increment(1).build());
+    let transactions = vec![
+        delegating(1, 0, vec![signed(9, 0, delegate)]),
+        call(2, 0, account(9), 0, &[]),
+        delegating(3, 0, vec![signed(9, 1, Address::ZERO)]),
+        call(4, 0, account(9), 7, &[]),
+        // The sender clears, in its own transaction, what it calls in it.
+        TxEnv { kind: TxKind::Call(account(9)), ..delegating(9, 2, vec![signed(9, 3, delegate)]) },
+        call(5, 0, account(9), 0, &[]),
+    ];
+    let block = block(SpecId::PRAGUE, transactions);
+    let outcome = sequential(&block, &state).expect("a valid block");
+    let used: Vec<u64> = outcome.receipts.iter().map(|receipt| receipt.gas_used).collect();
+    assert!(used[1] > 40_000 && used[3] == 21_000 && used[5] > 21_000, "{used:?}");
+    check(&block, &state);
+}
+
+#[test]
 fn a_plain_transfer_keeps_the_delegation_of_its_sender() {
     let mut state = funded();
     deploy(&mut state, account(32), Program::new().increment(1).build());
@@ -408,6 +429,54 @@ fn a_reverting_transaction_leaves_only_its_fee() {
         call(1, 1, account(2), 4, &[]),
     ];
     check(&block(SpecId::CANCUN, transactions), &state);
+}
+
+/// Whoever chooses addresses and keys can have any 64 bits of them alike, or
+/// their sum, so nothing may be told apart by a hash of that length.
+#[test]
+fn locations_that_agree_in_any_64_bits_are_kept_apart() {
+    let word = |limb: usize, n: u64| {
+        let mut limbs = [7, 7, 7, 7];
+        limbs[limb] = n;
+        U256::from_limbs(limbs)
+    };
+    let sum_alike = |n: u64| U256::from_limbs([n, 0_u64.wrapping_sub(n), n, n]);
+    let keys: Vec<U256> = (0..4)
+        .flat_map(|limb| (100..108).map(move |n| word(limb, n)))
+        .chain((0..8).map(sum_alike))
+        .collect();
+    let address = |n: usize| {
+        let mut bytes = [0xcc; 20];
+        bytes[[0, 6, 10, 19][n % 4]] = u8::try_from(n).expect("a few");
+        Address::from(bytes)
+    };
+    let increment = |load_key: Program| {
+        let read = load_key.op(opcode::DUP1).op(opcode::SLOAD).push(U256::from(1));
+        read.op(opcode::ADD).op(opcode::SWAP1).op(opcode::SSTORE).build()
+    };
+    let mut state = funded();
+    for (n, key) in keys.iter().enumerate() {
+        deploy(&mut state, address(n), increment(Program::new().push(*key)));
+    }
+    let any_key = account(36);
+    let load_key = Program::new().push(U256::ZERO).op(opcode::CALLDATALOAD);
+    deploy(&mut state, any_key, increment(load_key));
+    let transactions = (0..4 * keys.len()).map(|n| {
+        let from = u8::try_from(n % 9 + 1).expect("nine senders");
+        let nonce = u64::try_from(n / 9).expect("a few");
+        let turn = n / 2 % keys.len();
+        if n % 2 == 0 {
+            call(from, nonce, any_key, 0, &keys[turn].to_be_bytes::<32>())
+        } else {
+            call(from, nonce, address(turn), 0, &[])
+        }
+    });
+    let mut block = block(SpecId::CANCUN, transactions.collect());
+    block.env.gas_limit = 1_000_000_000;
+    let outcome = sequential(&block, &state).expect("a valid block");
+    assert!(outcome.receipts.iter().all(|receipt| receipt.status));
+    assert_eq!(outcome.state[&any_key].storage.len(), keys.len());
+    check(&block, &state);
 }
 
 #[test]

@@ -6,7 +6,10 @@ use std::{
     path::Path,
 };
 
-use forewave::conformance::{CaseReport, Setup, Verdict as CaseVerdict, run_file, source};
+use forewave::{
+    Printable,
+    conformance::{CaseReport, Setup, Verdict as CaseVerdict, run_file, source},
+};
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde::Serialize;
@@ -147,8 +150,9 @@ impl<'a> Output<'a> {
         };
         let root = case.state_root.map(|root| format!(" · state root {root}")).unwrap_or_default();
         bar.suspend(|| {
-            writeln!(out, "{mark} {} · {} · {}{root}", file.display(), case.case, case.network)?;
-            reason.map_or(Ok(()), |reason| writeln!(out, "        {reason}"))?;
+            let (file, name) = (Printable(file.display()), Printable(&case.case));
+            writeln!(out, "{mark} {file} · {name} · {}{root}", Printable(&case.network))?;
+            reason.map_or(Ok(()), |reason| writeln!(out, "        {}", Printable(reason)))?;
             out.flush()
         })
     }
@@ -195,7 +199,7 @@ impl<'a> Output<'a> {
             writeln!(out, "  {} not judged: {reason}", counted(count, "invalid block"))?;
         }
         for (reason, &count) in &total.skipped_for {
-            writeln!(out, "  {} skipped: {reason}", counted(count, "case"))?;
+            writeln!(out, "  {} skipped: {}", counted(count, "case"), Printable(reason))?;
         }
         if total.unreadable_files > 0 {
             let unreadable =

@@ -16,17 +16,19 @@ use alloy_eips::{
     eip4895::Withdrawal,
     eip7840::BlobParams,
 };
-use forewave::{Block, ExecutionError, MemoryState, sequential};
+use forewave::{Block, MemoryState};
 use revm::{
-    DatabaseRef,
+    Context, Database, ExecuteCommitEvm, MainBuilder, MainContext,
     bytecode::Bytecode,
-    context::{BlockEnv, CfgEnv, TxEnv, result::InvalidTransaction},
+    context::{BlockEnv, CfgEnv, TxEnv},
     context_interface::{
         either::Either,
         transaction::{
             AccessList, AccessListItem, Authorization, RecoveredAuthority, RecoveredAuthorization,
         },
     },
+    database::CacheDB,
+    database_interface::WrapDatabaseRef,
     primitives::{Address, B256, TxKind, U256, eip7825, hardfork::SpecId},
     state::AccountInfo,
 };
@@ -36,9 +38,6 @@ use super::{
     program::Program,
     stage::{delegate, drawn_call, person, state_with_contracts},
 };
-
-/// How often a block is run to put it right.
-const REPAIRS_MAX: usize = 24;
 
 /// A fork with a number and a time at which mainnet follows it. Weights by repetition.
 type Slot = (SpecId, u64, u64);
@@ -299,43 +298,20 @@ fn drawn_authorizations(
     authorizations.take(count.into()).collect()
 }
 
-/// Puts nonces right and leaves out what cannot be executed.
+/// Puts nonces right and leaves out what cannot be executed, by plain execution
+/// without what the protocol does before the block: that may rarely matter, and
+/// then the block is invalid.
 fn repair(block: &mut Block, state: &MemoryState) {
-    let mut sent = hashbrown::HashMap::<Address, u64>::new();
-    for tx in &mut block.transactions {
-        let initial = || {
-            let info = state.basic_ref(tx.caller).expect("accounts are in memory");
-            info.unwrap_or_default().nonce
-        };
-        let nonce = sent.entry(tx.caller).or_insert_with(initial);
-        tx.nonce = *nonce;
-        *nonce += 1;
-    }
-    for _ in 0..REPAIRS_MAX {
-        let (tx, error) = match sequential(block, state) {
-            Ok(_) => return,
-            Err(ExecutionError::InvalidTransaction { tx, error }) => (tx.index(), Some(error)),
-            Err(ExecutionError::GasLimitExceeded { tx, .. }) => (tx.index(), None),
-            Err(error) => panic!("a drawn block meets {error}"),
-        };
-        let Some(
-            InvalidTransaction::NonceTooHigh { tx: stated, state }
-            | InvalidTransaction::NonceTooLow { tx: stated, state },
-        ) = error
-        else {
-            block.transactions.remove(tx);
-            continue;
-        };
-        let shift = state.wrapping_sub(stated);
-        let caller = block.transactions[tx].caller;
-        for later in block.transactions[tx..].iter_mut().filter(|later| later.caller == caller) {
-            later.nonce = later.nonce.wrapping_add(shift);
-        }
-    }
-    // What is left behind a fault that stays cannot be compared.
-    if let Err(ExecutionError::InvalidTransaction { tx, .. }) = sequential(block, state) {
-        block.transactions.truncate(tx.index());
-    }
+    let mut evm = Context::mainnet()
+        .with_db(CacheDB::new(WrapDatabaseRef(state)))
+        .with_block(block.env.clone())
+        .with_cfg(block.cfg.clone())
+        .build_mainnet();
+    block.transactions.retain_mut(|tx| {
+        let sender = evm.ctx.journaled_state.database.basic(tx.caller);
+        tx.nonce = sender.expect("accounts are in memory").unwrap_or_default().nonce;
+        evm.transact_commit(tx.clone()).is_ok()
+    });
 }
 
 /// Makes one transaction invalid.
