@@ -27,7 +27,8 @@
 //! an error, or by a thread that panics.
 //!
 //! The first unsettled task is never blocked: what it waits for has a lower
-//! number, so it is settled; it fits every window. So while nobody runs a task
+//! number, so it is settled; it fits every window. (In waves it may wait for a
+//! higher one, so there the window stays wide open.) So while nobody runs a task
 //! and nobody holds the turn, there is always one to take or to settle.
 
 use std::sync::{
@@ -255,9 +256,10 @@ impl<'a, T> Flow<'a, T> {
     /// Halves the window for a task that was done in vain, and widens it by a
     /// constant part for one that was not. Only the thread whose turn it is comes here.
     fn adapt(&self, settled: Settled) {
+        let Some(after_miss) = self.tasks.window_after_miss() else { return };
         let window = self.window.load(Ordering::Relaxed);
         let adapted = match settled {
-            Settled::Again => (window.min(self.tasks.window_after_miss()) / 2).max(1),
+            Settled::Again => (window.min(after_miss) / 2).max(1),
             _ => (window + 1).min(WINDOW_MAX),
         };
         self.window.store(adapted, Ordering::Relaxed);
@@ -273,5 +275,99 @@ impl<T> Drop for StopOnPanic<'_, '_, T> {
         if std::thread::panicking() {
             self.0.stop();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs the tasks on threads. Settles every `miss`th as done in vain. Gives
+    /// the order in which tasks were settled.
+    fn run(tasks: &Tasks, edges: &[(u32, u32)], threads: usize, miss: usize) -> Vec<usize> {
+        let flow = Flow::new(tasks, Vec::new());
+        let runs: Vec<AtomicUsize> = (0..tasks.len()).map(|_| AtomicUsize::new(0)).collect();
+        let settle = |order: &mut Vec<usize>, task: usize| {
+            assert_eq!(runs[task].load(Ordering::Relaxed), 1, "what is settled has run");
+            order.push(task);
+            if task % miss == miss - 1 { Settled::Again } else { Settled::AsItWas }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    let _guard = flow.stop_on_panic();
+                    let mut claimed = Vec::new();
+                    loop {
+                        match flow.claim(&mut claimed) {
+                            Claim::Over => return,
+                            Claim::Idle => flow.wait(),
+                            Claim::Some => {}
+                        }
+                        for task in claimed.drain(..) {
+                            for &(earlier, later) in edges {
+                                let needed = &runs[earlier as usize];
+                                assert!(
+                                    later as usize != task || needed.load(Ordering::Relaxed) == 1
+                                );
+                            }
+                            runs[task].fetch_add(1, Ordering::Relaxed);
+                            flow.finish(task);
+                        }
+                        flow.settle(settle);
+                    }
+                });
+            }
+        });
+        flow.into_turn()
+    }
+
+    #[test]
+    fn every_task_runs_once_after_what_it_waits_for_and_is_settled_in_order() {
+        let chains: Vec<_> = (3..200).map(|task| (task - 3, task)).collect();
+        let joined: Vec<_> =
+            (0..100).flat_map(|task| [(task, 150), (150 - task / 2, 160)]).collect();
+        let joined: Vec<_> = joined.into_iter().filter(|(a, b)| a < b).collect();
+        for edges in [&[][..], &chains, &joined] {
+            let mut edges = edges.to_vec();
+            edges.sort_unstable();
+            edges.dedup();
+            for (threads, miss) in [(1, 1), (2, 3), (2, 1_000), (8, 1), (8, 7), (8, 1_000)] {
+                let tasks = Tasks::with_edges(200, &edges, threads);
+                let order = run(&tasks, &edges, threads, miss);
+                assert_eq!(order, (0..200).collect::<Vec<_>>(), "{threads} threads, miss {miss}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_tasks_are_over_at_once() {
+        let tasks = Tasks::with_edges(0, &[], 2);
+        assert!(run(&tasks, &[], 2, 1).is_empty());
+    }
+
+    #[test]
+    fn a_run_that_is_stopped_lets_everybody_go() {
+        let tasks = Tasks::with_edges(10, &[(0, 9)], 2);
+        let flow = Flow::new(&tasks, ());
+        let mut claimed = Vec::new();
+        std::thread::scope(|scope| {
+            assert_eq!(flow.claim(&mut claimed), Claim::Some);
+            scope.spawn(|| {
+                let mut claimed = Vec::new();
+                loop {
+                    match flow.claim(&mut claimed) {
+                        Claim::Over => return,
+                        Claim::Idle => flow.wait(),
+                        Claim::Some => claimed.clear(),
+                    }
+                }
+            });
+            for task in claimed.drain(..) {
+                flow.finish(task);
+            }
+            flow.settle(|(), _| Settled::Stop);
+            flow.stop();
+        });
+        assert!(flow.is_over());
     }
 }

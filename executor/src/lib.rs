@@ -2,11 +2,12 @@
 //! sequential revm gives.
 //!
 //! The pipeline: [`sequential`] is the oracle, plain revm in block order.
-//! [`observe`] is the same run with every access recorded. [`execute`] runs the
-//! waves of a schedule on a thread pool. Each transaction reads through the
-//! versions that lower transactions were predicted to write, and records what
-//! it read; then the results are taken in block order, and a transaction that
-//! read something stale runs again on the state as it is by then.
+//! [`observe`] is the same run with every access recorded. [`execute`] runs a
+//! planned block on a thread pool, by default as dataflow over the conflict
+//! graph, or serially where threads would not pay ([`ExecutionMode`]). Each
+//! transaction reads what is settled and what those that it needs have done, and
+//! records what it read; the results are taken in block order while others still
+//! run, and a transaction that read something stale runs again at once.
 //!
 //! Where reading the state takes long, [`with_prefetch`] reads ahead of any of
 //! these.

@@ -43,6 +43,13 @@ const PARALLEL_NS: u64 = 30_000;
 /// What an estimated nanosecond of work costs when it is shared out, in hundredths.
 const PARALLEL_PERCENT: u64 = 115;
 
+/// What each thread pays for each transaction of the block, whoever runs it, in
+/// nanoseconds: applying it to its replica, settling. Beyond a number of
+/// transactions the replicas do not fit the caches.
+const SETTLING_NS: u64 = 500;
+const SETTLING_OUT_OF_CACHE_NS: u64 = 2_500;
+const TRANSACTIONS_IN_CACHE_MAX: usize = 2_048;
+
 /// Accounts above which their net changes are worked out by all threads.
 const SHARED_CHANGES_MIN: usize = 4_096;
 
@@ -117,9 +124,10 @@ where
         ExecutionMode::Auto if !may_pay(block, threads) => (ExecutionMode::Serial, None),
         ExecutionMode::Auto => {
             let tasks = Tasks::dataflow(block, graph, threads);
-            match pays(&tasks, threads) {
-                true => (ExecutionMode::Dataflow, Some(tasks)),
-                false => (ExecutionMode::Serial, None),
+            if pays(&tasks, threads) {
+                (ExecutionMode::Dataflow, Some(tasks))
+            } else {
+                (ExecutionMode::Serial, None)
             }
         }
     };
@@ -164,8 +172,11 @@ fn may_pay(block: &Block, threads: usize) -> bool {
 /// Whether dataflow is estimated to be faster than one thread.
 fn pays(tasks: &Tasks, threads: usize) -> bool {
     let shared = (tasks.work() / threads as u64).max(tasks.span());
-    let parallel = PARALLEL_NS.saturating_add(shared.saturating_mul(PARALLEL_PERCENT) / 100);
-    parallel < tasks.work()
+    let is_in_cache = tasks.len() <= TRANSACTIONS_IN_CACHE_MAX;
+    let settling = if is_in_cache { SETTLING_NS } else { SETTLING_OUT_OF_CACHE_NS };
+    let settling = settling.saturating_mul(tasks.len() as u64);
+    let shared = shared.saturating_mul(PARALLEL_PERCENT) / 100;
+    PARALLEL_NS.saturating_add(settling).saturating_add(shared) < tasks.work()
 }
 
 /// How a block is to be run.

@@ -8,7 +8,7 @@
 use core::cmp::Reverse;
 
 use forewave_analyzer::{Block, TxIndex};
-use forewave_scheduler::{ConflictGraph, Schedule};
+use forewave_scheduler::{Chain, ConflictGraph, Schedule};
 
 /// What a plain transfer costs, in nanoseconds.
 const TRANSFER_NS: u64 = 200;
@@ -51,7 +51,8 @@ pub(crate) struct Tasks {
     span: u64,
     portion: u64,
     window: usize,
-    window_after_miss: usize,
+    /// `None` where the window stays as it is.
+    window_after_miss: Option<usize>,
 }
 
 /// What a finished task lets others do.
@@ -133,14 +134,17 @@ impl Tasks {
                 wave_of[tx.index()] = narrow(index);
                 order.push(narrow(tx.index()));
             }
-            let chains = wave.chains().iter().map(|chain| chain.transactions());
+            let chains = wave.chains().iter().map(Chain::transactions);
             for pair in chains.clone().flat_map(|chain| chain.windows(2)) {
                 next[pair[0].index()] = Some(narrow(pair[1].index()));
             }
             heads.push(chains.filter_map(|chain| Some(narrow(chain.first()?.index()))).collect());
         }
         let weights = weights(block, graph);
-        Self::ranked(order, weights, Waits::Waves { wave: wave_of, next, heads }, threads)
+        // A wave may hold what lies far ahead of a transaction in the next: with a
+        // window, neither of the two could run.
+        let waits = Waits::Waves { wave: wave_of, next, heads };
+        Self { window_after_miss: None, ..Self::ranked(order, weights, waits, threads) }
     }
 
     /// Block order, nothing known: every task is ready, and the window is narrow.
@@ -155,7 +159,7 @@ impl Tasks {
             span: PORTION_NS_MIN,
             portion: PORTION_NS_MIN,
             window,
-            window_after_miss: window,
+            window_after_miss: Some(window),
         }
     }
 
@@ -174,7 +178,7 @@ impl Tasks {
             span: work,
             portion: (work / portions).max(PORTION_NS_MIN),
             window: usize::MAX,
-            window_after_miss: threads * WINDOW_AFTER_MISS_PER_THREAD,
+            window_after_miss: Some(threads * WINDOW_AFTER_MISS_PER_THREAD),
         }
     }
 
@@ -231,8 +235,8 @@ impl Tasks {
         self.window
     }
 
-    /// The widest window once something was done in vain.
-    pub(crate) const fn window_after_miss(&self) -> usize {
+    /// The widest window once something was done in vain; `None` if it stays.
+    pub(crate) const fn window_after_miss(&self) -> Option<usize> {
         self.window_after_miss
     }
 
@@ -275,13 +279,13 @@ impl Tasks {
                 let range = starts[task] as usize..starts[task + 1] as usize;
                 Unlock::Successors(&successors[range])
             }
-            Waits::Waves { wave, next, heads } => match &next[task] {
-                Some(next) => Unlock::Next(*next),
-                None => {
-                    let own = wave[task] as usize;
-                    Unlock::Wave { own, next: heads.get(own + 1).map_or(&[], Vec::as_slice) }
+            Waits::Waves { wave, next, heads } => {
+                if let Some(next) = next[task] {
+                    return Unlock::Next(next);
                 }
-            },
+                let own = wave[task] as usize;
+                Unlock::Wave { own, next: heads.get(own + 1).map_or(&[], Vec::as_slice) }
+            }
         }
     }
 }
@@ -316,4 +320,23 @@ fn by_remaining_weight(weights: &[u64], graph: &ConflictGraph) -> (Vec<u32>, u64
 
 fn narrow(position: usize) -> u32 {
     u32::try_from(position).expect("a block has fewer than 2^32 transactions and edges")
+}
+
+#[cfg(test)]
+impl Tasks {
+    /// Equal tasks with what waits for what: pairs of an earlier and a later one.
+    pub(crate) fn with_edges(len: usize, edges: &[(u32, u32)], threads: usize) -> Self {
+        let mut waiting = vec![0; len];
+        let (mut starts, mut successors) = (vec![0], Vec::new());
+        for task in 0..narrow(len) {
+            let after = edges.iter().filter(|(earlier, _)| *earlier == task);
+            successors.extend(after.map(|(_, later)| *later));
+            starts.push(narrow(successors.len()));
+        }
+        for (_, later) in edges {
+            waiting[*later as usize] += 1;
+        }
+        let waits = Waits::Edges { waiting, starts, successors };
+        Self::ranked((0..narrow(len)).rev().collect(), vec![1_000; len], waits, threads)
+    }
 }

@@ -4,15 +4,18 @@
 use std::path::Path;
 
 use forewave::{
-    AccessKind, AccessSet, AccessSetBuilder, BlockOutcome, Plan, PredictedAccess, PredictorKind,
+    AccessKind, AccessSet, AccessSetBuilder, BlockOutcome, ExecutionMode, Plan, PredictedAccess,
+    PredictorKind,
     compare::{compare_header, compare_outcomes},
+    execute_unplanned,
     input::{BlockInput, LoadOptions},
     predict, sequential, verify,
 };
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-/// How often a plan runs on each pool.
-const REPETITIONS: usize = 2;
+/// How a plan runs on each pool.
+const MODES: [ExecutionMode; 4] =
+    [ExecutionMode::Auto, ExecutionMode::Dataflow, ExecutionMode::Waves, ExecutionMode::Optimistic];
 
 /// Pools of 1, 2 and 8 threads.
 pub(crate) fn pools() -> Vec<ThreadPool> {
@@ -27,15 +30,19 @@ pub(crate) fn check_equal_to_sequential(directory: &Path, pools: &[ThreadPool]) 
     let truth = sequential(&input.block, &input.state).unwrap();
     let name = directory.display();
     assert_eq!(compare_header(&truth, &input.header, input.block.spec()), [], "{name}");
+    for pool in pools {
+        let outcome = execute_unplanned(&input.block, &input.state, pool).unwrap();
+        check_outcome(&outcome, &truth, &format!("{name} unplanned"));
+    }
     for (who, predictions) in predictions(&input) {
         let for_people = Plan::new(&predictions);
         let to_run = Plan::to_run(&input.block, &input.state, predictions).unwrap();
         for plan in [for_people, to_run] {
             assert_eq!(verify(plan.schedule(), plan.graph()), Ok(()), "{name} {who}");
             for pool in pools {
-                for _ in 0..REPETITIONS {
-                    let outcome = plan.execute(&input.block, &input.state, pool).unwrap();
-                    check_outcome(&outcome, &truth, &format!("{name} {who}"));
+                for mode in MODES {
+                    let outcome = plan.execute_as(mode, &input.block, &input.state, pool).unwrap();
+                    check_outcome(&outcome, &truth, &format!("{name} {who} {mode:?}"));
                 }
             }
         }
