@@ -130,12 +130,15 @@ impl Case {
         for _ in 0..REPEAT {
             let db = fresh();
             alone.push(self.timed(|| (plain(&db), PrefetchStats::default())));
+            // A database on disk is open once at a time.
+            drop(db);
             let db = fresh();
             ahead.push(self.timed(|| {
                 with_prefetch(&self.block, &db, &[], fetchers, |db| {
                     sequential(&self.block, db).expect("a valid block")
                 })
             }));
+            drop(db);
             let db = fresh();
             both.push(self.timed(|| with_prefetch(&self.block, &db, &[], fetchers, parallel)));
         }
