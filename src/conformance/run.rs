@@ -3,32 +3,38 @@
 use core::fmt;
 
 use forewave_analyzer::{Block, MemoryState, StateError};
-use forewave_executor::{BlockOutcome, ExecutionError, sequential};
+use forewave_executor::{BlockOutcome, ExecutionError, ExecutionMode, sequential};
 
 use super::{Setup, rejection::Rejection};
 use crate::{Plan, PredictorKind, compare::compare_outcomes, predict};
+
+/// The ways to run a plan on several threads, however small the block.
+const MODES: [ExecutionMode; 3] =
+    [ExecutionMode::Dataflow, ExecutionMode::Waves, ExecutionMode::Optimistic];
 
 /// One way to execute a block did not give what sequential execution gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Divergence {
     predictor: PredictorKind,
-    /// Threads, once it came to executing.
-    threads: Option<usize>,
+    /// Threads and how they were used, once it came to executing.
+    on: Option<(usize, ExecutionMode)>,
     difference: String,
 }
 
 impl fmt::Display for Divergence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { predictor, threads, difference } = self;
-        match threads {
-            Some(threads) => write!(f, "predictor {predictor}, {threads} threads: {difference}"),
+        let Self { predictor, on, difference } = self;
+        match on {
+            Some((threads, mode)) => {
+                write!(f, "predictor {predictor}, {threads} threads, {mode:?}: {difference}")
+            }
             None => write!(f, "predictor {predictor}: {difference}"),
         }
     }
 }
 
-/// Executes a block sequentially and with every predictor on every pool: all
-/// give one outcome, or one error.
+/// Executes a block sequentially and with every predictor on every pool in every
+/// mode: all give one outcome, or one error.
 pub(super) fn run(
     block: &Block,
     state: &MemoryState,
@@ -36,15 +42,16 @@ pub(super) fn run(
 ) -> Result<Result<BlockOutcome, Rejection>, Divergence> {
     let truth = sequential(block, state);
     for &predictor in setup.predictors {
-        let diverges = |threads, difference| Divergence { predictor, threads, difference };
+        let diverges = |on, difference| Divergence { predictor, on, difference };
         let predictions = predict(block, state, &predictor)
             .map_err(|error| diverges(None, format!("no prediction: {error}")))?;
         let plan = Plan::to_run(block, state, predictions)
             .map_err(|error| diverges(None, format!("no plan: {error}")))?;
-        for pool in setup.pools {
-            let found = plan.execute(block, state, pool);
+        let ways = setup.pools.iter().flat_map(|pool| MODES.map(|mode| (pool, mode)));
+        for (pool, mode) in ways {
+            let found = plan.execute_as(mode, block, state, pool);
             if let Some(difference) = difference(&found, &truth) {
-                return Err(diverges(Some(pool.current_num_threads()), difference));
+                return Err(diverges(Some((pool.current_num_threads(), mode)), difference));
             }
         }
     }

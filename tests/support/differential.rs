@@ -10,9 +10,9 @@ use core::fmt;
 use std::{fs, io, path::Path};
 
 use forewave::{
-    AccessKind, AccessSet, AccessSetBuilder, Block, BlockOutcome, ExecutionError, Location, Plan,
-    PredictedAccess, PredictorKind, Scope, StateError, WidenedAccess, compare::compare_outcomes,
-    predict, sequential,
+    AccessKind, AccessSet, AccessSetBuilder, Block, BlockOutcome, ExecutionError, ExecutionMode,
+    Location, Plan, PredictedAccess, PredictorKind, Scope, StateError, WidenedAccess,
+    compare::compare_outcomes, predict, sequential,
 };
 use forewave_fixtures::{SampleFiles, Workload};
 use rayon::ThreadPool;
@@ -90,6 +90,18 @@ impl Prediction {
     }
 }
 
+/// Ways to run a plan. Weights by repetition.
+const MODES: [ExecutionMode; 8] = [
+    ExecutionMode::Dataflow,
+    ExecutionMode::Dataflow,
+    ExecutionMode::Dataflow,
+    ExecutionMode::Waves,
+    ExecutionMode::Optimistic,
+    ExecutionMode::Optimistic,
+    ExecutionMode::Auto,
+    ExecutionMode::Serial,
+];
+
 const KINDS: [AccessKind; 3] = [AccessKind::Read, AccessKind::Write, AccessKind::Delta];
 
 fn subset(prediction: &PredictedAccess, choices: &mut Choices<'_>) -> PredictedAccess {
@@ -144,12 +156,14 @@ fn malicious(truth: &PredictedAccess, choices: &mut Choices<'_>) -> PredictedAcc
 pub(crate) struct Difference {
     pub(crate) prediction: Prediction,
     threads: usize,
+    mode: ExecutionMode,
     what: String,
 }
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} on {} threads: {}", self.prediction, self.threads, self.what)
+        let Self { prediction, threads, mode, what } = self;
+        write!(f, "{prediction} on {threads} threads, {mode:?}: {what}")
     }
 }
 
@@ -188,9 +202,12 @@ pub(crate) fn check(
     } else {
         Plan::to_run(block, state, predictions).expect("the state is in memory")
     };
-    let found = plan.execute(block, state, pool);
+    // Left to itself, the executor would run such small blocks on one thread.
+    let mode = choices.of(&MODES);
+    let found = plan.execute_as(mode, block, state, pool);
     if let Some(what) = difference(&found, &truth) {
-        return Err(Difference { prediction, threads: pool.current_num_threads(), what });
+        let threads = pool.current_num_threads();
+        return Err(Difference { prediction, threads, mode, what });
     }
     Ok(ran(block, &found, &truth))
 }
