@@ -18,7 +18,7 @@ use std::{
 };
 
 use forewave::{
-    BlockOutcome, ConflictGraph, MemoryState, Predictor, PredictorKind,
+    BlockOutcome, ConflictGraph, MemoryState, Predictor, PredictorKind, StaticPredictor,
     bench::{
         BenchReport, BlockBench, Figures, Knowledge, Measured, Predicted, Sequential, Spread,
         forecast::{Model, makespan},
@@ -164,7 +164,7 @@ impl Bench<'_> {
     fn first_run(
         &self,
     ) -> Result<(Option<Box<dyn Predictor<MemoryState>>>, ConflictGraph), Failure> {
-        let predictor = predictor(self.args.predictor);
+        let predictor = predictor(self.args.predictor, self.args.knowledge());
         let plan = run_parallel(self.input, &*predictor, &self.pools[0])?.plan;
         let shared = (self.args.knowledge() == Knowledge::Warm).then_some(predictor);
         Ok((shared, plan.into_graph()))
@@ -185,7 +185,7 @@ impl Bench<'_> {
         pool: &ThreadPool,
         costs: &mut Costs,
     ) -> Result<BlockOutcome, Failure> {
-        let own = shared.is_none().then(|| predictor(self.args.predictor));
+        let own = shared.is_none().then(|| predictor(self.args.predictor, self.args.knowledge()));
         let predictor = shared.or(own.as_deref()).expect("one of the two is there");
         let run = at_cost(costs, || run_parallel(self.input, predictor, pool))?;
         costs.phases.push(run.phases);
@@ -236,8 +236,12 @@ impl Bench<'_> {
 }
 
 /// A predictor that has seen nothing.
-fn predictor(kind: PredictorKind) -> Box<dyn Predictor<MemoryState>> {
-    Box::new(kind)
+fn predictor(kind: PredictorKind, knowledge: Knowledge) -> Box<dyn Predictor<MemoryState>> {
+    match (kind, knowledge) {
+        // What is learnt pays only where it is kept.
+        (PredictorKind::Static, Knowledge::Warm) => Box::new(StaticPredictor::learning()),
+        _ => Box::new(kind),
+    }
 }
 
 fn row(pool: &ThreadPool, costs: Costs, sequential: &Sequential) -> Measured {

@@ -7,13 +7,15 @@
 //! one straight line across all contracts. The recorder must never lose a
 //! dependency: an instruction that it cannot express ends the recording.
 
+mod event;
+mod guards;
+
 use revm::{
     bytecode::{Bytecode, opcode as op},
-    primitives::{B256, U256},
+    primitives::U256,
 };
 
-use serde::{Deserialize, Serialize};
-
+pub(crate) use self::event::{AccountRef, Branch, CheckpointRef, CodeRef, Event, SlotRef, Truth};
 use super::value::{Function, Input, Operand, Value, ValueId};
 use crate::interpreter::{
     Word,
@@ -22,76 +24,6 @@ use crate::interpreter::{
 
 /// Bytes of a word.
 const WORD_BYTES: usize = 32;
-
-/// An account that the trace has named, by position.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub(crate) struct AccountRef(pub(crate) u32);
-
-/// A slot that the trace has named, by position.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub(crate) struct SlotRef(pub(crate) u32);
-
-/// A checkpoint that the trace has taken, by position.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub(crate) struct CheckpointRef(pub(crate) u32);
-
-/// A piece of code that the trace has run, by position.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct CodeRef(u32);
-
-/// What happened, in order. Those with a value give it the identifier that follows.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Event {
-    /// Names the next [`AccountRef`].
-    Account(Operand),
-    /// Names the next [`SlotRef`]; the declared slot that the key points into, if any.
-    Slot(AccountRef, Operand, Option<U256>),
-    Load(SlotRef, ValueId),
-    Store(SlotRef, Operand),
-    TransientLoad(AccountRef, Operand, ValueId),
-    TransientStore(AccountRef, Operand, Operand),
-    Balance(AccountRef, ValueId),
-    CodeSize(AccountRef, ValueId),
-    CodeHash(AccountRef, ValueId),
-    /// The transaction looks at whether the account is empty.
-    Emptiness(AccountRef),
-    /// Before EIP-161 a call brings its target into being.
-    Touch(AccountRef),
-    /// Moves a value; whether it was there.
-    Pay {
-        from: AccountRef,
-        to: AccountRef,
-        value: Operand,
-        paid: ValueId,
-    },
-    /// Takes the next [`CheckpointRef`].
-    Checkpoint,
-    Revert(CheckpointRef),
-    /// The path goes on only where the value is zero, or is not.
-    Truth(Truth),
-    /// The path goes on only where the value is this.
-    Equals(Operand, U256),
-    /// The path goes on only where the account's code has this hash.
-    Code(AccountRef, B256),
-}
-
-/// A condition that the path depends on.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Truth {
-    pub(crate) value: Operand,
-    pub(crate) is_true: bool,
-    /// Where it decides, if it is a branch of some code.
-    pub(crate) branch: Option<Branch>,
-}
-
-/// A conditional jump.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Branch {
-    code: CodeRef,
-    /// Where it goes on, and where it would otherwise.
-    pub(crate) taken: usize,
-    pub(crate) left: usize,
-}
 
 /// What is known of a value on this path.
 #[derive(Clone, Copy, Debug, Default)]
@@ -496,65 +428,5 @@ impl Trace {
 
     pub(crate) fn revert(&mut self, checkpoint: CheckpointRef) {
         self.event(Event::Revert(checkpoint));
-    }
-
-    /// The path depends on whether the word is zero.
-    pub(crate) fn decide(&mut self, condition: Word) {
-        self.decide_branch(condition, None);
-    }
-
-    /// The path depends on a conditional jump, to the first of these places or the second.
-    pub(crate) fn branch(&mut self, condition: Word, code: CodeRef, [to, on]: [usize; 2]) {
-        let (taken, left) = if condition.value.is_zero() { (on, to) } else { (to, on) };
-        self.decide_branch(condition, Some(Branch { code, taken, left }));
-    }
-
-    fn decide_branch(&mut self, condition: Word, branch: Option<Branch>) {
-        if self.is_constant(condition) || self.known(condition.id).decided {
-            return;
-        }
-        let (value, is_true) = (self.operand(condition), !condition.value.is_zero());
-        self.event(Event::Truth(Truth { value, is_true, branch }));
-        self.learn(condition.id, is_true);
-    }
-
-    /// What follows from a value being zero or not.
-    fn learn(&mut self, id: ValueId, is_true: bool) {
-        let (mut id, mut is_true) = (id, is_true);
-        while let Some(at) = id.position() {
-            self.known[at].decided = true;
-            self.known[at].pinned |= !is_true;
-            let Value::Compute(code, [first, second, _]) = &self.values[at] else { return };
-            match (*code, is_true, first.position(), second.position()) {
-                (op::ISZERO, _, Some(of), _) => (id, is_true) = (ValueId::at(of), !is_true),
-                (op::EQ, true, Some(of), None) | (op::EQ, true, None, Some(of)) => {
-                    self.known[at].pinned = true;
-                    self.known[of].pinned = true;
-                    return;
-                }
-                (op::EQ | op::LT | op::GT | op::SLT | op::SGT, true, ..) => {
-                    self.known[at].pinned = true;
-                    return;
-                }
-                _ => return,
-            }
-        }
-    }
-
-    /// The path depends on the exact value of the word.
-    pub(crate) fn pin(&mut self, word: Word) {
-        if self.is_constant(word) {
-            return;
-        }
-        let value = self.operand(word);
-        self.event(Event::Equals(value, word.value));
-        if let Some(known) = word.id.position().and_then(|at| self.known.get_mut(at)) {
-            known.pinned = true;
-        }
-    }
-
-    /// The path depends on the code of the account.
-    pub(crate) fn pin_code(&mut self, account: AccountRef, hash: B256) {
-        self.event(Event::Code(account, hash));
     }
 }
