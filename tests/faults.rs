@@ -210,8 +210,9 @@ fn the_whole_way_through_fails_as_its_steps_do_and_the_pool_goes_on() {
         };
         let (_, reads) = run(Fault::None);
         for at in (0..reads).step_by(7) {
-            let (outcome, _) = run(Fault::From(at));
-            assert!(outcome.is_err(), "{at}");
+            // How often threads read depends on which of them runs what.
+            let (outcome, reads) = run(Fault::From(at));
+            assert!(outcome.is_err() || reads <= at, "{at} of {reads}");
         }
         assert_eq!(run(Fault::None).0.unwrap().first_difference(truth()), None);
     });
