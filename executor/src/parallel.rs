@@ -276,9 +276,14 @@ impl<DB: DatabaseRef<Error: Send> + Sync> Run<'_, DB> {
             if let Some(error) = self.failure() {
                 return Err(error);
             }
-            close(self.block, worker.into_state(tasks.len())?, notes, pool)
+            // A thread that panics stops the run; the scope passes its panic on.
+            if flow.settled() < tasks.len() {
+                return Ok(None);
+            }
+            close(self.block, worker.into_state(tasks.len())?, notes, pool).map(Some)
         });
-        Ok((changes?, flow.into_turn()))
+        let changes = changes?.expect("a run that did not fail has settled everything");
+        Ok((changes, flow.into_turn()))
     }
 
     /// The error that the run has ended with.
