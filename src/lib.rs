@@ -8,8 +8,9 @@
 //! 2. [`predict`] gives one [`PredictedAccess`] for each transaction.
 //! 3. [`Plan::to_run`] turns the predictions into a [`ConflictGraph`] and a
 //!    [`Schedule`] of waves.
-//! 4. [`execute`] runs the waves on a thread pool; its [`BlockOutcome`] equals
-//!    that of [`sequential`], however wrong the predictions were.
+//! 4. [`execute`] runs the graph on a thread pool, each transaction once those
+//!    that it needs are done; its [`BlockOutcome`] equals that of [`sequential`],
+//!    however wrong the predictions were.
 //!
 //! [`execute_block`] is 2 to 4 in one call. [`measure`] scores predictions
 //! against what the block's transactions did touch. [`conformance`] runs

@@ -7,7 +7,6 @@
 //! constant last and outermost. The arena is bounded; once it is full, what is
 //! new is [`KeyExpr::Unknown`]. [`words`] is how a person reads them.
 
-mod fold;
 mod names;
 mod printer;
 mod shape;
@@ -21,8 +20,8 @@ use revm::{
     primitives::{U256, map::DefaultHashBuilder},
 };
 
-pub(crate) use self::fold::fold;
 pub use self::words::{Namer, Words};
+use crate::alu::compute;
 
 /// The most an address can be, as a mask.
 pub(crate) const ADDRESS_MASK: U256 = U256::from_limbs([u64::MAX, u64::MAX, u32::MAX as u64, 0]);
@@ -220,7 +219,7 @@ impl ExprArena {
         let [a, b, c] = operands;
         let values = operands.map(|operand| self.value(operand));
         if let [Some(x), Some(y), Some(z)] = values
-            && let Some(value) = fold(code, [x, y, z])
+            && let Some(value) = compute(code, [x, y, z])
         {
             return self.constant(value);
         }

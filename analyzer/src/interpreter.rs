@@ -43,7 +43,6 @@ mod verification;
 pub(crate) mod word;
 mod world;
 
-pub(crate) use arithmetic::compute;
 pub(crate) use branches::{RevertingBlocks, reverting_blocks, reverts_soon};
 pub(crate) use frame::Exit;
 pub(crate) use guesses::Knowledge;

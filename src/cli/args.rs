@@ -20,7 +20,7 @@ const THREADS_MAX: i64 = 1024;
 const REPEAT_MAX: i64 = 1_000_000;
 
 /// Looks at an Ethereum block before it runs: predicts what each transaction
-/// will read and write, draws the conflict graph, and runs it in parallel waves.
+/// will read and write, draws the conflict graph, and runs it in parallel.
 #[derive(Debug, Parser)]
 #[command(name = "forewave", version, max_term_width = 100)]
 pub(super) struct Cli {

@@ -1,10 +1,6 @@
 //! Instructions that compute a word from words, with revm's arithmetic.
 
-use crate::alu::{bit, byte, shift_amount, sign_extend};
-use core::cmp::Ordering;
-
 use revm::{DatabaseRef, bytecode::opcode as op, primitives::U256};
-use revm_interpreter::instructions::i256::{i256_cmp, i256_div, i256_mod};
 
 use super::{
     control,
@@ -12,6 +8,7 @@ use super::{
     machine::{Machine, Run, Step, charge},
     word::{Provenance, Word},
 };
+use crate::alu::compute;
 
 /// The function of an arithmetic opcode.
 pub(super) fn function<DB: DatabaseRef>(code: u8) -> Run<DB> {
@@ -46,45 +43,10 @@ pub(super) fn function<DB: DatabaseRef>(code: u8) -> Run<DB> {
     }
 }
 
-/// What the instruction `code` computes from its operands, topmost first;
-/// zero if it computes nothing.
-#[inline]
-pub(crate) fn compute(code: u8, [a, b, c]: [U256; 3]) -> U256 {
-    match code {
-        op::ADD => a.wrapping_add(b),
-        op::SUB => a.wrapping_sub(b),
-        op::MUL => a.wrapping_mul(b),
-        op::EXP => a.pow(b),
-        op::DIV => a.checked_div(b).unwrap_or_default(),
-        op::SDIV => i256_div(a, b),
-        op::MOD => a.checked_rem(b).unwrap_or_default(),
-        op::SMOD => i256_mod(a, b),
-        op::ADDMOD => a.add_mod(b, c),
-        op::MULMOD => a.mul_mod(b, c),
-        op::SIGNEXTEND => sign_extend(a, b),
-        op::LT => bit(a < b),
-        op::GT => bit(a > b),
-        op::SLT => bit(i256_cmp(&a, &b) == Ordering::Less),
-        op::SGT => bit(i256_cmp(&a, &b) == Ordering::Greater),
-        op::EQ => bit(a == b),
-        op::AND => a & b,
-        op::OR => a | b,
-        op::XOR => a ^ b,
-        op::BYTE => byte(a, b),
-        op::SHL => b << shift_amount(a),
-        op::SHR => b >> shift_amount(a),
-        op::SAR => b.arithmetic_shr(shift_amount(a)),
-        op::ISZERO => bit(a.is_zero()),
-        op::NOT => !a,
-        op::CLZ => U256::from(a.leading_zeros()),
-        _ => U256::ZERO,
-    }
-}
-
 fn unary<const OP: u8, DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
     let top = frame.stack.top();
     let id = machine.trace.compute(OP, [*top]);
-    let value = compute(OP, [top.value, U256::ZERO, U256::ZERO]);
+    let value = compute(OP, [top.value, U256::ZERO, U256::ZERO]).unwrap_or_default();
     *top = Word::new(value, top.provenance.flags()).with_id(id);
     Ok(())
 }
@@ -105,7 +67,7 @@ fn combine<const OP: u8, DB: DatabaseRef>(
 ) -> Step {
     let top = frame.stack.top();
     let id = machine.trace.compute(OP, [first, *top]);
-    let value = compute(OP, [first.value, top.value, U256::ZERO]);
+    let value = compute(OP, [first.value, top.value, U256::ZERO]).unwrap_or_default();
     *top = Word::new(value, provenance).with_id(id);
     Ok(())
 }
@@ -117,7 +79,7 @@ fn ternary<const OP: u8, DB: DatabaseRef>(
     let [first, second] = frame.stack.pop_many();
     let top = frame.stack.top();
     let id = machine.trace.compute(OP, [first, second, *top]);
-    let value = compute(OP, [first.value, second.value, top.value]);
+    let value = compute(OP, [first.value, second.value, top.value]).unwrap_or_default();
     let provenance = first.provenance.join(second.provenance).join(top.provenance);
     *top = Word::new(value, provenance).with_id(id);
     Ok(())

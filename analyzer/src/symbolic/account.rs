@@ -8,7 +8,10 @@ use revm::{
 };
 
 use super::{AccessSummary, SummaryLimits, summarize};
-use crate::expr::{ExprArena, ExprId, KeyExpr, fold};
+use crate::{
+    alu::compute,
+    expr::{ExprArena, ExprId, KeyExpr},
+};
 
 /// Expressions evaluated at most for one address; this bounds the depth too.
 const EVALUATION_STEPS_MAX: usize = 256;
@@ -82,7 +85,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             },
             KeyExpr::Operation(code, [a, b, c]) => {
                 match (self.value(*a)?, self.value(*b)?, self.value(*c)?) {
-                    (Some(a), Some(b), Some(c)) => fold(*code, [a, b, c]),
+                    (Some(a), Some(b), Some(c)) => compute(*code, [a, b, c]),
                     _ => None,
                 }
             }

@@ -13,7 +13,10 @@ use super::{
     operation::Program,
     value::{Function, Operand, Value},
 };
-use crate::interpreter::{Exit, Machine, Provenance, SlotId, Word, compute};
+use crate::{
+    alu::compute,
+    interpreter::{Exit, Machine, Provenance, SlotId, Word},
+};
 
 /// Names a deferred value of the block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -170,7 +173,9 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         get: impl Fn(Operand) -> U256,
     ) -> Option<U256> {
         Some(match value {
-            Value::Compute(code, [a, b, c]) => compute(*code, [get(*a), get(*b), get(*c)]),
+            Value::Compute(code, [a, b, c]) => {
+                compute(*code, [get(*a), get(*b), get(*c)]).unwrap_or_default()
+            }
             &Value::Piece { of, from, to, len } => piece(get(of), from, to, len),
             Value::Digest { function, parts, bytes: len } => {
                 bytes.clear();
