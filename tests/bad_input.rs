@@ -4,6 +4,8 @@
 //! `FOREWAVE_FUZZ_FILES=1000000 cargo test --release --test bad_input -- --nocapture`
 //! tries as many spoilt files; `FOREWAVE_FUZZ_SEED` moves it to others.
 
+#[path = "support/hostile_cases.rs"]
+mod hostile_cases;
 #[path = "support/hostile_files.rs"]
 mod hostile_files;
 #[path = "support/hostile_input.rs"]
@@ -18,9 +20,10 @@ use std::{
 };
 
 use forewave_fixtures::Sample;
+use hostile_cases::HostileCases;
 use hostile_files::{HostileFiles, NamedFile};
-use hostile_input::{Fate, check, load};
-use rayon::ThreadPoolBuilder;
+use hostile_input::{check, load};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 /// Spoilt files that are tried where nobody asks for more.
 const FILES: u64 = 1500;
@@ -44,32 +47,29 @@ fn peak_memory_kib() -> Option<u64> {
     line.trim().strip_suffix(" kB")?.parse().ok()
 }
 
-#[test]
-fn spoilt_files_are_refused_or_executed_and_never_panic() {
+/// Tries as many seeds as were asked for, and says what became of them; the
+/// kinds of fates are given.
+fn try_all<F: Ord + core::fmt::Debug>(what: &str, check: impl Fn(u64) -> F) -> usize {
     let files = number_from_environment("FOREWAVE_FUZZ_FILES", FILES);
     let first_seed = number_from_environment("FOREWAVE_FUZZ_SEED", 0);
-    let hostile = HostileFiles::new(blocks());
-    let pool = ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-    let mut fates = BTreeMap::<Fate, u64>::new();
+    let mut fates = BTreeMap::<F, u64>::new();
     let mut failures = Vec::new();
     let mut slowest = (Duration::ZERO, 0);
     for seed in first_seed..first_seed + files {
-        let case = hostile.case(seed);
         let start = Instant::now();
-        let parts = case.each_ref().map(|file| (file.name.as_str(), &file.bytes[..]));
-        if let Ok(fate) = catch_unwind(AssertUnwindSafe(|| check(parts, &pool))) {
+        if let Ok(fate) = catch_unwind(AssertUnwindSafe(|| check(seed))) {
             *fates.entry(fate).or_default() += 1;
         } else {
-            println!("seed {seed} failed");
+            println!("{what}: seed {seed} failed");
             failures.push(seed);
         }
         slowest = slowest.max((start.elapsed(), seed));
         if (seed + 1 - first_seed).is_multiple_of(100_000) {
-            println!("{} files: {fates:?}", seed + 1 - first_seed);
+            println!("{} {what}: {fates:?}", seed + 1 - first_seed);
         }
     }
     println!(
-        "{files} files from seed {first_seed}: {fates:?}, {} failures; the slowest took {} ms \
+        "{files} {what} from seed {first_seed}: {fates:?}, {} failures; the slowest took {} ms \
          (seed {}); at most {} MiB held",
         failures.len(),
         slowest.0.as_millis(),
@@ -78,8 +78,33 @@ fn spoilt_files_are_refused_or_executed_and_never_panic() {
     );
     let shown = &failures[..failures.len().min(FAILURES_SHOWN)];
     assert!(failures.is_empty(), "{} failures, the first of seeds {shown:?}", failures.len());
+    fates.len()
+}
+
+fn pool() -> ThreadPool {
+    ThreadPoolBuilder::new().num_threads(1).build().unwrap()
+}
+
+#[test]
+fn spoilt_files_are_refused_or_executed_and_never_panic() {
+    let (hostile, pool) = (HostileFiles::new(blocks()), pool());
+    let fates = try_all("files", |seed| {
+        let case = hostile.case(seed);
+        check(case.each_ref().map(|file| (file.name.as_str(), &file.bytes[..])), &pool)
+    });
     // What is tried is worth trying: a part of it reaches every step.
-    assert_eq!(fates.len(), 4, "{fates:?}");
+    assert_eq!(fates, 4);
+}
+
+#[test]
+fn spoilt_conformance_tests_are_refused_or_judged_and_never_panic() {
+    let (hostile, pool) = (HostileFiles::new(blocks()), pool());
+    let cases = HostileCases::new(&hostile);
+    let directory = tempfile::tempdir().unwrap();
+    let fates = try_all("conformance tests", |seed| {
+        hostile_cases::check(&cases.case(seed), directory.path(), &pool)
+    });
+    assert_eq!(fates, 3);
 }
 
 #[test]

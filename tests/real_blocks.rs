@@ -1,10 +1,13 @@
 //! The promise, and the observed accesses, on real blocks, where they are
 //! present beside the project. They are not ours to publish.
+//!
+//! `FOREWAVE_REPETITIONS=20 cargo test --release --test real_blocks -- --nocapture every_real`
+//! executes each block as often in every way.
 
 #[path = "support/equality.rs"]
 mod equality;
 
-use std::{collections::BTreeSet, fs, fs::File, path::PathBuf};
+use std::{collections::BTreeSet, env, fs, fs::File, path::PathBuf};
 
 use flate2::read::GzDecoder;
 use forewave::{
@@ -38,10 +41,14 @@ fn ethereum_blocks() -> Vec<PathBuf> {
 
 #[test]
 fn every_real_block_ends_as_in_sequential_execution_and_as_its_header_says() {
+    let repetitions = env::var("FOREWAVE_REPETITIONS").map_or(1, |text| text.parse().unwrap());
     let pools = equality::pools();
+    let (mut blocks, mut executions) = (0, 0);
     for directory in ethereum_blocks() {
-        equality::check_equal_to_sequential(&directory, &pools);
+        executions += equality::check_equal_to_sequential(&directory, &pools, repetitions);
+        blocks += 1;
     }
+    println!("{executions} executions of {blocks} blocks, no difference");
 }
 
 /// What an independent program found of a block's dependencies.

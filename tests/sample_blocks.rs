@@ -14,6 +14,6 @@ fn every_sample_block_ends_as_in_sequential_execution() {
     assert!(directories.len() >= 14, "only {} sample blocks", directories.len());
     let pools = equality::pools();
     for directory in directories {
-        equality::check_equal_to_sequential(&directory, &pools);
+        equality::check_equal_to_sequential(&directory, &pools, 1);
     }
 }

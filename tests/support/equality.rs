@@ -14,8 +14,13 @@ use forewave::{
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 /// How a plan runs on each pool.
-const MODES: [ExecutionMode; 4] =
-    [ExecutionMode::Auto, ExecutionMode::Dataflow, ExecutionMode::Waves, ExecutionMode::Optimistic];
+const MODES: [ExecutionMode; 5] = [
+    ExecutionMode::Auto,
+    ExecutionMode::Dataflow,
+    ExecutionMode::Waves,
+    ExecutionMode::Optimistic,
+    ExecutionMode::Serial,
+];
 
 /// Pools of 1, 2 and 8 threads.
 pub(crate) fn pools() -> Vec<ThreadPool> {
@@ -23,30 +28,39 @@ pub(crate) fn pools() -> Vec<ThreadPool> {
     [1, 2, 8].map(pool).into()
 }
 
-/// Executes the block in `directory` on every pool, from predictions good, poor
-/// and wrong, and compares with sequential execution and with the header.
-pub(crate) fn check_equal_to_sequential(directory: &Path, pools: &[ThreadPool]) {
+/// Executes the block in `directory` as often on every pool, from predictions
+/// good, poor and wrong, in every mode, and compares with sequential execution
+/// and with the header. Gives the number of executions.
+pub(crate) fn check_equal_to_sequential(
+    directory: &Path,
+    pools: &[ThreadPool],
+    repetitions: usize,
+) -> usize {
     let input = BlockInput::load(directory, &LoadOptions::default()).unwrap();
     let truth = sequential(&input.block, &input.state).unwrap();
     let name = directory.display();
     assert_eq!(compare_header(&truth, &input.header, input.block.spec()), [], "{name}");
-    for pool in pools {
+    let mut executions = 0;
+    for pool in pools.iter().cycle().take(pools.len() * repetitions) {
         let outcome = execute_unplanned(&input.block, &input.state, pool).unwrap();
         check_outcome(&outcome, &truth, &format!("{name} unplanned"));
+        executions += 1;
     }
     for (who, predictions) in predictions(&input) {
         let for_people = Plan::new(&predictions);
         let to_run = Plan::to_run(&input.block, &input.state, predictions).unwrap();
         for plan in [for_people, to_run] {
             assert_eq!(verify(plan.schedule(), plan.graph()), Ok(()), "{name} {who}");
-            for pool in pools {
+            for pool in pools.iter().cycle().take(pools.len() * repetitions) {
                 for mode in MODES {
                     let outcome = plan.execute_as(mode, &input.block, &input.state, pool).unwrap();
                     check_outcome(&outcome, &truth, &format!("{name} {who} {mode:?}"));
+                    executions += 1;
                 }
             }
         }
     }
+    executions
 }
 
 fn check_outcome(outcome: &BlockOutcome, truth: &BlockOutcome, what: &str) {
@@ -63,15 +77,14 @@ fn predictions(input: &BlockInput) -> Vec<(&'static str, Vec<PredictedAccess>)> 
     let mut random = Random(input.header.number);
     let subset = oracle.iter().map(|p| random.subset(p)).collect();
     let shifted = oracle.iter().cycle().skip(1).take(oracle.len()).cloned();
-    vec![
-        ("static", predicted(PredictorKind::Static)),
-        ("none", predicted(PredictorKind::None)),
-        ("recon", predicted(PredictorKind::Recon)),
+    let good = PredictorKind::ALL.map(|kind| (kind.name(), predicted(kind)));
+    let wrong = [
         ("empty", empty.collect()),
         ("random subset", subset),
         ("those of the next transaction", shifted.collect()),
         ("everything", oracle.iter().map(|p| PredictedAccess::everything(gas(p))).collect()),
-    ]
+    ];
+    good.into_iter().chain(wrong).collect()
 }
 
 /// The generator `SplitMix64`, seeded by the block's number.

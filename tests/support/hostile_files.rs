@@ -95,17 +95,17 @@ pub(crate) struct NamedFile {
 
 /// A value in a JSON text: where it stands and where its key begins, if it has one.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+pub(crate) struct Place {
     entry: usize,
-    start: usize,
-    end: usize,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
 }
 
 /// A file without fault, and where its values are.
 #[derive(Debug)]
-struct Sample {
+pub(crate) struct Sample {
     name: &'static str,
-    text: Vec<u8>,
+    pub(crate) text: Vec<u8>,
     places: Vec<Place>,
 }
 
@@ -143,20 +143,25 @@ impl HostileFiles {
         let mut files = block
             .each_ref()
             .map(|sample| NamedFile { name: sample.name.to_owned(), bytes: sample.text.clone() });
-        files[spoilt].bytes = match rng.below(10) {
-            0..2 => self.spoil_bytes(rng, &block[spoilt].text),
-            2..5 => exaggerate(rng, &block[spoilt]),
-            5..9 => self.spoil_values(rng, &block[spoilt]),
+        files[spoilt].bytes = self.spoil(rng, &block[spoilt]);
+        if rng.percent(15) {
+            compress(rng, &mut files[spoilt]);
+        }
+        files
+    }
+
+    /// A sample's text, spoilt in one of several ways.
+    pub(crate) fn spoil(&self, rng: &mut SplitMix64, sample: &Sample) -> Vec<u8> {
+        match rng.below(10) {
+            0..2 => self.spoil_bytes(rng, &sample.text),
+            2..5 => exaggerate(rng, sample),
+            5..9 => self.spoil_values(rng, sample),
             _ => {
                 let mut text = Vec::new();
                 self.write_random(rng, &mut text, 0);
                 text
             }
-        };
-        if rng.percent(15) {
-            compress(rng, &mut files[spoilt]);
         }
-        files
     }
 
     fn spoil_bytes(&self, rng: &mut SplitMix64, text: &[u8]) -> Vec<u8> {
@@ -252,8 +257,7 @@ impl HostileFiles {
 /// number of any size up to what fits.
 fn exaggerate(rng: &mut SplitMix64, sample: &Sample) -> Vec<u8> {
     let mut text = sample.text.clone();
-    let is_hex = |place: &&Place| sample.text[place.start..place.end].starts_with(b"\"0x");
-    let hex: Vec<&Place> = sample.places.iter().filter(is_hex).collect();
+    let hex: Vec<&Place> = sample.hex().collect();
     let mut chosen: Vec<&Place> = (0..=rng.index(CHANGES_MAX))
         .filter_map(|_| hex.get(rng.index(hex.len().max(1))).copied())
         .collect();
@@ -275,7 +279,7 @@ fn exaggerate(rng: &mut SplitMix64, sample: &Sample) -> Vec<u8> {
     text
 }
 
-fn spoil_once(rng: &mut SplitMix64, bytes: &mut Vec<u8>) {
+pub(crate) fn spoil_once(rng: &mut SplitMix64, bytes: &mut Vec<u8>) {
     if bytes.is_empty() {
         return;
     }
@@ -310,10 +314,15 @@ fn compress(rng: &mut SplitMix64, file: &mut NamedFile) {
 }
 
 impl Sample {
-    fn new(name: &'static str, text: Vec<u8>) -> Self {
+    pub(crate) fn new(name: &'static str, text: Vec<u8>) -> Self {
         let mut places = Vec::new();
         scan_value(&text, 0, 0, &mut places);
         Self { name, text, places }
+    }
+
+    /// Where hex stands, quoted.
+    pub(crate) fn hex(&self) -> impl Iterator<Item = &Place> {
+        self.places.iter().filter(|place| self.text[place.start..place.end].starts_with(b"\"0x"))
     }
 
     /// The names in this file, quoted.

@@ -100,7 +100,7 @@ pub(crate) fn check(files: [(&str, &[u8]); 3], pool: &ThreadPool) -> Fate {
 
 /// A message says something, on one line, of a length that can be read.
 #[track_caller]
-fn check_message(message: &str) {
+pub(crate) fn check_message(message: &str) {
     assert!(!message.is_empty() && is_printable(message), "{message:?}");
     assert!(message.chars().count() <= MESSAGE_CHARS_MAX, "{message}");
 }
