@@ -26,6 +26,13 @@ proptest! {
     ) {
         Case::from_bytes(&bytes).check(Limits::default());
     }
+
+    #[test]
+    fn templates_predict_as_the_interpreter_does(
+        bytes in prop::collection::vec(any::<u8>(), 200..CASE_BYTES_MAX),
+    ) {
+        Case::from_bytes(&bytes).check_templates();
+    }
 }
 
 #[test]

@@ -14,7 +14,7 @@ use core::ops::AddAssign;
 
 use forewave::{
     AccessKind, AccessSet, Block, Confidence, Limits, Location, MemoryState, PredictedAccess,
-    Predictor, StaticPredictor, observe,
+    Predictor, StaticPredictor, observe, sequential,
 };
 use revm::{
     bytecode::Bytecode,
@@ -36,6 +36,9 @@ use program::Program;
 const TRANSACTIONS_MAX: u8 = 4;
 /// The block's number; the hashes of all blocks before it are known.
 const NUMBER: u64 = 100;
+
+/// Rounds until every path has been recorded: noted, recorded, replayed.
+const ROUNDS: usize = 3;
 
 const SPECS: [SpecId; 15] = [
     SpecId::FRONTIER,
@@ -132,6 +135,35 @@ impl Case {
             verdict.locations += observed.0.locations().len();
         }
         verdict
+    }
+
+    /// Checks templates against the interpreter: whether they are made, found
+    /// made by the transaction before or by the round before, every prediction
+    /// is the interpreter's, up to the first transaction that fails. A template
+    /// assumes that what can only revert is not done, and estimates the gas: so
+    /// nothing is paid for it here. Gives how many predictions were compared.
+    ///
+    /// # Panics
+    ///
+    /// If a prediction differs.
+    pub(crate) fn check_templates(mut self) -> usize {
+        self.block.env.basefee = 0;
+        for tx in &mut self.block.transactions {
+            tx.gas_price = 0;
+        }
+        let Ok(outcome) = sequential(&self.block, &self.state) else { return 0 };
+        let comparable = outcome.receipts.iter().take_while(|receipt| receipt.status).count();
+        let expected = self.predict(&StaticPredictor::default());
+        let learning = StaticPredictor::learning();
+        for round in 0..ROUNDS {
+            let found = self.predict(&learning);
+            for at in 0..comparable {
+                let (one, other) = (&found[at], &expected[at]);
+                let alike = one.set() == other.set() && one.widened() == other.widened();
+                assert!(alike, "round {round}, transaction {at}: {one:?} but {other:?}");
+            }
+        }
+        comparable
     }
 
     fn predict(&self, predictor: &impl Predictor<MemoryState>) -> Vec<PredictedAccess> {
