@@ -48,7 +48,7 @@ pub use forewave_analyzer::{
     AccessKind, AccessListPredictor, AccessSet, AccessSetBuilder, AccessSummary, AnalyzeError,
     Block, CallKind, Completeness, Confidence, Effect, Entry, EntrySummary, ExprArena, ExprId,
     GaveUp, Implementation, KeyExpr, KeyOrigin, Limits, Location, MemoryState, ObservedAccess,
-    Ommer, PanickedError, PredictedAccess, Predictor, ProtocolPredictor, Scope, StateError,
+    Ommer, PanickedError, Payers, PredictedAccess, Predictor, ProtocolPredictor, Scope, StateError,
     StaticCodePredictor, StaticPredictor, SummaryLimits, Target, TemplateCache, TemplateError,
     TxIndex, WidenedAccess, Words, commute_payments, summarize, summarize_account,
 };

@@ -7,6 +7,8 @@
 //! block to the next, except the authorizations' nonces that cannot be known
 //! otherwise: a sender's nonce is its transaction's.
 
+use core::ops::ControlFlow;
+
 use revm::{
     DatabaseRef,
     bytecode::Bytecode,
@@ -20,7 +22,10 @@ use revm::{
     state::AccountInfo,
 };
 
-use crate::{AccessSetBuilder, AnalyzeError, Block, Location, PredictedAccess, Predictor, TxIndex};
+use crate::{
+    AccessSetBuilder, AnalyzeError, Block, Location, PredictedAccess, Predictor,
+    predictor::collected,
+};
 
 /// The predictor `none`: what the protocol touches around the code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,7 +41,16 @@ impl<DB: DatabaseRef> Predictor<DB> for ProtocolPredictor {
         block: &Block,
         state: &DB,
     ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
-        predict_with(block, state, |_, _| {})
+        collected(block, |each| self.predict_each(block, state, each))
+    }
+
+    fn predict_each(
+        &self,
+        block: &Block,
+        state: &DB,
+        each: &mut dyn FnMut(PredictedAccess) -> ControlFlow<()>,
+    ) -> Result<(), AnalyzeError<DB::Error>> {
+        predict_with(block, state, |_, _| {}, each)
     }
 }
 
@@ -46,7 +60,16 @@ impl<DB: DatabaseRef> Predictor<DB> for AccessListPredictor {
         block: &Block,
         state: &DB,
     ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
-        predict_with(block, state, declared_accesses)
+        collected(block, |each| self.predict_each(block, state, each))
+    }
+
+    fn predict_each(
+        &self,
+        block: &Block,
+        state: &DB,
+        each: &mut dyn FnMut(PredictedAccess) -> ControlFlow<()>,
+    ) -> Result<(), AnalyzeError<DB::Error>> {
+        predict_with(block, state, declared_accesses, each)
     }
 }
 
@@ -54,16 +77,19 @@ fn predict_with<DB: DatabaseRef>(
     block: &Block,
     state: &DB,
     declared: impl Fn(&TxEnv, &mut AccessSetBuilder),
-) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
+    each: &mut dyn FnMut(PredictedAccess) -> ControlFlow<()>,
+) -> Result<(), AnalyzeError<DB::Error>> {
     let precompiles = Precompiles::new(PrecompileSpecId::from_spec_id(block.spec()));
-    let predict = |(tx, env): (TxIndex, &TxEnv)| {
+    let view = Protocol { block, state, precompiles };
+    for (tx, env) in block.indexed() {
         let mut set = AccessSetBuilder::new();
-        let view = Protocol { block, state, precompiles };
         view.accesses(env, &mut set).map_err(|source| AnalyzeError::State { tx, source })?;
         declared(env, &mut set);
-        Ok(PredictedAccess::exact(set.build(), env.gas_limit))
-    };
-    block.indexed().map(predict).collect()
+        if each(PredictedAccess::exact(set.build(), env.gas_limit)).is_break() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// The slots of the access list, as reads and writes, and its accounts' code.
