@@ -56,8 +56,9 @@ pub use forewave_executor::{
     AccountChange, BlockOutcome, CancelToken, Cancellable, CancellableError, ExecutionError,
     ExecutionMode, ExecutionStats, Observation, OneByOne, OraclePredictor, OutcomeNote,
     PrefetchStats, Prefetched, ReconPredictor, Reexecution, ReexecutionReason, StateChanges,
-    StateView, SystemOperation, TxReceipt, execute, execute_as, execute_unplanned,
-    is_worth_planning, observe, sequential, sequential_with, with_prefetch,
+    StateView, SystemOperation, TxReceipt, execute, execute_as, execute_overlapped,
+    execute_predicted, execute_unplanned, is_worth_planning, observe, sequential, sequential_with,
+    with_prefetch,
 };
 pub use forewave_scheduler::{
     AccessTable, Cause, Chain, ConflictGraph, Edge, Hazard, HazardCounts, HotSpot, LocationId,

@@ -35,6 +35,19 @@ pub struct ProtocolPredictor;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AccessListPredictor;
 
+impl ProtocolPredictor {
+    /// The prediction of one transaction, which none of the others has a part in.
+    pub fn predict_one<DB: DatabaseRef>(
+        block: &Block,
+        state: &DB,
+        tx: &TxEnv,
+    ) -> Result<PredictedAccess, DB::Error> {
+        let mut set = AccessSetBuilder::new();
+        Protocol::new(block, state).accesses(tx, &mut set)?;
+        Ok(PredictedAccess::exact(set.build(), tx.gas_limit))
+    }
+}
+
 impl<DB: DatabaseRef> Predictor<DB> for ProtocolPredictor {
     fn predict(
         &self,
@@ -79,8 +92,7 @@ fn predict_with<DB: DatabaseRef>(
     declared: impl Fn(&TxEnv, &mut AccessSetBuilder),
     each: &mut dyn FnMut(PredictedAccess) -> ControlFlow<()>,
 ) -> Result<(), AnalyzeError<DB::Error>> {
-    let precompiles = Precompiles::new(PrecompileSpecId::from_spec_id(block.spec()));
-    let view = Protocol { block, state, precompiles };
+    let view = Protocol::new(block, state);
     for (tx, env) in block.indexed() {
         let mut set = AccessSetBuilder::new();
         view.accesses(env, &mut set).map_err(|source| AnalyzeError::State { tx, source })?;
@@ -110,7 +122,12 @@ struct Protocol<'a, DB> {
     precompiles: &'static Precompiles,
 }
 
-impl<DB: DatabaseRef> Protocol<'_, DB> {
+impl<'a, DB: DatabaseRef> Protocol<'a, DB> {
+    fn new(block: &'a Block, state: &'a DB) -> Self {
+        let precompiles = Precompiles::new(PrecompileSpecId::from_spec_id(block.spec()));
+        Self { block, state, precompiles }
+    }
+
     fn accesses(&self, tx: &TxEnv, set: &mut AccessSetBuilder) -> Result<(), DB::Error> {
         for field in [Location::Balance(tx.caller), Location::Nonce(tx.caller)] {
             set.read(field).write(field);
