@@ -1,11 +1,11 @@
-//! Predictions -> plan -> outcome: the steps between the three crates.
+//! Predictions -> plan -> outcome: the steps between the three crates, one after
+//! the other or all at once.
 
 use forewave_analyzer::{
     AnalyzeError, Block, PanickedError, PredictedAccess, Predictor, commute_payments,
 };
 use forewave_executor::{
-    BlockOutcome, CancellableError, ExecutionError, ExecutionMode, execute_as, execute_unplanned,
-    is_worth_planning,
+    BlockOutcome, CancellableError, ExecutionError, ExecutionMode, execute_as, execute_predicted,
 };
 use forewave_scheduler::{ConflictGraph, Schedule, schedule};
 use rayon::ThreadPool;
@@ -19,7 +19,16 @@ pub enum BlockError<E: core::error::Error + 'static> {
     Analyze(#[from] AnalyzeError<E>),
     /// The block is invalid, or the state failed it.
     #[error(transparent)]
-    Execute(#[from] ExecutionError<E>),
+    Execute(ExecutionError<E>),
+}
+
+impl<E: core::error::Error + 'static> From<ExecutionError<E>> for BlockError<E> {
+    fn from(error: ExecutionError<E>) -> Self {
+        match error {
+            ExecutionError::Analysis(error) => Self::Analyze(error),
+            error => Self::Execute(error),
+        }
+    }
 }
 
 impl<E: core::error::Error + 'static> BlockError<CancellableError<E>> {
@@ -116,22 +125,18 @@ pub fn predict<DB: DatabaseRef>(
     PanickedError::catch(|| predictor.predict(block, state))?
 }
 
-/// Predicts, plans and executes a block. The outcome equals that of
-/// [`sequential`](crate::sequential), statistics aside; `state` is only read. A
-/// state that is [`Cancellable`](crate::Cancellable) can end it at a deadline. A
-/// block that is not worth a prediction is run without one.
+/// Predicts and executes a block, both at once ([`execute_predicted`]). The
+/// outcome equals that of [`sequential`](crate::sequential), statistics aside;
+/// `state` is only read. A state that is [`Cancellable`](crate::Cancellable) can
+/// end it at a deadline. A block that is not worth a prediction is run without one.
 pub fn execute_block<DB>(
     block: &Block,
     state: &DB,
-    predictor: &impl Predictor<DB>,
+    predictor: &(impl Predictor<DB> + ?Sized),
     pool: &ThreadPool,
 ) -> Result<BlockOutcome, BlockError<DB::Error>>
 where
     DB: DatabaseRef<Error: Send> + Sync,
 {
-    if !is_worth_planning(block) {
-        return Ok(execute_unplanned(block, state, pool)?);
-    }
-    let predictions = predict(block, state, predictor)?;
-    Ok(Plan::to_run(block, state, predictions)?.execute(block, state, pool)?)
+    execute_predicted(block, state, predictor, pool).map_err(BlockError::from)
 }

@@ -1,6 +1,6 @@
 //! The predictors by name.
 
-use core::{fmt, str::FromStr};
+use core::{fmt, ops::ControlFlow, str::FromStr};
 
 use forewave_analyzer::{
     AccessListPredictor, AnalyzeError, Block, PredictedAccess, Predictor, ProtocolPredictor,
@@ -64,6 +64,22 @@ impl<DB: DatabaseRef> Predictor<DB> for PredictorKind {
             Self::StaticCode => StaticCodePredictor::default().predict(block, state),
             Self::Static => StaticPredictor::default().predict(block, state),
             Self::Oracle => OraclePredictor.predict(block, state),
+        }
+    }
+
+    fn predict_each(
+        &self,
+        block: &Block,
+        state: &DB,
+        each: &mut dyn FnMut(PredictedAccess) -> ControlFlow<()>,
+    ) -> Result<(), AnalyzeError<DB::Error>> {
+        match self {
+            Self::None => ProtocolPredictor.predict_each(block, state, each),
+            Self::AccessList => AccessListPredictor.predict_each(block, state, each),
+            Self::Recon => ReconPredictor.predict_each(block, state, each),
+            Self::StaticCode => StaticCodePredictor::default().predict_each(block, state, each),
+            Self::Static => StaticPredictor::default().predict_each(block, state, each),
+            Self::Oracle => OraclePredictor.predict_each(block, state, each),
         }
     }
 }

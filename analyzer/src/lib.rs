@@ -36,7 +36,7 @@ pub use block::{Block, Ommer};
 pub use expr::{ExprArena, ExprId, KeccakPart, KeyExpr, Namer, Words};
 pub use limits::Limits;
 pub use panicked::PanickedError;
-pub use payments::commute_payments;
+pub use payments::{Payers, commute_payments};
 pub use predictor::{AnalyzeError, Predictor};
 pub use protocol::{AccessListPredictor, ProtocolPredictor};
 pub use state::{MemoryState, StateError};

@@ -5,28 +5,82 @@
 //! enough. Where the balance before the block covers the most that all
 //! transactions of a sender may cost, neither needs the sender's earlier
 //! transactions to have run: what it pays and the bump of its nonce become
-//! deltas, unless its code looks at that balance. Execution checks both in block order, by value.
+//! deltas, unless its code looks at that balance. Execution checks both in block
+//! order, by value.
 
-use hashbrown::{HashMap, hash_map::Entry};
+use hashbrown::HashMap;
 use revm::{
     DatabaseRef,
+    context::TxEnv,
     context_interface::Transaction as _,
     primitives::{Address, U256, map::DefaultHashBuilder},
 };
 
 use crate::{AnalyzeError, Block, PredictedAccess};
 
-/// What a sender may pay in the whole block, and what it has.
-#[derive(Clone, Copy, Debug)]
+/// What a sender may pay in the whole block, and whether it has that much, once
+/// somebody has asked.
+#[derive(Clone, Copy, Debug, Default)]
 struct Account {
     cost: U256,
-    balance: U256,
+    covers: Option<bool>,
 }
 
-/// Lets the payments of senders that can afford all their transactions commute.
+/// The senders of a block, and which of them can afford all their transactions.
 ///
-/// The predictions are for running the block: a person who asks who reads what
-/// whom wrote wants them as the predictor made them.
+/// The state is read when the first prediction of a sender comes, once for each.
+#[derive(Debug)]
+pub struct Payers<'a, DB> {
+    state: &'a DB,
+    senders: HashMap<Address, Account, DefaultHashBuilder>,
+}
+
+impl<'a, DB: DatabaseRef> Payers<'a, DB> {
+    /// The senders of `block`, over the state before it.
+    pub fn new(block: &Block, state: &'a DB) -> Self {
+        let mut senders: HashMap<Address, Account, DefaultHashBuilder> =
+            HashMap::with_capacity_and_hasher(
+                block.transactions.len(),
+                DefaultHashBuilder::default(),
+            );
+        for env in &block.transactions {
+            // Of a transaction that nobody can pay for, execution says so.
+            let cost = env.max_balance_spending().unwrap_or(U256::MAX);
+            let account = senders.entry(env.caller).or_default();
+            account.cost = account.cost.saturating_add(cost);
+        }
+        Self { state, senders }
+    }
+
+    /// Lets what `tx` pays commute, if its sender can afford everything.
+    ///
+    /// The prediction is for running the block: a person who asks who reads what
+    /// whom wrote wants it as the predictor made it.
+    pub fn commute(
+        &mut self,
+        prediction: &mut PredictedAccess,
+        tx: &TxEnv,
+    ) -> Result<(), DB::Error> {
+        if prediction.sees_payer() {
+            return Ok(());
+        }
+        let Some(account) = self.senders.get_mut(&tx.caller) else { return Ok(()) };
+        let covers = match account.covers {
+            Some(covers) => covers,
+            None => {
+                let info = self.state.basic_ref(tx.caller)?.unwrap_or_default();
+                *account.covers.insert(info.balance >= account.cost)
+            }
+        };
+        if covers {
+            prediction.commute_payment(tx.caller);
+        }
+        Ok(())
+    }
+}
+
+/// Lets the payments of senders that can afford all their transactions commute,
+/// in the predictions of a whole block: see [`Payers::commute`].
 ///
 /// # Panics
 ///
@@ -37,29 +91,9 @@ pub fn commute_payments<DB: DatabaseRef>(
     predictions: &mut [PredictedAccess],
 ) -> Result<(), AnalyzeError<DB::Error>> {
     assert_eq!(predictions.len(), block.transactions.len(), "one prediction per transaction");
-    let mut senders: HashMap<Address, Account, DefaultHashBuilder> =
-        HashMap::with_capacity_and_hasher(predictions.len(), DefaultHashBuilder::default());
-    for (tx, env) in block.indexed() {
-        // Of a transaction that nobody can pay for, execution says so.
-        let cost = env.max_balance_spending().unwrap_or(U256::MAX);
-        let account = match senders.entry(env.caller) {
-            Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => {
-                let info = state.basic_ref(env.caller);
-                let info = info.map_err(|source| AnalyzeError::State { tx, source })?;
-                let balance = info.unwrap_or_default().balance;
-                entry.insert(Account { cost: U256::ZERO, balance })
-            }
-        };
-        account.cost = account.cost.saturating_add(cost);
-    }
-    for (prediction, env) in predictions.iter_mut().zip(&block.transactions) {
-        if prediction.sees_payer() {
-            continue;
-        }
-        if senders.get(&env.caller).is_some_and(|account| account.balance >= account.cost) {
-            prediction.commute_payment(env.caller);
-        }
+    let mut payers = Payers::new(block, state);
+    for ((tx, env), prediction) in block.indexed().zip(predictions) {
+        payers.commute(prediction, env).map_err(|source| AnalyzeError::State { tx, source })?;
     }
     Ok(())
 }

@@ -2,6 +2,8 @@
 //!
 //! Those that execute transactions (`recon`, `oracle`) live with the executor.
 
+use core::ops::ControlFlow;
+
 use revm::DatabaseRef;
 
 use crate::{Block, PanickedError, PredictedAccess, TxIndex};
@@ -34,4 +36,34 @@ pub trait Predictor<DB: DatabaseRef> {
         block: &Block,
         state: &DB,
     ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>>;
+
+    /// Hands out the same predictions one by one, so that the first transactions
+    /// can run while later ones are looked at. `each` ends it by breaking off.
+    ///
+    /// A predictor that knows nothing before it knows all of it need not
+    /// provide this.
+    fn predict_each(
+        &self,
+        block: &Block,
+        state: &DB,
+        each: &mut dyn FnMut(PredictedAccess) -> ControlFlow<()>,
+    ) -> Result<(), AnalyzeError<DB::Error>> {
+        let _ended = self.predict(block, state)?.into_iter().try_for_each(each);
+        Ok(())
+    }
+}
+
+/// All that a predictor hands out one by one, which every transaction has a part in.
+pub(crate) fn collected<E: core::error::Error + 'static>(
+    block: &Block,
+    predict_each: impl FnOnce(
+        &mut dyn FnMut(PredictedAccess) -> ControlFlow<()>,
+    ) -> Result<(), AnalyzeError<E>>,
+) -> Result<Vec<PredictedAccess>, AnalyzeError<E>> {
+    let mut predictions = Vec::with_capacity(block.transactions.len());
+    predict_each(&mut |prediction| {
+        predictions.push(prediction);
+        ControlFlow::Continue(())
+    })?;
+    Ok(predictions)
 }

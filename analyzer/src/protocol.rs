@@ -7,6 +7,8 @@
 //! block to the next, except the authorizations' nonces that cannot be known
 //! otherwise: a sender's nonce is its transaction's.
 
+use core::ops::ControlFlow;
+
 use revm::{
     DatabaseRef,
     bytecode::Bytecode,
@@ -20,7 +22,10 @@ use revm::{
     state::AccountInfo,
 };
 
-use crate::{AccessSetBuilder, AnalyzeError, Block, Location, PredictedAccess, Predictor, TxIndex};
+use crate::{
+    AccessSetBuilder, AnalyzeError, Block, Location, PredictedAccess, Predictor,
+    predictor::collected,
+};
 
 /// The predictor `none`: what the protocol touches around the code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,13 +35,35 @@ pub struct ProtocolPredictor;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AccessListPredictor;
 
+impl ProtocolPredictor {
+    /// The prediction of one transaction, which none of the others has a part in.
+    pub fn predict_one<DB: DatabaseRef>(
+        block: &Block,
+        state: &DB,
+        tx: &TxEnv,
+    ) -> Result<PredictedAccess, DB::Error> {
+        let mut set = AccessSetBuilder::new();
+        Protocol::new(block, state).accesses(tx, &mut set)?;
+        Ok(PredictedAccess::exact(set.build(), tx.gas_limit))
+    }
+}
+
 impl<DB: DatabaseRef> Predictor<DB> for ProtocolPredictor {
     fn predict(
         &self,
         block: &Block,
         state: &DB,
     ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
-        predict_with(block, state, |_, _| {})
+        collected(block, |each| self.predict_each(block, state, each))
+    }
+
+    fn predict_each(
+        &self,
+        block: &Block,
+        state: &DB,
+        each: &mut dyn FnMut(PredictedAccess) -> ControlFlow<()>,
+    ) -> Result<(), AnalyzeError<DB::Error>> {
+        predict_with(block, state, |_, _| {}, each)
     }
 }
 
@@ -46,7 +73,16 @@ impl<DB: DatabaseRef> Predictor<DB> for AccessListPredictor {
         block: &Block,
         state: &DB,
     ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
-        predict_with(block, state, declared_accesses)
+        collected(block, |each| self.predict_each(block, state, each))
+    }
+
+    fn predict_each(
+        &self,
+        block: &Block,
+        state: &DB,
+        each: &mut dyn FnMut(PredictedAccess) -> ControlFlow<()>,
+    ) -> Result<(), AnalyzeError<DB::Error>> {
+        predict_with(block, state, declared_accesses, each)
     }
 }
 
@@ -54,16 +90,18 @@ fn predict_with<DB: DatabaseRef>(
     block: &Block,
     state: &DB,
     declared: impl Fn(&TxEnv, &mut AccessSetBuilder),
-) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
-    let precompiles = Precompiles::new(PrecompileSpecId::from_spec_id(block.spec()));
-    let predict = |(tx, env): (TxIndex, &TxEnv)| {
+    each: &mut dyn FnMut(PredictedAccess) -> ControlFlow<()>,
+) -> Result<(), AnalyzeError<DB::Error>> {
+    let view = Protocol::new(block, state);
+    for (tx, env) in block.indexed() {
         let mut set = AccessSetBuilder::new();
-        let view = Protocol { block, state, precompiles };
         view.accesses(env, &mut set).map_err(|source| AnalyzeError::State { tx, source })?;
         declared(env, &mut set);
-        Ok(PredictedAccess::exact(set.build(), env.gas_limit))
-    };
-    block.indexed().map(predict).collect()
+        if each(PredictedAccess::exact(set.build(), env.gas_limit)).is_break() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// The slots of the access list, as reads and writes, and its accounts' code.
@@ -84,7 +122,12 @@ struct Protocol<'a, DB> {
     precompiles: &'static Precompiles,
 }
 
-impl<DB: DatabaseRef> Protocol<'_, DB> {
+impl<'a, DB: DatabaseRef> Protocol<'a, DB> {
+    fn new(block: &'a Block, state: &'a DB) -> Self {
+        let precompiles = Precompiles::new(PrecompileSpecId::from_spec_id(block.spec()));
+        Self { block, state, precompiles }
+    }
+
     fn accesses(&self, tx: &TxEnv, set: &mut AccessSetBuilder) -> Result<(), DB::Error> {
         for field in [Location::Balance(tx.caller), Location::Nonce(tx.caller)] {
             set.read(field).write(field);

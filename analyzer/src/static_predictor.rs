@@ -1,6 +1,7 @@
 //! The predictors `static` and `static-code`: bytecode, call data and state, or
 //! bytecode and call data alone, by abstract interpretation.
 
+use core::ops::ControlFlow;
 use std::sync::Arc;
 
 use alloy_eips::{eip2935::HISTORY_STORAGE_ADDRESS, eip4788::BEACON_ROOTS_ADDRESS};
@@ -9,6 +10,7 @@ use revm::{DatabaseRef, primitives::hardfork::SpecId};
 use crate::{
     AnalyzeError, Block, Limits, PredictedAccess, Predictor, TemplateCache, TxIndex,
     interpreter::{Knowledge, Machine},
+    predictor::collected,
 };
 
 /// Interprets each transaction's code in block order, over what the earlier
@@ -49,8 +51,18 @@ impl<DB: DatabaseRef> Predictor<DB> for StaticPredictor {
         block: &Block,
         state: &DB,
     ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
+        collected(block, |each| self.predict_each(block, state, each))
+    }
+
+    fn predict_each(
+        &self,
+        block: &Block,
+        state: &DB,
+        each: &mut dyn FnMut(PredictedAccess) -> ControlFlow<()>,
+    ) -> Result<(), AnalyzeError<DB::Error>> {
         let templates = self.templates.as_deref();
-        predict(block, Machine::new(block, state, Knowledge::State, self.limits, templates))
+        let machine = Machine::new(block, state, Knowledge::State, self.limits, templates);
+        predict_each(block, machine, each)
     }
 }
 
@@ -79,15 +91,26 @@ impl<DB: DatabaseRef> Predictor<DB> for StaticCodePredictor {
         block: &Block,
         state: &DB,
     ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
-        predict(block, Machine::new(block, state, Knowledge::Code, self.limits, None))
+        collected(block, |each| self.predict_each(block, state, each))
+    }
+
+    fn predict_each(
+        &self,
+        block: &Block,
+        state: &DB,
+        each: &mut dyn FnMut(PredictedAccess) -> ControlFlow<()>,
+    ) -> Result<(), AnalyzeError<DB::Error>> {
+        let machine = Machine::new(block, state, Knowledge::Code, self.limits, None);
+        predict_each(block, machine, each)
     }
 }
 
 /// Runs a machine over its block: system calls, then the transactions.
-fn predict<DB: DatabaseRef>(
+fn predict_each<DB: DatabaseRef>(
     block: &Block,
     mut machine: Machine<'_, DB>,
-) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
+    each: &mut dyn FnMut(PredictedAccess) -> ControlFlow<()>,
+) -> Result<(), AnalyzeError<DB::Error>> {
     let before_all = |source| AnalyzeError::State { tx: TxIndex::default(), source };
     if block.spec().is_enabled_in(SpecId::PRAGUE) {
         let hash = block.parent_hash.as_slice();
@@ -98,8 +121,12 @@ fn predict<DB: DatabaseRef>(
     {
         machine.system_call(BEACON_ROOTS_ADDRESS, root.as_slice()).map_err(before_all)?;
     }
-    block
-        .indexed()
-        .map(|(tx, env)| machine.analyze(env).map_err(|source| AnalyzeError::State { tx, source }))
-        .collect()
+    for (tx, env) in block.indexed() {
+        let prediction =
+            machine.analyze(env).map_err(|source| AnalyzeError::State { tx, source })?;
+        if each(prediction).is_break() {
+            break;
+        }
+    }
+    Ok(())
 }

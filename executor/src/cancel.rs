@@ -13,6 +13,7 @@
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
+use forewave_analyzer::AnalyzeError;
 use revm::{
     DatabaseRef,
     bytecode::Bytecode,
@@ -61,7 +62,12 @@ impl<E: core::error::Error + 'static> ExecutionError<CancellableError<E>> {
     /// Whether the run ended because its token was set.
     pub const fn is_cancelled(&self) -> bool {
         use CancellableError::Cancelled;
-        matches!(self, Self::State { source: Cancelled, .. } | Self::SystemState(Cancelled))
+        matches!(
+            self,
+            Self::State { source: Cancelled, .. }
+                | Self::SystemState(Cancelled)
+                | Self::Analysis(AnalyzeError::State { source: Cancelled, .. })
+        )
     }
 }
 

@@ -1,7 +1,7 @@
 //! Why a block could not be executed. Every variant names the place; none of
 //! them leaves anything half-done.
 
-use forewave_analyzer::{PanickedError, TxIndex};
+use forewave_analyzer::{AnalyzeError, PanickedError, TxIndex};
 use revm::context::result::{EVMError, InvalidTransaction};
 
 /// A block could not be executed.
@@ -49,6 +49,9 @@ pub enum ExecutionError<E: core::error::Error + 'static> {
         /// What revm says.
         message: String,
     },
+    /// The block could not be predicted while it ran.
+    #[error(transparent)]
+    Analysis(#[from] AnalyzeError<E>),
     /// The state panicked, or a thread of the pool did while it executed.
     #[error("the execution {0}")]
     Panicked(#[from] PanickedError),

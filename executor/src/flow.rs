@@ -10,6 +10,15 @@
 //! *Finish.* Whoever has run a task marks it finished and counts down those
 //! that wait for it; the one who counts a task down to zero makes it ready.
 //!
+//! *Publish.* Where what waits for what becomes known while tasks run, one thread
+//! publishes them in the order of their numbers. Until then each waits for that
+//! alone. It is added to the [`Followers`] of each unfinished task that it needs,
+//! which counts it up, and then counted down for having been published: so it is
+//! ready once, whether the others finish before, meanwhile or afterwards. A thread
+//! that finds nothing ready may take the first task that is not published, if it
+//! is close to what is settled. Both publisher and taker first move the boundary
+//! of what is published beyond the task, so only one of them gets it.
+//!
 //! *Settle.* Tasks are settled in the order of their numbers, by one thread at
 //! a time: whoever gets the turn settles all finished tasks from the first
 //! unsettled one on. A thread that does not get the turn leaves at once. Nothing
@@ -27,13 +36,15 @@
 //! an error, or by a thread that panics.
 //!
 //! The first unsettled task is never blocked: what it waits for has a lower
-//! number, so it is settled; it fits every window. (In waves it may wait for a
+//! number, so it is settled; it fits every window; if it is not published, it can
+//! be taken, or somebody is at it. (In waves it may wait for a
 //! higher one, so there the window stays wide open.) So while nobody runs a task
 //! and nobody holds the turn, there is always one to take or to settle.
 
 use std::sync::PoisonError;
 
 use crate::{
+    followers::Followers,
     ready::{ReadySet, Want, bits},
     sync::{
         Condvar, Mutex, SPINS_BEFORE_SLEEP,
@@ -53,6 +64,10 @@ pub(crate) struct Flow<'a, T> {
     waiting: Vec<AtomicU32>,
     /// Per wave, the tasks of it that are not finished.
     unfinished: Vec<AtomicUsize>,
+    /// Per task, who waits for it, where that is published.
+    followers: Vec<Followers>,
+    /// The first task that is neither published nor taken before it was.
+    unpublished: AtomicUsize,
     ready: ReadySet,
     finished: Vec<AtomicBool>,
     settled: AtomicUsize,
@@ -90,10 +105,13 @@ pub(crate) enum Settled {
 impl<'a, T> Flow<'a, T> {
     pub(crate) fn new(tasks: &'a Tasks, turn: T) -> Self {
         let len = tasks.len();
+        let published = if tasks.are_published() { 0 } else { len };
         let flow = Self {
             tasks,
             waiting: tasks.waiting().map(AtomicU32::new).collect(),
             unfinished: tasks.wave_sizes().map(AtomicUsize::new).collect(),
+            followers: core::iter::repeat_with(Followers::new).take(len - published).collect(),
+            unpublished: AtomicUsize::new(published),
             ready: ReadySet::new(len),
             finished: core::iter::repeat_with(AtomicBool::default).take(len).collect(),
             settled: AtomicUsize::new(0),
@@ -138,12 +156,16 @@ impl<'a, T> Flow<'a, T> {
             portion = portion.saturating_sub(self.tasks.weight(task));
             Want::Yes
         });
-        let Some((first, taken)) = found else { return Claim::Idle };
-        claimed.extend(bits(taken).map(|bit| self.tasks.at(first + bit)));
-        fence(Ordering::SeqCst);
-        if self.sleepers.load(Ordering::Relaxed) > 0 && self.has_work() {
-            self.wake();
+        match found {
+            Some((first, taken)) => {
+                claimed.extend(bits(taken).map(|bit| self.tasks.at(first + bit)));
+            }
+            None => match self.first_unpublished().filter(|&task| self.reserve(task)) {
+                Some(task) => claimed.push(task),
+                None => return Claim::Idle,
+            },
         }
+        self.wake_for_work();
         Claim::Some
     }
 
@@ -152,11 +174,11 @@ impl<'a, T> Flow<'a, T> {
         self.finished[task].store(true, Ordering::Release);
         match self.tasks.after(task) {
             Unlock::Successors(successors) => {
-                for &next in successors {
-                    let next = next as usize;
-                    if self.waiting[next].fetch_sub(1, Ordering::AcqRel) == 1 {
-                        self.ready.insert(self.tasks.rank(next));
-                    }
+                successors.iter().for_each(|&next| self.count_down(next as usize));
+            }
+            Unlock::Followers => {
+                for next in self.followers[task].close() {
+                    self.count_down(next as usize);
                 }
             }
             Unlock::Next(next) => self.ready.insert(self.tasks.rank(next as usize)),
@@ -168,6 +190,25 @@ impl<'a, T> Flow<'a, T> {
                 }
             }
         }
+    }
+
+    /// Whether nobody has taken a task that is to be published; then nobody will.
+    /// Tasks are published in the order of their numbers.
+    pub(crate) fn reserve(&self, task: usize) -> bool {
+        let (success, failure) = (Ordering::AcqRel, Ordering::Acquire);
+        self.unpublished.compare_exchange(task, task + 1, success, failure).is_ok()
+    }
+
+    /// Publishes a reserved task with those that it needs, all of them lower.
+    pub(crate) fn publish(&self, task: usize, needed: impl Iterator<Item = usize>) {
+        let number = u32::try_from(task).expect("a block has fewer than 2^32 transactions");
+        for earlier in needed.filter(|&earlier| !self.is_finished(earlier)) {
+            self.followers[earlier].add(number, || {
+                self.waiting[task].fetch_add(1, Ordering::Relaxed);
+            });
+        }
+        self.count_down(task);
+        self.wake_for_work();
     }
 
     /// Settles what can be settled, if no other thread is at it.
@@ -241,7 +282,29 @@ impl<'a, T> Flow<'a, T> {
 
     fn has_work(&self) -> bool {
         let end = self.end();
-        self.ready.has(|rank| self.tasks.at(rank) < end)
+        self.ready.has(|rank| self.tasks.at(rank) < end) || self.first_unpublished().is_some()
+    }
+
+    /// The first task that is not published, if it may be taken.
+    fn first_unpublished(&self) -> Option<usize> {
+        let first = self.unpublished.load(Ordering::Acquire);
+        let end = self.tasks.len().min(self.settled().saturating_add(self.tasks.lead()));
+        (first < end).then_some(first)
+    }
+
+    /// One less to wait for; with none left the task is ready.
+    fn count_down(&self, task: usize) {
+        if self.waiting[task].fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.ready.insert(self.tasks.rank(task));
+        }
+    }
+
+    /// Wakes sleepers up if there is something for them.
+    fn wake_for_work(&self) {
+        fence(Ordering::SeqCst);
+        if self.sleepers.load(Ordering::Relaxed) > 0 && self.has_work() {
+            self.wake();
+        }
     }
 
     /// Wakes all sleepers. The lock keeps them from falling asleep between

@@ -4,7 +4,8 @@
 //! The pipeline: [`sequential`] is the oracle, plain revm in block order.
 //! [`observe`] is the same run with every access recorded. [`execute`] runs a
 //! planned block on a thread pool, by default as dataflow over the conflict
-//! graph, or serially where threads would not pay ([`ExecutionMode`]). Each
+//! graph, or serially where threads would not pay ([`ExecutionMode`]);
+//! [`execute_predicted`] begins before all is predicted. Each
 //! transaction reads what is settled and what those that it needs have done, and
 //! records what it read; the results are taken in block order while others still
 //! run, and a transaction that read something stale runs again at once.
@@ -23,10 +24,13 @@ mod cancel;
 mod error;
 mod flat_state;
 mod flow;
+mod followers;
 mod ledger;
 mod looks;
+mod needs;
 mod observation;
 mod outcome;
+mod overlap;
 mod parallel;
 mod predictors;
 mod prefetch;
@@ -49,6 +53,7 @@ pub use outcome::{
     AccountChange, BlockOutcome, ExecutionStats, OutcomeNote, Reexecution, ReexecutionReason,
     StateChanges, SystemOperation, TxReceipt,
 };
+pub use overlap::{execute_overlapped, execute_predicted};
 pub use parallel::{ExecutionMode, execute, execute_as, execute_unplanned, is_worth_planning};
 pub use predictors::{OraclePredictor, ReconPredictor};
 pub use prefetch::{OneByOne, PrefetchStats, Prefetched, StateView, with_prefetch};

@@ -152,6 +152,9 @@ pub struct ExecutionStats {
     pub waves: usize,
     /// How the block was run.
     pub mode: ExecutionMode,
+    /// Where the block was predicted while it ran, the transactions whose
+    /// prediction came before somebody ran them.
+    pub predicted: usize,
     /// Transactions that ran more than once, in block order.
     pub reexecuted: Vec<Reexecution>,
 }

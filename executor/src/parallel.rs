@@ -1,5 +1,5 @@
-//! Runs a block on the threads of a pool: planned, as dataflow or in waves, or
-//! optimistically in block order.
+//! Runs a block on the threads of a pool: planned, as dataflow or in waves;
+//! predicted while it runs; or optimistically in block order.
 //!
 //! # Protocol
 //!
@@ -26,6 +26,7 @@ use crate::{
     flat_state::{FlatState, Share},
     flow::Flow,
     ledger::Ledger,
+    needs::Needs,
     serial::run_serially,
     system::{apply_post_block, apply_pre_block},
     tasks::Tasks,
@@ -69,6 +70,11 @@ pub enum ExecutionMode {
     /// A transaction starts when those that it needs are done, the one with the
     /// heaviest path after it first.
     Dataflow,
+    /// As dataflow, begun before all is predicted ([`execute_predicted`]); of a
+    /// plan that is ready, dataflow.
+    ///
+    /// [`execute_predicted`]: crate::execute_predicted
+    Overlapped,
     /// The waves of the schedule, one after the other.
     Waves,
     /// In block order, a few at a time, whatever the prediction says.
@@ -120,7 +126,9 @@ where
         ExecutionMode::Serial => (mode, None),
         ExecutionMode::Waves => (mode, Some(Tasks::waves(block, graph, schedule, threads))),
         ExecutionMode::Optimistic => (mode, Some(Tasks::block_order(block, threads))),
-        ExecutionMode::Dataflow => (mode, Some(Tasks::dataflow(block, graph, threads))),
+        ExecutionMode::Dataflow | ExecutionMode::Overlapped => {
+            (ExecutionMode::Dataflow, Some(Tasks::dataflow(block, graph, threads)))
+        }
         ExecutionMode::Auto if !may_pay(block, threads) => (ExecutionMode::Serial, None),
         ExecutionMode::Auto => {
             let tasks = Tasks::dataflow(block, graph, threads);
@@ -131,8 +139,9 @@ where
             }
         }
     };
-    let plan = Plan { mode, tasks, graph: Some(graph), waves: schedule.waves().len() };
-    PanickedError::catch(|| run_planned(block, state, &plan, pool))?
+    let stats = ExecutionStats { mode, waves: schedule.waves().len(), ..ExecutionStats::default() };
+    let plan = Plan { tasks, needs: Needs::Graph(graph), stats };
+    PanickedError::catch(|| run_planned(block, state, plan, pool, |_, _| {}))?
 }
 
 /// Executes the block without any prediction: optimistically in block order,
@@ -150,8 +159,9 @@ where
     let pays = may_pay(block, threads) && is_worth_planning(block);
     let tasks = pays.then(|| Tasks::block_order(block, threads));
     let mode = if tasks.is_some() { ExecutionMode::Optimistic } else { ExecutionMode::Serial };
-    let plan = Plan { mode, tasks, graph: None, waves: 0 };
-    PanickedError::catch(|| run_planned(block, state, &plan, pool))?
+    let stats = ExecutionStats { mode, ..ExecutionStats::default() };
+    let plan = Plan { tasks, needs: Needs::Unknown, stats };
+    PanickedError::catch(|| run_planned(block, state, plan, pool, |_, _| {}))?
 }
 
 /// Whether looking at a block before it runs can be worth what it costs. A block
@@ -165,7 +175,7 @@ pub fn is_worth_planning(block: &Block) -> bool {
 }
 
 /// Whether a block can be worth several threads at all.
-fn may_pay(block: &Block, threads: usize) -> bool {
+pub(crate) fn may_pay(block: &Block, threads: usize) -> bool {
     threads > 1 && block.transactions.len() >= threads * TRANSACTIONS_PER_THREAD_MIN
 }
 
@@ -181,39 +191,38 @@ fn pays(tasks: &Tasks, threads: usize) -> bool {
 
 /// How a block is to be run.
 #[derive(Debug)]
-struct Plan<'a> {
-    mode: ExecutionMode,
+pub(crate) struct Plan<'a> {
     /// `None` to run serially.
-    tasks: Option<Tasks>,
-    graph: Option<&'a ConflictGraph>,
-    waves: usize,
+    pub(crate) tasks: Option<Tasks>,
+    pub(crate) needs: Needs<'a>,
+    /// What is known of the run before it.
+    pub(crate) stats: ExecutionStats,
 }
 
-fn run_planned<DB>(
-    block: &Block,
-    state: &DB,
-    plan: &Plan<'_>,
+/// Runs a block as it is planned. Where that is on several threads, the calling
+/// thread does `first` before it joins the others.
+pub(crate) fn run_planned<'a, DB>(
+    block: &'a Block,
+    state: &'a DB,
+    plan: Plan<'a>,
     pool: &ThreadPool,
+    first: impl FnOnce(&Run<'_, DB>, &Flow<'_, Ledger>),
 ) -> Result<BlockOutcome, ExecutionError<DB::Error>>
 where
     DB: DatabaseRef<Error: Send> + Sync,
 {
-    let mut stats = ExecutionStats {
-        threads: pool.current_num_threads(),
-        waves: plan.waves,
-        mode: plan.mode,
-        ..ExecutionStats::default()
-    };
+    let Plan { tasks, needs, stats } = plan;
+    let mut stats = ExecutionStats { threads: pool.current_num_threads(), ..stats };
     let mut base = FlatState::for_block(state, block);
     let mut notes = apply_pre_block(block, &mut base)?;
-    let (receipts, changes) = match &plan.tasks {
+    let (receipts, changes) = match &tasks {
         None => {
             let receipts = run_serially(block, &mut base)?;
             (receipts, close(block, base, &mut notes, pool)?)
         }
         Some(tasks) => {
-            let run = Run::new(block, plan.graph);
-            let (changes, ledger) = run.on_threads(tasks, &base, &mut notes, pool)?;
+            let run = Run::new(block, needs);
+            let (changes, ledger) = run.on_threads(tasks, &base, &mut notes, pool, first)?;
             stats.reexecuted = ledger.reexecuted;
             (receipts(block, run.runs), changes)
         }
@@ -226,17 +235,16 @@ where
 pub(crate) struct Run<'a, DB: DatabaseRef> {
     pub(crate) block: &'a Block,
     pub(crate) rules: Option<TransferRules<'a>>,
-    /// Who needs whom, where that is predicted.
-    pub(crate) graph: Option<&'a ConflictGraph>,
+    pub(crate) needs: Needs<'a>,
     pub(crate) runs: Vec<TxRuns>,
     failed: Mutex<Option<ExecutionError<DB::Error>>>,
 }
 
 impl<'a, DB: DatabaseRef> Run<'a, DB> {
-    fn new(block: &'a Block, graph: Option<&'a ConflictGraph>) -> Self {
+    fn new(block: &'a Block, needs: Needs<'a>) -> Self {
         let runs = core::iter::repeat_with(TxRuns::default).take(block.transactions.len());
         let rules = TransferRules::new(block);
-        Self { block, rules, graph, runs: runs.collect(), failed: Mutex::new(None) }
+        Self { block, rules, needs, runs: runs.collect(), failed: Mutex::new(None) }
     }
 
     /// Keeps the error that the run ends with: the first.
@@ -261,6 +269,7 @@ impl<DB: DatabaseRef<Error: Send> + Sync> Run<'_, DB> {
         base: &FlatState<'_, DB>,
         notes: &mut Vec<OutcomeNote>,
         pool: &ThreadPool,
+        first: impl FnOnce(&Self, &Flow<'_, Ledger>),
     ) -> Result<(StateChanges, Ledger), ExecutionError<DB::Error>> {
         let flow = Flow::new(tasks, Ledger::default());
         let changes = pool.in_place_scope(|scope| {
@@ -270,6 +279,10 @@ impl<DB: DatabaseRef<Error: Send> + Sync> Run<'_, DB> {
                         Worker::new(self, base.fork()).work(self, &flow);
                     }
                 });
+            }
+            {
+                let _guard = flow.stop_on_panic();
+                first(self, &flow);
             }
             let mut worker = Worker::new(self, base.fork());
             worker.work(self, &flow);

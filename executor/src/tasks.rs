@@ -1,14 +1,17 @@
 //! Graph or schedule -> the tasks of a run: what waits for what, in which order
 //! ready tasks are taken, and how many at a time.
 //!
-//! A task is a transaction, and has its index as its number. Three forms: the
+//! A task is a transaction, and has its index as its number. Four forms: the
 //! graph as dataflow, heaviest remaining path first; the waves of a schedule;
-//! block order with nothing known. Immutable; the counters are the flow's.
+//! block order with nothing known; block order with what waits for what
+//! published while others run. Immutable; the counters are the flow's, and so is
+//! what is published.
 
 use core::cmp::Reverse;
 
 use forewave_analyzer::{Block, TxIndex};
 use forewave_scheduler::{Chain, ConflictGraph, Schedule};
+use revm::context::TxEnv;
 
 /// What a plain transfer costs, in nanoseconds.
 const TRANSFER_NS: u64 = 200;
@@ -51,6 +54,7 @@ pub(crate) struct Tasks {
     span: u64,
     portion: u64,
     window: usize,
+    lead: usize,
     /// `None` where the window stays as it is.
     window_after_miss: Option<usize>,
 }
@@ -64,6 +68,8 @@ pub(crate) enum Unlock<'a> {
     Next(u32),
     /// Once all of wave `own` are finished, `next` are ready.
     Wave { own: usize, next: &'a [u32] },
+    /// Those that were published as waiting for it.
+    Followers,
 }
 
 #[derive(Debug)]
@@ -81,6 +87,10 @@ enum Weights {
 #[derive(Debug)]
 enum Waits {
     Nothing {
+        len: usize,
+    },
+    /// What will be published, of so many tasks.
+    Published {
         len: usize,
     },
     /// Successors of each task, in one list.
@@ -159,7 +169,27 @@ impl Tasks {
             span: PORTION_NS_MIN,
             portion: PORTION_NS_MIN,
             window,
+            lead: 0,
             window_after_miss: Some(window),
+        }
+    }
+
+    /// Block order, with what waits for what to be published. A thread that has
+    /// nothing to do may take what is not published, close to what is settled.
+    pub(crate) fn published(block: &Block, threads: usize) -> Self {
+        let weight = |tx: &TxEnv| weight(tx, tx.gas_limit);
+        let weights: Vec<u64> = block.transactions.iter().map(weight).collect();
+        let work = weights.iter().fold(0u64, |sum, &weight| sum.saturating_add(weight));
+        Self {
+            order: Order::Block,
+            waits: Waits::Published { len: weights.len() },
+            weights: Weights::Each(weights),
+            work,
+            span: 0,
+            portion: portion(work, threads),
+            window: usize::MAX,
+            lead: threads,
+            window_after_miss: Some(threads * WINDOW_AFTER_MISS_PER_THREAD),
         }
     }
 
@@ -169,15 +199,15 @@ impl Tasks {
             rank[task as usize] = narrow(position);
         }
         let work = weights.iter().fold(0u64, |sum, &weight| sum.saturating_add(weight));
-        let portions = PORTIONS_PER_THREAD * threads as u64;
         Self {
             order: Order::Ranked { order, rank },
             weights: Weights::Each(weights),
             waits,
             work,
             span: work,
-            portion: (work / portions).max(PORTION_NS_MIN),
+            portion: portion(work, threads),
             window: usize::MAX,
+            lead: 0,
             window_after_miss: Some(threads * WINDOW_AFTER_MISS_PER_THREAD),
         }
     }
@@ -185,7 +215,7 @@ impl Tasks {
     /// The number of tasks.
     pub(crate) const fn len(&self) -> usize {
         match &self.waits {
-            Waits::Nothing { len } => *len,
+            Waits::Nothing { len } | Waits::Published { len } => *len,
             Waits::Edges { waiting, .. } => waiting.len(),
             Waits::Waves { wave, .. } => wave.len(),
         }
@@ -235,25 +265,37 @@ impl Tasks {
         self.window
     }
 
+    /// How far beyond what is settled tasks may be taken that are not published.
+    pub(crate) const fn lead(&self) -> usize {
+        self.lead
+    }
+
+    /// Whether what waits for what is published while the tasks run.
+    pub(crate) const fn are_published(&self) -> bool {
+        matches!(self.waits, Waits::Published { .. })
+    }
+
     /// The widest window once something was done in vain; `None` if it stays.
     pub(crate) const fn window_after_miss(&self) -> Option<usize> {
         self.window_after_miss
     }
 
-    /// For each task, how many others it waits for by name.
+    /// For each task, how many others it waits for by name; what is not published
+    /// waits for that.
     pub(crate) fn waiting(&self) -> impl Iterator<Item = u32> {
-        let waiting: &[u32] = match &self.waits {
-            Waits::Edges { waiting, .. } => waiting,
-            Waits::Nothing { .. } | Waits::Waves { .. } => &[],
+        let (waiting, unpublished): (&[u32], _) = match &self.waits {
+            Waits::Edges { waiting, .. } => (waiting, 0),
+            Waits::Published { len } => (&[], *len),
+            Waits::Nothing { .. } | Waits::Waves { .. } => (&[], 0),
         };
-        waiting.iter().copied()
+        waiting.iter().copied().chain(core::iter::repeat_n(1, unpublished))
     }
 
     /// The number of chains in each wave, where there are waves.
     pub(crate) fn wave_sizes(&self) -> impl Iterator<Item = usize> {
         let heads: &[Vec<u32>] = match &self.waits {
             Waits::Waves { heads, .. } => heads,
-            Waits::Nothing { .. } | Waits::Edges { .. } => &[],
+            Waits::Nothing { .. } | Waits::Edges { .. } | Waits::Published { .. } => &[],
         };
         heads.iter().map(Vec::len)
     }
@@ -262,6 +304,7 @@ impl Tasks {
     pub(crate) fn first(&self) -> Vec<usize> {
         match &self.waits {
             Waits::Nothing { len } => (0..*len).collect(),
+            Waits::Published { .. } => Vec::new(),
             Waits::Edges { waiting, .. } => {
                 (0..waiting.len()).filter(|&task| waiting[task] == 0).collect()
             }
@@ -275,6 +318,7 @@ impl Tasks {
     pub(crate) fn after(&self, task: usize) -> Unlock<'_> {
         match &self.waits {
             Waits::Nothing { .. } => Unlock::Successors(&[]),
+            Waits::Published { .. } => Unlock::Followers,
             Waits::Edges { starts, successors, .. } => {
                 let range = starts[task] as usize..starts[task + 1] as usize;
                 Unlock::Successors(&successors[range])
@@ -292,14 +336,22 @@ impl Tasks {
 
 /// What each transaction is estimated to cost, in nanoseconds.
 fn weights(block: &Block, graph: &ConflictGraph) -> Vec<u64> {
-    let weight = |tx: TxIndex| {
-        let gas = graph.gas(tx).saturating_sub(INTRINSIC_GAS);
-        if gas == 0 && block.transactions[tx.index()].data.is_empty() {
-            return TRANSFER_NS;
-        }
-        TRANSACTION_NS.saturating_add(gas.saturating_mul(NS_PER_KILOGAS) / 1_000)
-    };
+    let weight = |tx: TxIndex| weight(&block.transactions[tx.index()], graph.gas(tx));
     graph.transactions().map(weight).collect()
+}
+
+/// What a transaction that uses so much gas is estimated to cost, in nanoseconds.
+fn weight(tx: &TxEnv, gas: u64) -> u64 {
+    let gas = gas.saturating_sub(INTRINSIC_GAS);
+    if gas == 0 && tx.data.is_empty() {
+        return TRANSFER_NS;
+    }
+    TRANSACTION_NS.saturating_add(gas.saturating_mul(NS_PER_KILOGAS) / 1_000)
+}
+
+/// How much of so much work a thread claims at once.
+fn portion(work: u64, threads: usize) -> u64 {
+    (work / (PORTIONS_PER_THREAD * threads as u64)).max(PORTION_NS_MIN)
 }
 
 /// The tasks, those with the heaviest path after them first, by steps; and the

@@ -8,8 +8,7 @@
 
 use std::sync::OnceLock;
 
-use forewave_analyzer::{AccessKind, Location, TxIndex};
-use forewave_scheduler::ConflictGraph;
+use forewave_analyzer::TxIndex;
 use revm::{
     Database, DatabaseRef,
     bytecode::Bytecode,
@@ -21,6 +20,7 @@ use revm::{
 use crate::{
     ExecutionError,
     flat_state::FlatState,
+    needs::Needs,
     tracking::Record,
     transition::{AccountTransition, BalanceChange, Lifecycle, Transition},
 };
@@ -81,8 +81,7 @@ pub(crate) struct View<'a, 's, DB> {
     runs: &'a [TxRuns],
     /// Unsettled transitions to be seen, the latest first.
     ahead: Vec<(TxIndex, &'a Transition)>,
-    /// Who needs whom, where that is predicted.
-    graph: Option<&'a ConflictGraph>,
+    needs: &'a Needs<'a>,
     /// Who sends the transaction that is run ahead, and the nonce that it names:
     /// what the sender's nonce must be by then, whoever has to run before.
     sender: Option<(Address, u64)>,
@@ -94,9 +93,9 @@ impl<'a, 's, DB: DatabaseRef> View<'a, 's, DB> {
     pub(crate) const fn new(
         flat: FlatState<'s, DB>,
         runs: &'a [TxRuns],
-        graph: Option<&'a ConflictGraph>,
+        needs: &'a Needs<'a>,
     ) -> Self {
-        Self { flat, applied: 0, runs, ahead: Vec::new(), graph, sender: None, names_nonce: false }
+        Self { flat, applied: 0, runs, ahead: Vec::new(), needs, sender: None, names_nonce: false }
     }
 
     /// Applies settled transactions, until `settled` are.
@@ -111,26 +110,25 @@ impl<'a, 's, DB: DatabaseRef> View<'a, 's, DB> {
         Ok(())
     }
 
-    /// Turns to what `tx` is to see: all that is applied, and what the unsettled
-    /// ones among `needed` did, which are given in ascending order.
-    pub(crate) fn turn_to(
-        &mut self,
-        tx: TxIndex,
-        env: &TxEnv,
-        needed: impl Iterator<Item = TxIndex>,
-    ) -> Basis {
+    /// Turns to what `tx` is to see: all that is applied, and what unsettled ones
+    /// did that it needs.
+    pub(crate) fn turn_to(&mut self, tx: TxIndex, env: &TxEnv) -> Basis {
         self.ahead.clear();
         (self.sender, self.names_nonce) = (None, false);
         if tx.index() == self.applied {
             return Basis::Settled;
         }
         self.sender = Some((env.caller, env.nonce));
-        let unsettled = needed.filter(|needed| needed.index() >= self.applied);
-        let runs =
-            unsettled.filter_map(|tx| Some((tx, self.runs[tx.index()].first.get()?.as_ref()?)));
-        self.ahead.extend(runs.map(|(tx, run)| (tx, &run.record.transition)));
-        self.ahead.reverse();
-        if self.ahead.is_empty() { Basis::Behind } else { Basis::Ahead }
+        let Self { needs, runs, applied, ahead, .. } = self;
+        needs.for_each(tx, |needed| {
+            if needed.index() >= *applied
+                && let Some(Some(run)) = runs[needed.index()].first.get()
+            {
+                ahead.push((needed, &run.record.transition));
+            }
+        });
+        ahead.reverse();
+        if ahead.is_empty() { Basis::Behind } else { Basis::Ahead }
     }
 
     /// Whether the sender was given another nonce than it had.
@@ -153,7 +151,9 @@ impl<DB: DatabaseRef> View<'_, '_, DB> {
             let set = match change.balance {
                 _ if change.lifecycle == Lifecycle::Destroyed => U256::ZERO,
                 BalanceChange::Set(wei) => wei,
-                BalanceChange::Settle { left, .. } if self.replaces_balance(*tx, address) => left,
+                BalanceChange::Settle { left, .. } if self.needs.replaces_balance(*tx, address) => {
+                    left
+                }
                 BalanceChange::Credit(wei) | BalanceChange::Settle { difference: wei, .. } => {
                     credits = Some(credits.unwrap_or(U256::ZERO).wrapping_add(wei));
                     continue;
@@ -165,16 +165,6 @@ impl<DB: DatabaseRef> View<'_, '_, DB> {
         // A sum of differences is one, even if it is not of a sender's.
         let sum = |difference| BalanceChange::Settle { difference, left: U256::ZERO };
         credits.map_or(BalanceChange::Keep, sum)
-    }
-
-    /// Whether a transaction is predicted to replace the balance, and so to have
-    /// waited for what it was before: whoever needs it need not look further back.
-    fn replaces_balance(&self, tx: TxIndex, address: Address) -> bool {
-        self.graph.is_some_and(|graph| {
-            let table = graph.accesses();
-            let id = table.id_used_by(tx, &Location::Balance(address));
-            id.is_some_and(|id| table.writers(id).binary_search(&(tx, AccessKind::Write)).is_ok())
-        })
     }
 
     /// The account as it is settled, and as unsettled transactions change it.

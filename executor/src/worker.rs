@@ -2,7 +2,6 @@
 //! thread's own view of the state.
 
 use forewave_analyzer::{Block, TxIndex};
-use forewave_scheduler::ConflictGraph;
 use revm::{DatabaseRef, ExecuteEvm, context::result::EVMError};
 
 use crate::{
@@ -28,8 +27,8 @@ pub(crate) struct Worker<'a, 's, DB: DatabaseRef> {
 }
 
 impl<'a, 's, DB: DatabaseRef> Worker<'a, 's, DB> {
-    pub(crate) fn new(run: &'a Run<'_, DB>, base: FlatState<'s, DB>) -> Self {
-        let evm = tracking_evm(run.block, View::new(base, &run.runs, run.graph));
+    pub(crate) fn new(run: &'a Run<'a, DB>, base: FlatState<'s, DB>) -> Self {
+        let evm = tracking_evm(run.block, View::new(base, &run.runs, &run.needs));
         Self { block: run.block, rules: run.rules.as_ref(), evm }
     }
 
@@ -47,7 +46,7 @@ impl<'a, 's, DB: DatabaseRef> Worker<'a, 's, DB> {
                         if let Err(error) = self.view().catch_up(settled) {
                             return run.fail(error, flow);
                         }
-                        let first = self.run_ahead(TxIndex::new(task), run.graph);
+                        let first = self.run_ahead(TxIndex::new(task));
                         run.runs[task].first.set(first).expect("a task is claimed once");
                         flow.finish(task);
                     }
@@ -85,10 +84,9 @@ impl<'a, 's, DB: DatabaseRef> Worker<'a, 's, DB> {
     }
 
     /// Runs a transaction before it is its turn, if that can be done.
-    fn run_ahead(&mut self, tx: TxIndex, graph: Option<&ConflictGraph>) -> Option<TxRun> {
+    fn run_ahead(&mut self, tx: TxIndex) -> Option<TxRun> {
         let env = &self.block.transactions[tx.index()];
-        let needed = graph.into_iter().flat_map(|graph| graph.predecessors(tx));
-        let basis = self.view().turn_to(tx, env, needed);
+        let basis = self.view().turn_to(tx, env);
         self.run(tx, basis).ok()
     }
 
@@ -96,7 +94,7 @@ impl<'a, 's, DB: DatabaseRef> Worker<'a, 's, DB> {
     /// view must be.
     pub(crate) fn run_settled(&mut self, tx: TxIndex) -> Result<TxRun, ExecutionError<DB::Error>> {
         let env = &self.block.transactions[tx.index()];
-        let basis = self.view().turn_to(tx, env, core::iter::empty());
+        let basis = self.view().turn_to(tx, env);
         debug_assert_eq!(basis, Basis::Settled);
         self.run(tx, basis).map_err(|error| ExecutionError::at(tx, error))
     }

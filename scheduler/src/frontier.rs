@@ -16,13 +16,43 @@ use crate::{Hazard, uses::Uses};
 /// that more than one transaction is connected to.
 pub const FAN_IN_MAX: usize = 32;
 
-/// What later uses of a place can still meet.
+/// What a later reader of a place finds there.
 #[derive(Debug, Default)]
-pub(crate) struct Frontier {
+pub(crate) struct Versions {
     /// The last write.
     write: Option<TxIndex>,
     /// Credits since then.
     credits: Meetable,
+}
+
+impl Versions {
+    /// Emits those that `tx` reads from.
+    pub(crate) fn read(&mut self, tx: TxIndex, mut emit: impl FnMut(TxIndex)) {
+        self.write.into_iter().for_each(&mut emit);
+        self.credits.meet(tx, emit);
+    }
+
+    /// A write hides what was there.
+    pub(crate) fn replace(&mut self, tx: TxIndex) {
+        self.credits.clear();
+        self.write = Some(tx);
+    }
+
+    /// A credit adds to it.
+    pub(crate) fn credit(&mut self, tx: TxIndex) {
+        self.credits.push(tx);
+    }
+
+    fn clear(&mut self) {
+        self.write = None;
+        self.credits.clear();
+    }
+}
+
+/// What later uses of a place can still meet.
+#[derive(Debug, Default)]
+pub(crate) struct Frontier {
+    versions: Versions,
     /// Reads since then.
     readers: Meetable,
     /// Glances since then: only a write meets them.
@@ -32,8 +62,7 @@ pub(crate) struct Frontier {
 impl Frontier {
     /// Forgets everything, keeping the allocations for the next place.
     pub(crate) fn clear(&mut self) {
-        self.write = None;
-        self.credits.clear();
+        self.versions.clear();
         self.readers.clear();
         self.glances.clear();
     }
@@ -48,19 +77,18 @@ impl Frontier {
         emit: &mut impl FnMut(TxIndex, Hazard),
     ) {
         if uses.contains(Uses::READ) {
-            self.write.into_iter().for_each(|earlier| emit(earlier, Hazard::Raw));
-            self.credits.meet(tx, |earlier| emit(earlier, Hazard::Raw));
+            self.versions.read(tx, |earlier| emit(earlier, Hazard::Raw));
         } else if uses.contains(Uses::GLANCE) {
-            self.write.into_iter().for_each(|earlier| emit(earlier, Hazard::Raw));
+            self.versions.write.into_iter().for_each(|earlier| emit(earlier, Hazard::Raw));
         }
         if uses.contains(Uses::WRITE) {
             self.replace(tx, emit);
             return;
         }
         if uses.contains(Uses::CREDIT) {
-            self.write.into_iter().for_each(|earlier| emit(earlier, Hazard::Waw));
+            self.versions.write.into_iter().for_each(|earlier| emit(earlier, Hazard::Waw));
             self.readers.meet(tx, |earlier| emit(earlier, Hazard::War));
-            self.credits.push(tx);
+            self.versions.credit(tx);
         }
         if uses.contains(Uses::READ) {
             self.readers.push(tx);
@@ -71,20 +99,20 @@ impl Frontier {
 
     /// A write meets everything that is still there, and hides it.
     fn replace(&mut self, tx: TxIndex, emit: &mut impl FnMut(TxIndex, Hazard)) {
-        for &earlier in self.write.iter().chain(&self.credits.list) {
+        for &earlier in self.versions.write.iter().chain(&self.versions.credits.list) {
             emit(earlier, Hazard::Waw);
         }
         for &earlier in self.readers.list.iter().chain(&self.glances) {
             emit(earlier, Hazard::War);
         }
         self.clear();
-        self.write = Some(tx);
+        self.versions.replace(tx);
     }
 }
 
 /// A list that many later transactions meet as a whole.
 #[derive(Debug, Default)]
-struct Meetable {
+pub(crate) struct Meetable {
     list: Vec<TxIndex>,
     /// Who stands for the first `met` entries, if anybody does.
     stand_in: Option<TxIndex>,
@@ -92,7 +120,7 @@ struct Meetable {
 }
 
 impl Meetable {
-    fn push(&mut self, tx: TxIndex) {
+    pub(crate) fn push(&mut self, tx: TxIndex) {
         self.list.push(tx);
     }
 
@@ -103,7 +131,7 @@ impl Meetable {
     }
 
     /// Emits all entries, or who stands for them.
-    fn meet(&mut self, tx: TxIndex, mut emit: impl FnMut(TxIndex)) {
+    pub(crate) fn meet(&mut self, tx: TxIndex, mut emit: impl FnMut(TxIndex)) {
         let rest = &self.list[self.met..];
         self.stand_in.iter().chain(rest).for_each(|&earlier| emit(earlier));
         if rest.len() > FAN_IN_MAX {

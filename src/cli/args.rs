@@ -15,6 +15,8 @@ use forewave::{
     input::{Chain, LoadOptions, Senders},
 };
 
+use super::timing::Way;
+
 /// The most threads that can be asked for.
 const THREADS_MAX: i64 = 1024;
 
@@ -90,6 +92,21 @@ impl Threads {
     }
 }
 
+/// What comes first.
+#[derive(Debug, Args)]
+pub(super) struct Order {
+    /// Predict and plan each block as a whole before it runs, not while it does.
+    #[arg(long)]
+    planned: bool,
+}
+
+impl Order {
+    /// How a block is predicted and run.
+    pub(super) const fn way(&self) -> Way {
+        if self.planned { Way::Planned } else { Way::Overlapped }
+    }
+}
+
 /// Where templates are kept.
 #[derive(Debug, Args)]
 pub(super) struct CacheArgs {
@@ -139,6 +156,8 @@ pub(super) struct RunArgs {
     /// Execute sequentially too, and check outcome and header.
     #[arg(long)]
     pub(super) compare: bool,
+    #[command(flatten)]
+    pub(super) order: Order,
     /// Run each block K times and report the medians.
     #[arg(long, value_name = "K", default_value_t = 1,
           value_parser = clap::value_parser!(u32).range(1..=REPEAT_MAX))]
@@ -172,6 +191,8 @@ pub(super) struct BenchArgs {
     /// Give each run a predictor that has seen nothing [default]
     #[arg(long, conflicts_with = "warm")]
     cold: bool,
+    #[command(flatten)]
+    pub(super) order: Order,
     /// Draw the speed-up against threads, measured and predicted.
     #[arg(long, value_name = "FILE.svg")]
     pub(super) plot: Option<PathBuf>,

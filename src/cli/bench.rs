@@ -40,7 +40,7 @@ use super::{
     process::{with_cpu_time, with_peak_memory},
     text::Paint,
     thread_pool_of,
-    timing::{Phases, run_parallel, timed},
+    timing::{Phases, plan, run_parallel, timed},
 };
 
 /// Measures every block.
@@ -158,14 +158,14 @@ impl Bench<'_> {
         Ok(BlockBench { block, figures: Figures { sequential, measured, predicted }, mismatches })
     }
 
-    /// The predictor that all runs share, if they do, taught by a run that is
-    /// not timed; and the graph that it drew.
+    /// The predictor that all runs share, if they do, taught by a prediction that
+    /// is not timed; and the graph of that.
     #[expect(clippy::type_complexity, reason = "used once, right above")]
     fn first_run(
         &self,
     ) -> Result<(Option<Box<dyn Predictor<MemoryState>>>, ConflictGraph), Failure> {
         let predictor = predictor(self.args.predictor, self.args.knowledge());
-        let plan = run_parallel(self.input, &*predictor, &self.pools[0])?.plan;
+        let plan = plan(self.input, &*predictor)?;
         let shared = (self.args.knowledge() == Knowledge::Warm).then_some(predictor);
         Ok((shared, plan.into_graph()))
     }
@@ -187,12 +187,13 @@ impl Bench<'_> {
     ) -> Result<BlockOutcome, Failure> {
         let own = shared.is_none().then(|| predictor(self.args.predictor, self.args.knowledge()));
         let predictor = shared.or(own.as_deref()).expect("one of the two is there");
-        let run = at_cost(costs, || run_parallel(self.input, predictor, pool))?;
-        costs.phases.push(run.phases);
-        costs.total.push(run.phases.total());
-        costs.reexecuted = costs.reexecuted.max(run.outcome.stats.reexecuted.len());
+        let way = self.args.order.way();
+        let (outcome, phases) = at_cost(costs, || run_parallel(way, self.input, predictor, pool))?;
+        costs.phases.push(phases);
+        costs.total.push(phases.total());
+        costs.reexecuted = costs.reexecuted.max(outcome.stats.reexecuted.len());
         self.progress.inc(1);
-        Ok(run.outcome)
+        Ok(outcome)
     }
 
     /// Lowers each transaction's time to what it takes in one more sequential run.

@@ -23,7 +23,7 @@ use super::{
     templates::{Templates, predictor_by},
     text::{Paint, counted, grouped},
     thread_pool,
-    timing::{ParallelRun, median, run_parallel, timed},
+    timing::{median, plan, run_parallel, timed},
 };
 
 /// Runs every block.
@@ -80,17 +80,17 @@ fn run_block(
     let BlockInput { block, state, .. } = input;
     let mut times = Times::default();
     let mut mismatches = Vec::new();
-    let mut last: Option<(Plan, BlockOutcome)> = None;
+    let mut last: Option<BlockOutcome> = None;
     if args.compare {
         // Untimed, so that what is set up at first use (the KZG setup of EIP-4844
         // takes seconds) is not charged to whoever comes first.
         drop(sequential(block, state));
     }
+    let predictor = || predictor_by(&args.predictor, templates.map(Templates::predictor));
     for _ in 0..args.repeat {
         // What the last repetition holds is freed before the clock starts.
         drop(last.take());
-        let predictor = predictor_by(&args.predictor, templates.map(Templates::predictor));
-        let ParallelRun { plan, outcome, phases } = run_parallel(input, predictor, pool)?;
+        let (outcome, phases) = run_parallel(args.order.way(), input, predictor(), pool)?;
         times.analyze.push(phases.analyze);
         times.schedule.push(phases.schedule);
         times.execute.push(phases.execute);
@@ -102,9 +102,11 @@ fn run_block(
                 mismatches = compare(&outcome, &truth?, &input.header, block.spec());
             }
         }
-        last = Some((plan, outcome));
+        last = Some(outcome);
     }
-    let (plan, outcome) = last.expect("a block is run at least once");
+    let outcome = last.expect("a block is run at least once");
+    // Waves and parallelism are for who reads the report; no run waits for them.
+    let plan = plan(input, predictor())?;
     Ok(report(args, heading, pool, &plan, outcome, times, mismatches))
 }
 

@@ -1,8 +1,12 @@
 //! The clock, and a parallel run with the clock beside it.
 
+use core::{cell::Cell, ops::ControlFlow};
 use std::time::{Duration, Instant};
 
-use forewave::{BlockOutcome, MemoryState, Plan, Predictor, input::BlockInput};
+use forewave::{
+    AnalyzeError, Block, BlockOutcome, MemoryState, Plan, PredictedAccess, Predictor, StateError,
+    execute_block, input::BlockInput,
+};
 use rayon::ThreadPool;
 
 use super::diagnostic::Failure;
@@ -24,22 +28,23 @@ pub(super) fn median(mut times: Vec<Duration>) -> Duration {
     }
 }
 
-/// One parallel run, from block to outcome.
-#[derive(Debug)]
-pub(super) struct ParallelRun {
-    pub(super) plan: Plan,
-    pub(super) outcome: BlockOutcome,
-    pub(super) phases: Phases,
+/// How a block is predicted and run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Predicted while it runs.
+    Overlapped,
+    /// Predicted and planned as a whole, then run.
+    Planned,
 }
 
-/// How long each part of a parallel run took.
-#[derive(Clone, Copy, Debug)]
+/// Where the time of the calling thread went.
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Phases {
     /// Predicting.
     pub(super) analyze: Duration,
-    /// Drawing the graph and making the schedule.
+    /// Working out who needs whom; of a plan, drawing the graph and making the schedule.
     pub(super) schedule: Duration,
-    /// Executing.
+    /// The rest: executing, which other threads may have begun before.
     pub(super) execute: Duration,
 }
 
@@ -50,20 +55,78 @@ impl Phases {
     }
 }
 
-/// Predicts, plans and executes a block.
+/// Predicts and executes a block.
 pub(super) fn run_parallel(
+    way: Way,
     input: &BlockInput,
     predictor: &dyn Predictor<MemoryState>,
     pool: &ThreadPool,
-) -> Result<ParallelRun, Failure> {
+) -> Result<(BlockOutcome, Phases), Failure> {
     let BlockInput { block, state, .. } = input;
-    let (predictions, analyze) = timed(|| predictor.predict(block, state));
-    let predictions = predictions?;
-    let (plan, schedule) = timed(|| Plan::to_run(block, state, predictions));
-    let plan = plan?;
-    let (outcome, execute) = timed(|| plan.execute(block, state, pool));
-    let phases = Phases { analyze, schedule, execute };
-    Ok(ParallelRun { plan, outcome: outcome?, phases })
+    match way {
+        Way::Overlapped => {
+            let clocked = Clocked { predictor, phases: Cell::default() };
+            let (outcome, total) = timed(|| execute_block(block, state, &clocked, pool));
+            let Phases { analyze, schedule, .. } = clocked.phases.get();
+            let execute = total.saturating_sub(analyze + schedule);
+            Ok((outcome?, Phases { analyze, schedule, execute }))
+        }
+        Way::Planned => {
+            let (predictions, analyze) = timed(|| predictor.predict(block, state));
+            let predictions = predictions?;
+            let (plan, schedule) = timed(|| Plan::to_run(block, state, predictions));
+            let plan = plan?;
+            let (outcome, execute) = timed(|| plan.execute(block, state, pool));
+            Ok((outcome?, Phases { analyze, schedule, execute }))
+        }
+    }
+}
+
+/// Predicts and plans a block, for those who look at the plan.
+pub(super) fn plan(
+    input: &BlockInput,
+    predictor: &dyn Predictor<MemoryState>,
+) -> Result<Plan, Failure> {
+    let predictions = predictor.predict(&input.block, &input.state)?;
+    Ok(Plan::to_run(&input.block, &input.state, predictions)?)
+}
+
+/// A predictor with the clock beside it.
+struct Clocked<'a> {
+    predictor: &'a dyn Predictor<MemoryState>,
+    phases: Cell<Phases>,
+}
+
+impl Predictor<MemoryState> for Clocked<'_> {
+    fn predict(
+        &self,
+        block: &Block,
+        state: &MemoryState,
+    ) -> Result<Vec<PredictedAccess>, AnalyzeError<StateError>> {
+        self.predictor.predict(block, state)
+    }
+
+    fn predict_each(
+        &self,
+        block: &Block,
+        state: &MemoryState,
+        each: &mut dyn FnMut(PredictedAccess) -> ControlFlow<()>,
+    ) -> Result<(), AnalyzeError<StateError>> {
+        let mut phases = Phases::default();
+        let mut last = Instant::now();
+        let result = self.predictor.predict_each(block, state, &mut |prediction| {
+            let predicted = Instant::now();
+            let flow = each(prediction);
+            let published = Instant::now();
+            phases.analyze += predicted - last;
+            phases.schedule += published - predicted;
+            last = published;
+            flow
+        });
+        phases.analyze += last.elapsed();
+        self.phases.set(phases);
+        result
+    }
 }
 
 #[cfg(test)]
