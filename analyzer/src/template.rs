@@ -15,10 +15,12 @@
 //! recorded run), creation and destruction. Transactions that need them are
 //! interpreted.
 
+mod answers;
 mod assembly;
 mod cache;
 mod check;
 mod deferred;
+mod learning;
 mod operation;
 mod path;
 mod replay;
@@ -28,6 +30,7 @@ mod trace;
 mod tree;
 mod value;
 
+pub(crate) use answers::{Answer, answer};
 pub use cache::TemplateCache;
 pub(crate) use cache::TemplateKey;
 pub(crate) use deferred::{Deferred, DeferredId};

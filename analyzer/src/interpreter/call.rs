@@ -13,7 +13,6 @@ use revm::{
         Bytecode,
         opcode::{AND, CALL, CALLCODE, DELEGATECALL, STATICCALL},
     },
-    precompile::PrecompileStatus,
     primitives::{Address, U256, hardfork::SpecId},
 };
 
@@ -25,7 +24,7 @@ use super::{
     word::{Provenance, Word},
     world::{AccountId, Checkpoint},
 };
-use crate::template::{AccountRef, CheckpointRef, Function};
+use crate::template::{AccountRef, Answer, CheckpointRef, Function};
 
 /// The precompile that returns its input.
 const IDENTITY: u8 = 4;
@@ -195,15 +194,12 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         }
         let inputs = frame.memory.dependencies(call.input.start, call.input.len());
         let provenance = inputs.join(Provenance::INPUT);
-        let done = precompile.execute(input, call.gas, 0).ok();
-        let done = done.filter(|done| done.status == PrecompileStatus::Success);
-        let done = done.and_then(|done| Some((call.gas.checked_sub(done.gas_used)?, done.bytes)));
-        let Some((gas_left, output)) = done else {
+        let Some(Answer { gas, output }) = self.ask(precompile, input, call.gas) else {
             self.world.revert(checkpoint);
             self.trace.give_up();
             return end(frame, 0, false);
         };
-        self.answer(frame, call, &output, gas_left, provenance)
+        self.answer(frame, call, &output, call.gas - gas, provenance)
     }
 
     /// Hands the output of a precompile that succeeded to the frame that called it.
@@ -269,13 +265,14 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         input: &[u8],
     ) -> Option<U256> {
         let precompile = self.precompiles.get(&Address::with_last_byte(number))?;
-        let done = precompile.execute(input, self.block_gas.min(self.limits.gas_max), 0).ok()?;
-        self.block_gas = self.block_gas.saturating_sub(done.gas_used);
+        let gas_max = self.block_gas.min(self.limits.gas_max);
+        let Answer { gas, output } = self.ask(precompile, input, gas_max)?;
+        self.block_gas -= gas;
         let mut bytes = [0; 32];
-        let rest = done.bytes.get(32 * usize::from(word)..).unwrap_or_default();
+        let rest = output.get(32 * usize::from(word)..).unwrap_or_default();
         let rest = &rest[..rest.len().min(32)];
         bytes[..rest.len()].copy_from_slice(rest);
-        (done.status == PrecompileStatus::Success).then(|| U256::from_be_bytes(bytes))
+        Some(U256::from_be_bytes(bytes))
     }
 
     fn enter<const KIND: u8>(

@@ -12,7 +12,7 @@ use revm::{
     DatabaseRef,
     bytecode::{Bytecode, opcode},
     context_interface::{Cfg, cfg::GasParams},
-    precompile::{PrecompileSpecId, Precompiles},
+    precompile::{Precompile, PrecompileSpecId, Precompiles},
     primitives::{Address, B256, U256, hardfork::SpecId},
 };
 use serde::{Deserialize, Serialize};
@@ -24,13 +24,14 @@ use super::{
     hash_cache::HashCache,
     origin::DeclaredSlots,
     region::Region,
+    room::{RevertingPlaces, Room},
     table::{self, Instruction},
     word::{Provenance, Word},
     world::World,
 };
 use crate::{
     Block, Limits, WidenedAccess,
-    template::{Attempt, Deferred, Replay, TemplateCache, Trace},
+    template::{Answer, Attempt, Deferred, Replay, TemplateCache, Trace, answer},
 };
 
 /// A frame that has grown beyond this is not kept for the next call.
@@ -96,6 +97,7 @@ pub(crate) struct Machine<'a, DB: DatabaseRef> {
     pub(crate) block_gas: u64,
     pub(crate) hashes: HashCache,
     pub(crate) trace: Trace,
+    pub(crate) places: RevertingPlaces,
     pub(crate) replay: Replay,
     pub(crate) deferred: Deferred,
     pub(crate) templates: Option<&'a TemplateCache>,
@@ -120,8 +122,10 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
         templates: Option<&'a TemplateCache>,
     ) -> Self {
         let spec = block.spec();
+        let room = templates.map(TemplateCache::room).unwrap_or_default();
+        let Room { tables, frames, hashes, trace, replay, deferred, places } = room;
         Self {
-            world: World::new(db, knowledge),
+            world: World::new(db, knowledge, tables),
             block,
             spec,
             gas_params: block.cfg.gas_params().clone(),
@@ -137,15 +141,16 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
             hash_input: Vec::new(),
             scratch: Region::default(),
             init_code_bytes: 0,
-            hashes: HashCache::default(),
-            trace: Trace::default(),
-            replay: Replay::default(),
-            deferred: Deferred::default(),
+            hashes,
+            trace,
+            replay,
+            deferred,
             templates,
             attempt: Attempt::default(),
             table: Rc::new(table::instructions(spec)),
             suspended: Vec::new(),
-            pool: Vec::new(),
+            pool: frames,
+            places,
             held_bytes: 0,
             handed_bytes: 0,
             guessed_branches: 0,
@@ -359,6 +364,19 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
         answer.map_err(|error| self.abandon(Abandoned::State(error)))
     }
 
+    /// What a precompile answers within this gas; none if it fails or takes more.
+    pub(super) fn ask(
+        &self,
+        precompile: &Precompile,
+        input: &[u8],
+        gas_max: u64,
+    ) -> Option<Answer> {
+        match self.templates {
+            Some(cache) => cache.answers.ask(precompile, self.spec, input, gas_max),
+            None => answer(precompile, input, gas_max),
+        }
+    }
+
     /// Notes that the path depends on the exact values of these words.
     pub(crate) fn pin_all<const N: usize>(&mut self, words: [Word; N]) {
         for word in words {
@@ -408,6 +426,23 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
             frame.memory.grow(words * 32);
         }
         Ok(start..end)
+    }
+}
+
+impl<DB: DatabaseRef> Drop for Machine<'_, DB> {
+    fn drop(&mut self) {
+        let Some(cache) = self.templates else { return };
+        let mut room = Room {
+            tables: self.world.take_tables(),
+            frames: mem::take(&mut self.pool),
+            hashes: mem::take(&mut self.hashes),
+            trace: mem::take(&mut self.trace),
+            replay: mem::take(&mut self.replay),
+            deferred: mem::take(&mut self.deferred),
+            places: mem::take(&mut self.places),
+        };
+        room.tidy();
+        cache.keep(room);
     }
 }
 

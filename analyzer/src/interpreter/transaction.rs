@@ -261,7 +261,9 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
                 self.attempt = Attempt::Failure;
             }
             if tree.root(self.attempt).is_some() {
-                return self.finish_by_template(&tree, tx, to, gas, checkpoint);
+                let finished = self.finish_by_template(&tree, tx, to, gas, checkpoint)?;
+                templates.note_used();
+                return Ok(finished);
             }
         }
         let mut frame = self.frame();
@@ -270,21 +272,20 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         frame.gas = gas;
         self.open(&mut frame, recipient, to, tx.caller, tx.value);
         frame.checkpoint = checkpoint;
-        // Most entries are never seen again, and recording is dearer than interpreting.
-        match &templates {
-            Some((_, _, Some(templates))) if templates.is_worth_recording() => {
+        if let Some((cache, key, entry)) = &templates {
+            let bytes_max = self.limits.cache_bytes_max;
+            if cache.wants(*key, entry.as_deref(), tx, bytes_max) {
                 self.record(&mut frame);
             }
-            Some((cache, key, None)) => cache.note(*key, self.limits.cache_bytes_max),
-            _ => {}
         }
+        let is_recorded = self.trace.is_on();
         let finished = self.finish(frame)?;
         if let Some((cache, key, templates)) = templates {
             if self.trace.is_on() {
                 let Finished { ending, gas_left, refund } = finished;
                 let outcome = Outcome { ending, gas: gas - gas_left, refund };
-                cache.insert(key, &self.trace, outcome, &self.limits);
-            } else if let Some(templates) = templates {
+                cache.insert(key, (&self.trace, &mut self.places), outcome, &self.limits);
+            } else if let Some(templates) = templates.filter(|_| is_recorded) {
                 templates.note_futile();
             }
         }

@@ -5,17 +5,18 @@
 //! accesses can be read off at its end. Frames that fail are undone from a
 //! journal; what they looked at stays looked at. No gas, no EVM rules.
 
-use hashbrown::{HashMap, hash_map::Entry};
+use hashbrown::hash_map::Entry;
 use revm::{
     DatabaseRef,
     bytecode::Bytecode,
-    primitives::{Address, B256, KECCAK_EMPTY, StorageKey, U256, map::DefaultHashBuilder},
+    primitives::{Address, B256, KECCAK_EMPTY, StorageKey, U256},
 };
 
 pub(crate) use super::account::{Account, AccountId, AccountValues};
 pub(crate) use super::slot::{Content, Slot, SlotId};
 use super::{
     guesses::{Knowledge, Pointers},
+    tables::{Tables, Undo},
     word::{Provenance, Word},
 };
 
@@ -23,65 +24,43 @@ use super::{
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Checkpoint(usize);
 
-#[derive(Clone, Debug)]
-enum Undo {
-    Account(AccountId, AccountValues),
-    Code(AccountId, Option<Bytecode>),
-    Slot(SlotId, Content),
-    WarmSlot(SlotId),
-    Transient(AccountId, StorageKey, Word),
-}
-
 /// The overlay of the block; see the module.
 #[derive(Debug)]
 pub(crate) struct World<'a, DB> {
     db: &'a DB,
     knowledge: Knowledge,
     pointers: Pointers,
-    accounts: Vec<Account>,
-    account_ids: HashMap<Address, AccountId, DefaultHashBuilder>,
-    slots: Vec<Slot>,
-    slot_ids: HashMap<(AccountId, StorageKey), SlotId, DefaultHashBuilder>,
-    transient: HashMap<(AccountId, StorageKey), Word, DefaultHashBuilder>,
-    journal: Vec<Undo>,
-    touched_accounts: Vec<AccountId>,
-    touched_slots: Vec<SlotId>,
+    tables: Tables,
     /// Number of the transaction, from 1.
     tx: u32,
 }
 
 impl<'a, DB: DatabaseRef> World<'a, DB> {
-    /// The state before the block.
-    pub(crate) fn new(db: &'a DB, knowledge: Knowledge) -> Self {
-        Self {
-            db,
-            knowledge,
-            pointers: Pointers::default(),
-            accounts: Vec::new(),
-            account_ids: HashMap::default(),
-            slots: Vec::new(),
-            slot_ids: HashMap::default(),
-            transient: HashMap::default(),
-            journal: Vec::new(),
-            touched_accounts: Vec::new(),
-            touched_slots: Vec::new(),
-            tx: 0,
-        }
+    /// The state before the block, and tables to use.
+    pub(crate) fn new(db: &'a DB, knowledge: Knowledge, tables: Tables) -> Self {
+        Self { db, knowledge, pointers: Pointers::default(), tables, tx: 0 }
+    }
+
+    /// The tables, empty; for when the block is over.
+    pub(crate) fn take_tables(&mut self) -> Tables {
+        let mut tables = core::mem::take(&mut self.tables);
+        tables.clear();
+        tables
     }
 
     /// Starts the next transaction: nothing touched, nothing warm.
     pub(crate) fn begin(&mut self) {
         self.tx += 1;
-        self.journal.clear();
-        self.touched_accounts.clear();
-        self.touched_slots.clear();
-        self.transient.clear();
+        self.tables.journal.clear();
+        self.tables.touched_accounts.clear();
+        self.tables.touched_slots.clear();
+        self.tables.transient.clear();
     }
 
     /// Ends the transaction: what it destroyed is gone for the next.
     pub(crate) fn end(&mut self) {
-        for id in &self.touched_accounts {
-            let account = &mut self.accounts[id.0 as usize];
+        for id in &self.tables.touched_accounts {
+            let account = &mut self.tables.accounts[id.0 as usize];
             if account.now.destroyed {
                 account.generation += 1;
                 account.now.balance = U256::ZERO;
@@ -95,28 +74,28 @@ impl<'a, DB: DatabaseRef> World<'a, DB> {
 
     /// The account at `address`, loaded if it is not yet.
     pub(crate) fn load(&mut self, address: Address) -> Result<AccountId, DB::Error> {
-        let id = match self.account_ids.entry(address) {
+        let id = match self.tables.account_ids.entry(address) {
             Entry::Occupied(known) => *known.get(),
             Entry::Vacant(new) => {
-                let position = u32::try_from(self.accounts.len()).unwrap_or(u32::MAX);
+                let position = u32::try_from(self.tables.accounts.len()).unwrap_or(u32::MAX);
                 let mut account = Account::new(address, self.db.basic_ref(address)?);
                 if self.knowledge == Knowledge::Code {
                     account.forget();
                 }
-                self.accounts.push(account);
+                self.tables.accounts.push(account);
                 *new.insert(AccountId(position))
             }
         };
-        let account = &mut self.accounts[id.0 as usize];
+        let account = &mut self.tables.accounts[id.0 as usize];
         if account.touched_by != self.tx {
             account.open(self.tx);
-            self.touched_accounts.push(id);
+            self.tables.touched_accounts.push(id);
         }
         Ok(id)
     }
 
     pub(crate) fn account(&self, id: AccountId) -> &Account {
-        &self.accounts[id.0 as usize]
+        &self.tables.accounts[id.0 as usize]
     }
 
     /// Makes the account warm; true if it was cold.
@@ -130,44 +109,44 @@ impl<'a, DB: DatabaseRef> World<'a, DB> {
 
     /// Changes values of an account; undone with the frame.
     pub(crate) fn change(&mut self, id: AccountId, change: impl FnOnce(&mut AccountValues)) {
-        let account = &mut self.accounts[id.0 as usize];
-        self.journal.push(Undo::Account(id, account.now));
+        let account = &mut self.tables.accounts[id.0 as usize];
+        self.tables.journal.push(Undo::Account(id, account.now));
         change(&mut account.now);
     }
 
     /// Notes that code looked at the balance, and returns it.
     pub(crate) fn read_balance(&mut self, id: AccountId) -> U256 {
-        self.accounts[id.0 as usize].reads.balance_by_code = true;
+        self.tables.accounts[id.0 as usize].reads.balance_by_code = true;
         self.read_cover(id)
     }
 
     /// Notes that a payment looked at whether the balance suffices, and returns it.
     pub(crate) fn read_cover(&mut self, id: AccountId) -> U256 {
-        let account = &mut self.accounts[id.0 as usize];
+        let account = &mut self.tables.accounts[id.0 as usize];
         account.reads.balance = true;
         account.now.balance
     }
 
     /// Notes that the transaction looked at the nonce, and returns it.
     pub(crate) fn read_nonce(&mut self, id: AccountId) -> u64 {
-        let account = &mut self.accounts[id.0 as usize];
+        let account = &mut self.tables.accounts[id.0 as usize];
         account.reads.nonce = true;
         account.now.nonce
     }
 
     /// Notes that the transaction looked at whether the account is empty (EIP-161).
     pub(crate) fn note_emptiness_read(&mut self, id: AccountId) {
-        self.accounts[id.0 as usize].reads.emptiness = true;
+        self.tables.accounts[id.0 as usize].reads.emptiness = true;
     }
 
     /// Notes that the transaction looked at the code.
     pub(crate) fn note_code_read(&mut self, id: AccountId) {
-        self.accounts[id.0 as usize].reads.code = true;
+        self.tables.accounts[id.0 as usize].reads.code = true;
     }
 
     /// Notes that the transaction looked at the code, and returns it.
     pub(crate) fn read_code(&mut self, id: AccountId) -> Result<Bytecode, DB::Error> {
-        let account = &mut self.accounts[id.0 as usize];
+        let account = &mut self.tables.accounts[id.0 as usize];
         account.reads.code = true;
         if let Some(code) = &account.code {
             return Ok(code.clone());
@@ -180,8 +159,8 @@ impl<'a, DB: DatabaseRef> World<'a, DB> {
     /// Replaces the code; undone with the frame.
     pub(crate) fn set_code(&mut self, id: AccountId, code: Bytecode, code_hash: B256) {
         self.change(id, |values| values.code_hash = code_hash);
-        let old = self.accounts[id.0 as usize].code.replace(code);
-        self.journal.push(Undo::Code(id, old));
+        let old = self.tables.accounts[id.0 as usize].code.replace(code);
+        self.tables.journal.push(Undo::Code(id, old));
     }
 
     /// Adds to a balance without looking at it.
@@ -207,7 +186,7 @@ impl<'a, DB: DatabaseRef> World<'a, DB> {
     /// The slot at `key`. What it holds is read when somebody asks.
     pub(crate) fn find_slot(&mut self, account: AccountId, key: Word) -> SlotId {
         let &Account { address, generation, now, .. } = self.account(account);
-        let id = match self.slot_ids.entry((account, key.value)) {
+        let id = match self.tables.slot_ids.entry((account, key.value)) {
             Entry::Occupied(known) => *known.get(),
             Entry::Vacant(new) => {
                 let cleared = generation > 0 || now.created;
@@ -216,8 +195,8 @@ impl<'a, DB: DatabaseRef> World<'a, DB> {
                 } else {
                     Content::Unread
                 };
-                let position = u32::try_from(self.slots.len()).unwrap_or(u32::MAX);
-                self.slots.push(Slot {
+                let position = u32::try_from(self.tables.slots.len()).unwrap_or(u32::MAX);
+                self.tables.slots.push(Slot {
                     account,
                     key,
                     now: content,
@@ -230,7 +209,7 @@ impl<'a, DB: DatabaseRef> World<'a, DB> {
                 *new.insert(SlotId(position))
             }
         };
-        let slot = &mut self.slots[id.0 as usize];
+        let slot = &mut self.tables.slots[id.0 as usize];
         if slot.touched_by != self.tx {
             if slot.generation != generation {
                 slot.generation = generation;
@@ -248,7 +227,7 @@ impl<'a, DB: DatabaseRef> World<'a, DB> {
             slot.key = key;
             slot.warm = false;
             slot.used = false;
-            self.touched_slots.push(id);
+            self.tables.touched_slots.push(id);
         }
         id
     }
@@ -262,57 +241,57 @@ impl<'a, DB: DatabaseRef> World<'a, DB> {
 
     /// Notes what the slot holds, and held at the start of the transaction.
     pub(crate) fn settle_slot(&mut self, id: SlotId, now: Word, start: Word) {
-        let slot = &mut self.slots[id.0 as usize];
+        let slot = &mut self.tables.slots[id.0 as usize];
         (slot.now, slot.start) = (Content::Word(now), Content::Word(start));
     }
 
     pub(crate) fn slot(&self, id: SlotId) -> &Slot {
-        &self.slots[id.0 as usize]
+        &self.tables.slots[id.0 as usize]
     }
 
     /// Notes that the transaction loads or stores to the slot; true if it was cold.
     pub(crate) fn use_slot(&mut self, id: SlotId) -> bool {
-        self.slots[id.0 as usize].used = true;
+        self.tables.slots[id.0 as usize].used = true;
         self.warm_slot(id)
     }
 
     /// Notes that the transaction loads or stores to the slot; no matter whether it is warm.
     pub(crate) fn look_at_slot(&mut self, id: SlotId) {
-        self.slots[id.0 as usize].used = true;
+        self.tables.slots[id.0 as usize].used = true;
     }
 
     /// Makes the slot warm; true if it was cold.
     pub(crate) fn warm_slot(&mut self, id: SlotId) -> bool {
-        let slot = &mut self.slots[id.0 as usize];
+        let slot = &mut self.tables.slots[id.0 as usize];
         let cold = !slot.warm;
         if cold {
             slot.warm = true;
-            self.journal.push(Undo::WarmSlot(id));
+            self.tables.journal.push(Undo::WarmSlot(id));
         }
         cold
     }
 
     /// Stores to a slot; undone with the frame.
     pub(crate) fn store(&mut self, id: SlotId, content: Content) {
-        let slot = &mut self.slots[id.0 as usize];
-        self.journal.push(Undo::Slot(id, slot.now));
+        let slot = &mut self.tables.slots[id.0 as usize];
+        self.tables.journal.push(Undo::Slot(id, slot.now));
         slot.now = content;
     }
 
     /// Transient storage (EIP-1153).
     pub(crate) fn transient(&self, account: AccountId, key: StorageKey) -> Word {
-        self.transient.get(&(account, key)).copied().unwrap_or_default()
+        self.tables.transient.get(&(account, key)).copied().unwrap_or_default()
     }
 
     /// Stores to transient storage; undone with the frame.
     pub(crate) fn store_transient(&mut self, account: AccountId, key: StorageKey, word: Word) {
-        let old = self.transient.insert((account, key), word).unwrap_or_default();
-        self.journal.push(Undo::Transient(account, key, old));
+        let old = self.tables.transient.insert((account, key), word).unwrap_or_default();
+        self.tables.journal.push(Undo::Transient(account, key, old));
     }
 
     /// Notes that the account was named from a guess.
     pub(crate) fn note_guess(&mut self, id: AccountId) {
-        self.accounts[id.0 as usize].is_guess |= self.knowledge == Knowledge::Code;
+        self.tables.accounts[id.0 as usize].is_guess |= self.knowledge == Knowledge::Code;
     }
 
     /// Whether balances, nonces and storage are those of the state.
@@ -341,19 +320,19 @@ impl<'a, DB: DatabaseRef> World<'a, DB> {
     }
 
     pub(crate) fn checkpoint(&self) -> Checkpoint {
-        Checkpoint(self.journal.len())
+        Checkpoint(self.tables.journal.len())
     }
 
     /// Undoes what happened since `checkpoint`, except what was looked at.
     pub(crate) fn revert(&mut self, checkpoint: Checkpoint) {
-        while self.journal.len() > checkpoint.0 {
-            match self.journal.pop().expect("the journal is longer than the checkpoint") {
-                Undo::Account(id, values) => self.accounts[id.0 as usize].now = values,
-                Undo::Code(id, code) => self.accounts[id.0 as usize].code = code,
-                Undo::Slot(id, content) => self.slots[id.0 as usize].now = content,
-                Undo::WarmSlot(id) => self.slots[id.0 as usize].warm = false,
+        while self.tables.journal.len() > checkpoint.0 {
+            match self.tables.journal.pop().expect("the journal is longer than the checkpoint") {
+                Undo::Account(id, values) => self.tables.accounts[id.0 as usize].now = values,
+                Undo::Code(id, code) => self.tables.accounts[id.0 as usize].code = code,
+                Undo::Slot(id, content) => self.tables.slots[id.0 as usize].now = content,
+                Undo::WarmSlot(id) => self.tables.slots[id.0 as usize].warm = false,
                 Undo::Transient(account, key, word) => {
-                    self.transient.insert((account, key), word);
+                    self.tables.transient.insert((account, key), word);
                 }
             }
         }
@@ -361,21 +340,23 @@ impl<'a, DB: DatabaseRef> World<'a, DB> {
 
     /// Accounts and slots that the overlay knows, of all transactions: for limits.
     pub(crate) fn known(&self) -> usize {
-        self.accounts.len() + self.slots.len()
+        self.tables.accounts.len() + self.tables.slots.len()
     }
 
     /// What the transaction makes the overlay hold, in entries: for limits.
     pub(crate) fn held(&self) -> usize {
-        self.touched_accounts.len() + self.touched_slots.len() + self.journal.len()
+        self.tables.touched_accounts.len()
+            + self.tables.touched_slots.len()
+            + self.tables.journal.len()
     }
 
     /// The accounts that the transaction has touched, in the order it came to them.
     pub(crate) fn touched_accounts(&self) -> impl ExactSizeIterator<Item = &Account> {
-        self.touched_accounts.iter().map(|id| self.account(*id))
+        self.tables.touched_accounts.iter().map(|id| self.account(*id))
     }
 
     /// The slots that the transaction has touched, in the order it came to them.
     pub(crate) fn touched_slots(&self) -> &[SlotId] {
-        &self.touched_slots
+        &self.tables.touched_slots
     }
 }

@@ -4,22 +4,35 @@
 //! together and add to it one at a time; the least recently used trees go first.
 
 use std::sync::{
-    Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-    atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering},
+    Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
 use hashbrown::HashMap;
-use revm::primitives::{B256, hardfork::SpecId, map::DefaultHashBuilder};
+use revm::{
+    context::TxEnv,
+    primitives::{B256, hardfork::SpecId, map::DefaultHashBuilder},
+};
 use serde::{Deserialize, Serialize};
 
-use super::{operation::Outcome, path, trace::Trace, tree::Tree};
-use crate::Limits;
+use super::{
+    answers::Answers,
+    learning::{Learning, Sightings},
+    operation::Outcome,
+    path,
+    trace::Trace,
+    tree::Tree,
+};
+use crate::{
+    Limits,
+    interpreter::{RevertingPlaces, Room},
+};
 
 /// Bytes of a tree before it has a path, about.
 const EMPTY_TREE_BYTES: usize = 256;
 
-/// After this many recordings in a row that added no path, none is made any more.
-const FUTILE_MAX: u32 = 4;
+/// Rooms that are kept: more than threads that analyse at a time, as a rule.
+const ROOMS_MAX: usize = 32;
 
 /// What a tree of templates is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -42,19 +55,18 @@ impl TemplateKey {
 pub(crate) struct Entry {
     tree: RwLock<Tree>,
     used: AtomicU64,
-    /// Recordings in a row that added no path.
-    futile: AtomicU32,
+    learning: Learning,
 }
 
 impl Entry {
-    /// Whether recording another transaction may add a path.
-    pub(crate) fn is_worth_recording(&self) -> bool {
-        self.futile.load(Ordering::Relaxed) < FUTILE_MAX
-    }
-
     /// Notes that a recording was given up.
     pub(crate) fn note_futile(&self) {
-        self.futile.fetch_add(1, Ordering::Relaxed);
+        self.learning.recorded(false);
+    }
+
+    /// Notes that a path has served a transaction.
+    pub(crate) fn note_used(&self) {
+        self.learning.used();
     }
 
     /// The tree, for evaluation.
@@ -73,6 +85,9 @@ pub struct TemplateCache {
     trees: RwLock<HashMap<TemplateKey, Arc<Entry>, DefaultHashBuilder>>,
     clock: AtomicU64,
     bytes: AtomicUsize,
+    pub(crate) answers: Answers,
+    sightings: Sightings,
+    rooms: Mutex<Vec<Room>>,
 }
 
 impl TemplateCache {
@@ -108,7 +123,7 @@ impl TemplateCache {
     pub(crate) fn insert(
         &self,
         key: TemplateKey,
-        trace: &Trace,
+        (trace, places): (&Trace, &mut RevertingPlaces),
         outcome: Outcome,
         limits: &Limits,
     ) {
@@ -119,21 +134,46 @@ impl TemplateCache {
             entry.note_futile();
             return;
         }
-        let path = path::compile(trace, &mut tree.constants, outcome, limits.path_operations_max);
-        if path.is_some_and(|path| tree.insert(path, limits)) {
-            entry.futile.store(0, Ordering::Relaxed);
-        } else {
-            entry.note_futile();
-        }
+        let operations_max = limits.path_operations_max;
+        let path = path::compile(trace, places, &mut tree.constants, outcome, operations_max);
+        entry.learning.recorded(path.is_some_and(|path| tree.insert(path, limits)));
         self.bytes.fetch_add(tree.bytes() - before, Ordering::Relaxed);
         drop(tree);
         self.bound(limits.cache_bytes_max);
     }
 
-    /// Notes that an entry was seen: the next transaction into it is worth recording.
-    pub(crate) fn note(&self, key: TemplateKey, bytes_max: usize) {
-        self.create(key);
+    /// Notes that a transaction is interpreted; whether to record it.
+    pub(crate) fn wants(
+        &self,
+        key: TemplateKey,
+        entry: Option<&Entry>,
+        tx: &TxEnv,
+        bytes_max: usize,
+    ) -> bool {
+        let was_seen = self.sightings.note(tx);
+        if let Some(entry) = entry {
+            return entry.learning.wants(was_seen);
+        }
+        let wants = self.create(key).learning.wants(was_seen);
         self.bound(bytes_max);
+        wants
+    }
+
+    /// A room that another machine has left, or a new one.
+    pub(crate) fn room(&self) -> Room {
+        self.rooms().pop().unwrap_or_default()
+    }
+
+    /// Keeps the room of a machine that has done its work.
+    pub(crate) fn keep(&self, room: Room) {
+        let mut rooms = self.rooms();
+        if rooms.len() < ROOMS_MAX {
+            rooms.push(room);
+        }
+    }
+
+    fn rooms(&self) -> MutexGuard<'_, Vec<Room>> {
+        self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The entries that have a template, in any order.

@@ -18,6 +18,9 @@ use crate::{
     interpreter::{Exit, Machine, Provenance, SlotId, Word},
 };
 
+/// Values that a table may have room for and be kept for the next block.
+const KEPT_ENTRIES_MAX: usize = 1 << 18;
+
 /// Names a deferred value of the block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DeferredId(u32);
@@ -51,6 +54,15 @@ pub(crate) struct Deferred {
 }
 
 impl Deferred {
+    /// Lets go of the values, and of room that is too large to keep.
+    pub(crate) fn tidy(&mut self) {
+        self.entries.clear();
+        self.cells.clear();
+        if self.entries.capacity() + self.cells.capacity() > KEPT_ENTRIES_MAX {
+            *self = Self::default();
+        }
+    }
+
     /// Values held: for limits.
     pub(crate) fn held(&self) -> usize {
         self.entries.len() + self.cells.len()

@@ -20,7 +20,7 @@ use super::{
     trace::{AccountRef, Branch, Event, SlotRef, Trace, Truth},
     value::{Operand, Value, ValueId},
 };
-use crate::interpreter::reverts_soon;
+use crate::interpreter::RevertingPlaces;
 
 /// Room that a compilation starts with: what an ordinary path has.
 const OPERATIONS_ABOUT: usize = 512;
@@ -28,11 +28,12 @@ const OPERATIONS_ABOUT: usize = 512;
 /// The path that `trace` took; none if it has more than `operations_max` operations.
 pub(crate) fn compile(
     trace: &Trace,
+    places: &mut RevertingPlaces,
     constants: &mut Constants,
     outcome: Outcome,
     operations_max: usize,
 ) -> Option<Path> {
-    let mut compiler = Compiler::new(trace, constants, operations_max);
+    let mut compiler = Compiler::new(trace, places, constants, operations_max);
     for event in &trace.events {
         compiler.event(event)?;
     }
@@ -64,13 +65,17 @@ struct Compiler<'a> {
     /// The last walk over missing values that came to each value.
     seen: Vec<u32>,
     walks: u32,
-    /// Whether code, by its address, can only revert from some place on.
-    reverting: HashMap<(usize, usize), bool, DefaultHashBuilder>,
+    reverting: &'a mut RevertingPlaces,
     assembly: Assembly,
 }
 
 impl<'a> Compiler<'a> {
-    fn new(trace: &'a Trace, constants: &'a mut Constants, operations_max: usize) -> Self {
+    fn new(
+        trace: &'a Trace,
+        reverting: &'a mut RevertingPlaces,
+        constants: &'a mut Constants,
+        operations_max: usize,
+    ) -> Self {
         Self {
             trace,
             constants,
@@ -95,7 +100,7 @@ impl<'a> Compiler<'a> {
             pending: Vec::new(),
             seen: vec![0; trace.values.len()],
             walks: 0,
-            reverting: HashMap::default(),
+            reverting,
             assembly: Assembly::default(),
         }
     }
@@ -208,10 +213,7 @@ impl<'a> Compiler<'a> {
 
     /// Whether the code of a branch can only revert from `pc` on, as far as is seen.
     fn reverts(&mut self, branch: Branch, pc: usize) -> bool {
-        let code = self.trace.code_of(branch);
-        // Code that runs again lies where it did.
-        let place = (code.as_ptr().addr(), pc);
-        *self.reverting.entry(place).or_insert_with(|| reverts_soon(code, pc))
+        self.trace.code_of(branch).is_some_and(|code| self.reverting.reverts(code, pc))
     }
 
     fn guard(&mut self, test: Test, answer: U256) {

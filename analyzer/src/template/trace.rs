@@ -25,6 +25,9 @@ use crate::interpreter::{
 /// Bytes of a word.
 const WORD_BYTES: usize = 32;
 
+/// Values and events that a trace may have room for and be kept for the next block.
+const KEPT_ENTRIES_MAX: usize = 1 << 15;
+
 /// What is known of a value on this path.
 #[derive(Clone, Copy, Debug, Default)]
 struct Known {
@@ -68,6 +71,15 @@ impl Trace {
     /// Stops recording; what was recorded is discarded.
     pub(crate) fn give_up(&mut self) {
         self.is_on = false;
+    }
+
+    /// Lets go of what was recorded, and of room that is too large to keep.
+    pub(crate) fn tidy(&mut self) {
+        self.clear();
+        self.is_on = false;
+        if self.values.capacity() + self.events.capacity() > KEPT_ENTRIES_MAX {
+            *self = Self::default();
+        }
     }
 
     /// Whether the transaction is recorded so far.
@@ -335,10 +347,9 @@ impl Trace {
         CodeRef(u32::try_from(self.codes.len() - 1).unwrap_or(u32::MAX))
     }
 
-    /// The bytes of the code that a branch is in.
-    pub(super) fn code_of(&self, branch: Branch) -> &[u8] {
-        let code = self.codes.get(branch.code.0 as usize);
-        code.map_or(&[], |code| code.original_byte_slice())
+    /// The code that a branch is in.
+    pub(super) fn code_of(&self, branch: Branch) -> Option<&Bytecode> {
+        self.codes.get(branch.code.0 as usize)
     }
 
     /// Names a slot.
