@@ -12,10 +12,12 @@ mod graph;
 mod process;
 mod run;
 mod score;
+mod t8n;
 mod templates;
 mod test;
 mod text;
 mod timing;
+mod whole_file;
 
 use std::{
     io::{self, ErrorKind},
@@ -58,6 +60,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Score(args) => score::score(&args),
         Command::Analyze(args) => analyze::analyze(&args),
         Command::Test(args) => test::test(&args),
+        Command::T8n(args) => t8n::t8n(&args),
     };
     match done {
         Ok(Verdict::Fine) => ExitCode::SUCCESS,

@@ -16,12 +16,14 @@ mod case_json;
 mod chain;
 mod collision;
 mod fault;
-mod import;
-mod network;
+pub(crate) mod import;
+pub(crate) mod network;
 mod rejection;
 mod run;
 #[cfg(feature = "archives")]
 pub mod source;
+
+pub use network::{fork_by_name, fork_names};
 
 use core::fmt::Display;
 use std::collections::BTreeMap;

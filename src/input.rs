@@ -8,7 +8,7 @@
 mod block_json;
 pub(crate) mod chain;
 mod error;
-mod files;
+pub(crate) mod files;
 pub(crate) mod json;
 pub mod limits;
 mod shape;

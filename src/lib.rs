@@ -43,6 +43,8 @@ mod printable;
 pub mod report;
 pub mod selectors;
 mod state_root;
+#[cfg(feature = "t8n")]
+pub mod t8n;
 
 pub use forewave_analyzer::{
     AccessKind, AccessListPredictor, AccessSet, AccessSetBuilder, AccessSummary, AnalyzeError,

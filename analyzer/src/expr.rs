@@ -17,7 +17,7 @@ use core::fmt;
 use hashbrown::{HashMap, hash_map::Entry};
 use revm::{
     bytecode::opcode as op,
-    primitives::{U256, map::DefaultHashBuilder},
+    primitives::{U256, keccak256, map::DefaultHashBuilder},
 };
 
 pub use self::words::{Namer, Words};
@@ -308,8 +308,24 @@ impl ExprArena {
         self.sum(term, constant)
     }
 
+    /// The Keccak-256 of constants.
+    fn digest(&self, id: ExprId) -> Option<U256> {
+        let KeyExpr::Keccak(parts) = self.get(id) else { return None };
+        let mut input = Vec::with_capacity(parts.len() * 32);
+        for part in parts {
+            let word = self.value(part.word)?.to_be_bytes::<32>();
+            input.extend(&word[32 - usize::from(part.bytes)..]);
+        }
+        Some(keccak256(input).into())
+    }
+
     /// Under a constant mask; an address needs none.
     fn masked(&mut self, word: ExprId, mask: U256) -> ExprId {
+        // A hash stands for a mapping or an array as long as it is whole: a part
+        // of one is a slot of a name of its own (ERC-7201).
+        if let Some(word) = self.digest(word).filter(|_| mask != U256::MAX) {
+            return self.constant(word & mask);
+        }
         let is_address = matches!(
             self.get(word),
             KeyExpr::Environment(op::CALLER | op::ORIGIN | op::ADDRESS | op::COINBASE)
@@ -373,6 +389,20 @@ mod tests {
         assert_eq!(arena.intern(KeyExpr::Environment(op::ORIGIN)), ExprId::UNKNOWN);
         assert_eq!(arena.intern(KeyExpr::Environment(op::CALLER)), caller);
         assert!(arena.is_full() && arena.is_vague(ExprId::UNKNOWN) && !arena.is_vague(caller));
+    }
+
+    /// The example of ERC-7201: namespace `example.main`.
+    #[test]
+    fn a_slot_named_after_a_namespace_is_a_constant() {
+        let mut arena = ExprArena::new(64);
+        let name = U256::from_be_bytes(keccak256("example.main").0) - U256::ONE;
+        let name = KeccakPart { word: arena.constant(name), bytes: 32 };
+        let hash = arena.intern(KeyExpr::Keccak([name].into()));
+        let mask = arena.constant(!U256::from(0xff));
+        let slot = arena.operation(op::AND, [hash, mask, ExprId::ZERO]);
+        let expected = "0x183a6125c38840424c4a85fa12bab2ab606c4b6d0e7cc73c0c06ba5300eab500";
+        assert_eq!(arena.value(slot), Some(expected.parse().unwrap()));
+        assert_eq!(arena.value(hash), None, "it may be where an array's elements are");
     }
 
     #[test]

@@ -41,19 +41,18 @@
 //! higher one, so there the window stays wide open.) So while nobody runs a task
 //! and nobody holds the turn, there is always one to take or to settle.
 
-use std::sync::{
-    Condvar, Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering, fence},
-};
+use std::sync::PoisonError;
 
 use crate::{
     followers::Followers,
     ready::{ReadySet, Want, bits},
+    sync::{
+        Condvar, Mutex, SPINS_BEFORE_SLEEP,
+        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering, fence},
+        panicking,
+    },
     tasks::{Tasks, Unlock},
 };
-
-/// Looks of a thread that finds nothing to take, before it sleeps.
-const SPINS_BEFORE_SLEEP: u32 = 256;
 
 /// The widest window that is counted: beyond it nothing is gained.
 const WINDOW_MAX: usize = 1 << 20;
@@ -335,7 +334,7 @@ pub(crate) struct StopOnPanic<'f, 'a, T>(&'f Flow<'a, T>);
 
 impl<T> Drop for StopOnPanic<'_, '_, T> {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if panicking() {
             self.0.stop();
         }
     }

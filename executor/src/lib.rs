@@ -37,6 +37,7 @@ mod prefetch;
 mod ready;
 mod sequential;
 mod serial;
+mod sync;
 mod system;
 mod tasks;
 mod tracking;

@@ -11,7 +11,7 @@
 //! again and sets the summary bit if somebody has come in between. So a rank
 //! that was inserted is found by everybody who looks later.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// Ranks in a word.
 const WORD: usize = u64::BITS as usize;

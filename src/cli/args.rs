@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, num::NonZeroUsize, path::PathBuf, thread::available_parallelism};
 
+use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::Address;
 use clap::{
     Args, Parser, Subcommand, ValueEnum,
@@ -10,6 +11,7 @@ use clap::{
 use forewave::{
     PredictorKind,
     bench::Knowledge,
+    conformance::{fork_by_name, fork_names},
     input::{Chain, LoadOptions, Senders},
 };
 
@@ -46,6 +48,8 @@ pub(super) enum Command {
     Analyze(AnalyzeArgs),
     /// Run the blocks of ethereum/tests in parallel, and compare with what they must give.
     Test(TestArgs),
+    /// Execute a state transition as test fillers state it, and print its roots.
+    T8n(T8nArgs),
 }
 
 /// Which blocks, and how they are loaded and reported.
@@ -319,6 +323,33 @@ impl TestArgs {
     pub(super) fn wants(&self, case: &str) -> bool {
         self.filter.as_ref().is_none_or(|text| case.contains(text))
     }
+}
+
+/// `forewave t8n`.
+#[derive(Debug, Args)]
+pub(super) struct T8nArgs {
+    /// A directory with `alloc.json`, `env.json`, and `txs.json` or `txs.rlp`, as geth's
+    /// `evm t8n` takes them, each plain or `.gz`.
+    #[arg(value_name = "DIR")]
+    pub(super) directory: PathBuf,
+    /// The fork whose rules the block follows, as ethereum/tests names it, such as Cancun.
+    #[arg(long, value_name = "FORK", value_parser = fork)]
+    pub(super) fork: EthereumHardfork,
+    /// The chain id.
+    #[arg(long, value_name = "ID", default_value_t = 1)]
+    pub(super) chain_id: u64,
+    #[command(flatten)]
+    pub(super) threads: Threads,
+    /// Write the accounts after the block to FILE, as an alloc.
+    #[arg(long, value_name = "FILE")]
+    pub(super) alloc: Option<PathBuf>,
+    /// Print JSON, with the names and forms of `evm t8n`.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+fn fork(name: &str) -> Result<EthereumHardfork, String> {
+    fork_by_name(name).ok_or_else(|| format!("none of {}", fork_names().join(", ")))
 }
 
 fn predictor() -> impl TypedValueParser<Value = PredictorKind> {

@@ -28,11 +28,13 @@ pub(super) enum Failure {
     /// A contract could not be found or read.
     #[error(transparent)]
     Code(#[from] CodeError),
-    /// The templates could not be saved.
-    #[error("{}: the templates could not be saved: {source}", file.display())]
-    Templates {
-        /// Where they were to go.
+    /// A file could not be written.
+    #[error("{}: the {what} could not be saved: {source}", file.display())]
+    File {
+        /// Where it was to go.
         file: PathBuf,
+        /// What was to go there.
+        what: &'static str,
         /// Why.
         source: io::Error,
     },

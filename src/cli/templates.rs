@@ -1,8 +1,8 @@
 //! The template cache of a command: loaded from a file, used, saved again.
 
 use std::{
-    fs::{self, File},
-    io::{BufReader, BufWriter, ErrorKind, Write},
+    fs::File,
+    io::{BufReader, ErrorKind},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -15,6 +15,7 @@ use super::{
     Verdict,
     args::CacheArgs,
     diagnostic::{Failure, report},
+    whole_file,
 };
 
 /// Bytes of a file of templates at most. They take less room in memory.
@@ -49,26 +50,10 @@ impl Templates {
 
     /// Writes the templates to their file, under another name until it is whole.
     pub(super) fn save(&self) -> Verdict {
-        let Err(source) = self.write() else { return Verdict::Fine };
-        report(&Failure::Templates { file: self.file.clone(), source }, None);
+        let written = whole_file::write(&self.file, |to| self.cache.save(to));
+        let Err(source) = written else { return Verdict::Fine };
+        report(&Failure::File { file: self.file.clone(), what: "templates", source }, None);
         Verdict::Failed
-    }
-
-    fn write(&self) -> std::io::Result<()> {
-        let mut name = self.file.file_name().unwrap_or_default().to_owned();
-        name.push(format!(".{}.tmp", std::process::id()));
-        let unfinished = self.file.with_file_name(name);
-        let written = File::create(&unfinished).and_then(|file| {
-            let mut to = BufWriter::new(file);
-            self.cache.save(&mut to)?;
-            to.flush()?;
-            fs::rename(&unfinished, &self.file)
-        });
-        if written.is_err() {
-            // It may not even have been created.
-            drop(fs::remove_file(&unfinished));
-        }
-        written
     }
 }
 

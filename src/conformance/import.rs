@@ -64,7 +64,7 @@ pub(super) fn block(
 }
 
 /// Who signed a transaction. Signatures with a high `s` were valid in Frontier (EIP-2).
-fn signer(tx: &TxEnvelope, fork: EthereumHardfork) -> Option<Address> {
+pub(crate) fn signer(tx: &TxEnvelope, fork: EthereumHardfork) -> Option<Address> {
     if fork >= EthereumHardfork::Homestead {
         tx.recover_signer().ok()
     } else {

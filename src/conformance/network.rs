@@ -96,8 +96,14 @@ impl FromStr for Network {
     }
 }
 
-fn fork_by_name(name: &str) -> Option<EthereumHardfork> {
+/// The fork that ethereum/tests gives this name.
+pub fn fork_by_name(name: &str) -> Option<EthereumHardfork> {
     FORKS.iter().find(|(known, _)| *known == name).map(|(_, fork)| *fork)
+}
+
+/// The names that ethereum/tests gives to forks.
+pub fn fork_names() -> Vec<&'static str> {
+    FORKS.iter().map(|(name, _)| *name).collect()
 }
 
 /// `5`, `Time15k` or `DiffC0000`.
@@ -121,7 +127,7 @@ fn decimal(text: &str) -> Option<u64> {
 
 /// The chain on which this fork and all before it are active from the start.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct UpTo(pub(super) EthereumHardfork);
+pub(crate) struct UpTo(pub(crate) EthereumHardfork);
 
 impl EthereumHardforks for UpTo {
     fn ethereum_fork_activation(&self, fork: EthereumHardfork) -> ForkCondition {

@@ -23,15 +23,15 @@ pub enum InputError {
         path: PathBuf,
     },
     /// The path is a file.
-    #[error("{} is a file; a block is a directory that holds {looked_for}", Printable(path.display()))]
+    #[error("{} is a file; expected a directory that holds {looked_for}", Printable(path.display()))]
     NotADirectory {
         /// What was asked for.
         path: PathBuf,
         /// The files of a block directory.
         looked_for: &'static str,
     },
-    /// A file that every block directory has is not there.
-    #[error("{} is no block directory: found neither {name} nor {name}.gz in it", Printable(path.display()))]
+    /// A file that every directory of its kind has is not there.
+    #[error("{}: found neither {name} nor {name}.gz in it", Printable(path.display()))]
     MissingFile {
         /// The directory.
         path: PathBuf,
@@ -210,8 +210,12 @@ impl InputError {
     }
 
     /// What a user can do about it, where that is not plain from the message.
-    pub const fn help(&self) -> Option<&'static str> {
+    pub fn help(&self) -> Option<&'static str> {
         match self {
+            Self::MissingFile { name: "alloc.json" | "env.json" | "txs.json", .. } => Some(
+                "a transition's directory holds alloc.json, env.json, and txs.json or txs.rlp, \
+                 as geth's `evm t8n` takes them, each plain or .gz",
+            ),
             Self::MissingFile { .. } | Self::NotADirectory { .. } => Some(
                 "a block directory holds block.json (eth_getBlockByNumber with full transactions), \
                  pre_state.json (prestateTracer form) and optionally block_hashes.json, each plain or .gz",

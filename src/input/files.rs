@@ -68,17 +68,7 @@ pub struct BlockFiles {
 impl BlockFiles {
     /// Reads the files of `directory`.
     pub fn read(directory: &Path) -> Result<Self, InputError> {
-        match directory.metadata() {
-            Ok(metadata) if metadata.is_dir() => {}
-            Ok(_) => {
-                let path = directory.to_owned();
-                return Err(InputError::NotADirectory { path, looked_for: LOOKED_FOR });
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Err(InputError::NotFound { path: directory.to_owned() });
-            }
-            Err(source) => return Err(InputError::Read { path: directory.to_owned(), source }),
-        }
+        refuse_other_than_directory(directory, LOOKED_FOR)?;
         let required = |name, size_max| {
             let missing = || InputError::MissingFile { path: directory.to_owned(), name };
             read_file(directory, name, size_max)?.ok_or_else(missing)
@@ -91,8 +81,24 @@ impl BlockFiles {
     }
 }
 
+/// A directory that holds what is `looked_for` is at the path.
+pub(crate) fn refuse_other_than_directory(
+    path: &Path,
+    looked_for: &'static str,
+) -> Result<(), InputError> {
+    let path = || path.to_owned();
+    match path().metadata() {
+        Ok(metadata) if metadata.is_dir() => Ok(()),
+        Ok(_) => Err(InputError::NotADirectory { path: path(), looked_for }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(InputError::NotFound { path: path() })
+        }
+        Err(source) => Err(InputError::Read { path: path(), source }),
+    }
+}
+
 /// `name` or `name.gz` in `directory`, the plain one first.
-fn read_file(
+pub(crate) fn read_file(
     directory: &Path,
     name: &str,
     size_max: u64,

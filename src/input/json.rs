@@ -27,7 +27,7 @@ pub(crate) fn parse<T: DeserializeOwned>(file: &SourceFile) -> Result<T, InputEr
 }
 
 /// Parses a whole file of at most `values_max` values.
-pub(super) fn parse_document(file: &SourceFile, values_max: usize) -> Result<Value, InputError> {
+pub(crate) fn parse_document(file: &SourceFile, values_max: usize) -> Result<Value, InputError> {
     let left = Cell::new(values_max);
     let mut deserializer = serde_json::Deserializer::from_slice(&file.bytes);
     StrictValue { values_max, left: &left }
@@ -113,7 +113,7 @@ impl<'de> Visitor<'de> for StrictValue<'_> {
 /// The entries of an object, as its file orders them: no key twice, however it
 /// is written, and at most `MAX` of them.
 #[derive(Debug)]
-pub(super) struct Entries<K, V, const MAX: usize>(pub(super) Vec<(K, V)>);
+pub(crate) struct Entries<K, V, const MAX: usize>(pub(crate) Vec<(K, V)>);
 
 impl<K, V, const MAX: usize> Default for Entries<K, V, MAX> {
     fn default() -> Self {
@@ -160,7 +160,7 @@ where
 }
 
 /// A field that is missing or wrong.
-pub(super) fn field_error(
+pub(crate) fn field_error(
     path: &Path,
     field: impl Into<String>,
     expected: impl Into<String>,
@@ -172,7 +172,7 @@ pub(super) fn field_error(
 }
 
 /// `text`, cut where it gets too long for a message.
-pub(super) fn shorten(text: &str) -> String {
+pub(crate) fn shorten(text: &str) -> String {
     match text.char_indices().nth(QUOTED_CHARS_MAX) {
         Some((end, _)) => format!("{}...", &text[..end]),
         None => text.to_owned(),

@@ -3,6 +3,7 @@
 
 mod conformance;
 mod refused;
+mod t8n;
 
 use std::{
     fs,

@@ -29,7 +29,7 @@ fn a_file_in_place_of_a_directory_is_told_apart() {
     let block = Copied::new();
     let file = block.path().join("block.json");
     let ran = forewave([Path::new("graph"), &file]);
-    check_refused(&ran, &["block.json is a file", "a block is a directory"]);
+    check_refused(&ran, &["block.json is a file", "expected a directory that holds block.json"]);
 }
 
 #[test]

@@ -34,8 +34,8 @@ use revm::{
 };
 
 use super::{
-    choices::{CONTRACTS, Choices, anybody, beneficiary, contract},
-    program::Program,
+    choices::{Choices, anybody, beneficiary, contract},
+    program::{Program, insert_contracts},
     stage::{delegate, drawn_call, person, state_with_contracts},
 };
 
@@ -105,26 +105,12 @@ fn drawn_state(choices: &mut Choices<'_>, (spec, number, _): Slot) -> MemoryStat
     state.insert_account(person(8), AccountInfo::default());
     state.remove_account(person(9));
     state.insert_account(person(10), AccountInfo::from_balance(U256::from(choices.byte())));
-    for n in 0..CONTRACTS {
-        let code = if spec.is_enabled_in(SpecId::PRAGUE) && choices.one_in(8) {
-            Bytecode::new_eip7702(anybody(choices))
-        } else {
-            Bytecode::new_legacy(Program::drawn(choices).into())
-        };
-        let info = AccountInfo::from_bytecode(code)
-            .with_nonce(1)
-            .with_balance(U256::from(choices.of(&[0_u16, 1000])));
-        state.insert_account(contract(n), info);
-        for key in 0..4_u8 {
-            let value = match choices.below(5) {
-                0 => U256::ZERO,
-                1 => U256::from(choices.byte()),
-                2 => person(choices.byte()).into_word().into(),
-                _ => anybody(choices).into_word().into(),
-            };
-            state.insert_storage(contract(n), U256::from(key), value);
-        }
-    }
+    insert_contracts(choices, spec, &mut state, |choices| match choices.below(5) {
+        0 => U256::ZERO,
+        1 => U256::from(choices.byte()),
+        2 => person(choices.byte()).into_word().into(),
+        _ => anybody(choices).into_word().into(),
+    });
     if spec.is_enabled_in(SpecId::PRAGUE) {
         let delegated = Bytecode::new_eip7702(drawn_delegate(choices));
         let info = AccountInfo::from_bytecode(delegated).with_nonce(7);

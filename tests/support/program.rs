@@ -1,8 +1,13 @@
 //! Bytecode at random: pieces of code that do something, one after another.
 
-use revm::{bytecode::opcode as op, primitives::Address};
+use forewave::MemoryState;
+use revm::{
+    bytecode::{Bytecode, opcode as op},
+    primitives::{Address, U256, hardfork::SpecId},
+    state::AccountInfo,
+};
 
-use super::choices::{Choices, anybody};
+use super::choices::{CONTRACTS, Choices, anybody, contract};
 
 /// Pieces of a program, at most.
 const PIECES_MAX: u8 = 48;
@@ -222,5 +227,29 @@ impl Program {
             program.code[0] = op::JUMPDEST;
         }
         program.code
+    }
+}
+
+/// Puts the contracts into a state: programs or delegations, and in the low
+/// slots of each what `stored` draws.
+pub(crate) fn insert_contracts(
+    choices: &mut Choices<'_>,
+    spec: SpecId,
+    state: &mut MemoryState,
+    stored: impl Fn(&mut Choices<'_>) -> U256,
+) {
+    for n in 0..CONTRACTS {
+        let code = if spec.is_enabled_in(SpecId::PRAGUE) && choices.one_in(8) {
+            Bytecode::new_eip7702(anybody(choices))
+        } else {
+            Bytecode::new_legacy(Program::drawn(choices).into())
+        };
+        let info = AccountInfo::from_bytecode(code)
+            .with_nonce(1)
+            .with_balance(U256::from(choices.of(&[0_u16, 1000])));
+        state.insert_account(contract(n), info);
+        for key in 0..4_u8 {
+            state.insert_storage(contract(n), U256::from(key), stored(choices));
+        }
     }
 }

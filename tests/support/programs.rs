@@ -17,7 +17,6 @@ use forewave::{
     Predictor, StaticPredictor, observe,
 };
 use revm::{
-    bytecode::Bytecode,
     context::{BlockEnv, CfgEnv, TxEnv},
     context_interface::{
         either::Either,
@@ -29,8 +28,8 @@ use revm::{
     state::AccountInfo,
 };
 
-use choices::{CONTRACTS, Choices, anybody, beneficiary, contract, sender};
-use program::Program;
+use choices::{Choices, anybody, beneficiary, sender};
+use program::{Program, insert_contracts};
 
 /// Transactions of a case, at most.
 const TRANSACTIONS_MAX: u8 = 4;
@@ -170,26 +169,11 @@ fn drawn_state(choices: &mut Choices<'_>, spec: SpecId) -> MemoryState {
         let funds = AccountInfo::from_balance(U256::from(10).pow(U256::from(20)));
         state.insert_account(sender(n), funds);
     }
-    for n in 0..CONTRACTS {
-        let is_delegated = spec.is_enabled_in(SpecId::PRAGUE) && choices.one_in(8);
-        let code = if is_delegated {
-            Bytecode::new_eip7702(anybody(choices))
-        } else {
-            Bytecode::new_legacy(Program::drawn(choices).into())
-        };
-        let info = AccountInfo::from_bytecode(code)
-            .with_nonce(1)
-            .with_balance(U256::from(choices.of(&[0_u16, 1000])));
-        state.insert_account(contract(n), info);
-        for key in 0..4_u8 {
-            let value = match choices.below(4) {
-                0 => U256::ZERO,
-                1 => U256::from(choices.byte()),
-                _ => anybody(choices).into_word().into(),
-            };
-            state.insert_storage(contract(n), U256::from(key), value);
-        }
-    }
+    insert_contracts(choices, spec, &mut state, |choices| match choices.below(4) {
+        0 => U256::ZERO,
+        1 => U256::from(choices.byte()),
+        _ => anybody(choices).into_word().into(),
+    });
     for number in 0..NUMBER {
         state.insert_block_hash(number, B256::with_last_byte(u8::try_from(number).unwrap_or(0)));
     }

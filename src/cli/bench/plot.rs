@@ -5,9 +5,8 @@
 //! appears whole or not at all.
 
 use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    process,
+    io::{self, Write},
+    path::Path,
 };
 
 use forewave::bench::{BenchReport, Figures, ratio};
@@ -19,6 +18,8 @@ use plotters::{
     series::{DashedLineSeries, LineSeries},
     style::{BLACK, Color, RGBColor, WHITE},
 };
+
+use crate::cli::whole_file;
 
 /// Width and height of the picture.
 const SIZE: (u32, u32) = (800, 500);
@@ -62,20 +63,7 @@ pub(super) fn write(path: &Path, report: &BenchReport) -> Result<(), PlotError> 
     let mut svg = String::new();
     draw(&mut svg, &title(report), &report.total)?;
     let unwritable = |source| PlotError::Unwritable { file: path.display().to_string(), source };
-    let partial = partial(path);
-    fs::write(&partial, svg).map_err(unwritable)?;
-    fs::rename(&partial, path).map_err(|source| {
-        // The name is ours: nobody misses the file.
-        drop(fs::remove_file(&partial));
-        unwritable(source)
-    })
-}
-
-/// The name of the file while it is written.
-fn partial(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.partial", process::id()));
-    path.with_file_name(name)
+    whole_file::write(path, |to| to.write_all(svg.as_bytes())).map_err(unwritable)
 }
 
 fn title(report: &BenchReport) -> String {

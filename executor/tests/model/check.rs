@@ -1,0 +1,236 @@
+//! What must hold of each run, in every order of its threads.
+
+use core::sync::atomic::{AtomicUsize as Counter, Ordering::Relaxed};
+use std::sync::Arc;
+
+use forewave_analyzer::{AccessSetBuilder, Block, Location, PredictedAccess};
+use forewave_scheduler::{ConflictGraph, schedule};
+use loom::{
+    sync::{Condvar, Mutex, atomic::AtomicUsize},
+    thread,
+};
+use revm::{
+    context::{BlockEnv, CfgEnv, TxEnv},
+    primitives::{Address, B256},
+};
+
+use crate::{
+    cases::{Case, Event, Form},
+    flow::{Claim, Flow, Settled},
+    ready::{ReadySet, Want, bits},
+    sync::panic_from_here,
+    tasks::Tasks,
+};
+
+/// Steps of one order, at most.
+const STEPS_MAX: usize = 10_000;
+
+/// What the threads of a run share.
+struct Shared {
+    case: &'static Case,
+    flow: Flow<'static, Vec<usize>>,
+    /// How often each task was run. Written without synchronisation, so whoever
+    /// sees what is there has been told by the flow.
+    runs: Vec<AtomicUsize>,
+    begun: Mutex<usize>,
+    both_begun: Condvar,
+}
+
+impl Case {
+    /// Runs the case in every order; gives the number of them.
+    pub(crate) fn check(&'static self) -> usize {
+        let tasks: &'static Tasks = Box::leak(Box::new(self.tasks()));
+        check_all_orders(self.preemptions, move || {
+            let shared = Arc::new(Shared {
+                case: self,
+                flow: Flow::new(tasks, Vec::new()),
+                runs: self.gas.iter().map(|_| AtomicUsize::new(0)).collect(),
+                begun: Mutex::new(0),
+                both_begun: Condvar::new(),
+            });
+            let others: Vec<_> = (1..self.threads)
+                .map(|_| {
+                    let shared = Arc::clone(&shared);
+                    thread::spawn(move || shared.work())
+                })
+                .collect();
+            shared.work();
+            for other in others {
+                other.join().unwrap();
+            }
+            Arc::into_inner(shared).expect("the others are done").check_end();
+        })
+    }
+
+    /// The tasks as the executor makes them.
+    fn tasks(&self) -> Tasks {
+        let block = Block {
+            cfg: CfgEnv::default(),
+            env: BlockEnv::default(),
+            parent_hash: B256::ZERO,
+            parent_beacon_block_root: None,
+            transactions: vec![TxEnv::default(); self.gas.len()],
+            withdrawals: vec![],
+            ommers: vec![],
+        };
+        // What a task writes is named by its number.
+        let place = |task: usize| Location::Nonce(Address::left_padding_from(&task.to_be_bytes()));
+        let predictions = self.gas.iter().enumerate().map(|(task, gas)| {
+            let mut set = AccessSetBuilder::new();
+            set.write(place(task));
+            for (earlier, _) in self.edges.iter().filter(|(_, later)| *later == task) {
+                set.read(place(*earlier));
+            }
+            PredictedAccess::exact(set.build(), *gas)
+        });
+        let graph = ConflictGraph::new(&predictions.collect::<Vec<_>>());
+        match self.form {
+            Form::Dataflow => Tasks::dataflow(&block, &graph, self.threads),
+            Form::Waves => Tasks::waves(&block, &graph, &schedule(&graph), self.threads),
+            // The narrowest window there is to begin with.
+            Form::BlockOrder => Tasks::block_order(&block, 1),
+        }
+    }
+}
+
+impl Shared {
+    /// One thread's part, as a worker of the executor plays it.
+    fn work(&self) {
+        let _guard = self.flow.stop_on_panic();
+        let settles_late = matches!(self.case.event, Event::TogetherSettlingLate(_));
+        let mut claimed = Vec::new();
+        loop {
+            match self.flow.claim(&mut claimed) {
+                Claim::Over => return,
+                Claim::Idle if settles_late => {
+                    self.flow.settle(|order, task| self.settle(order, task));
+                    self.flow.wait();
+                }
+                Claim::Idle => self.flow.wait(),
+                Claim::Some => {
+                    for task in claimed.drain(..) {
+                        if self.case.event == Event::Panics(task) {
+                            return panic_from_here();
+                        }
+                        self.run(task);
+                        self.flow.finish(task);
+                    }
+                }
+            }
+            if !settles_late {
+                self.flow.settle(|order, task| self.settle(order, task));
+            }
+        }
+    }
+
+    fn run(&self, task: usize) {
+        // A worker applies what is settled, and reads what it needs.
+        for settled in 0..self.flow.settled() {
+            assert_eq!(self.runs[settled].load(Relaxed), self.runs_of(settled));
+        }
+        for &(earlier, _) in self.case.edges.iter().filter(|(_, later)| *later == task) {
+            assert_ne!(self.runs[earlier].load(Relaxed), 0, "a task runs after what it needs");
+        }
+        if let Event::Together(first) | Event::TogetherSettlingLate(first) = self.case.event
+            && (first..=first + 1).contains(&task)
+        {
+            self.meet();
+        }
+        assert_eq!(self.runs[task].load(Relaxed), 0, "a task runs once");
+        self.runs[task].store(1, Relaxed);
+    }
+
+    fn settle(&self, order: &mut Vec<usize>, task: usize) -> Settled {
+        assert_eq!(self.runs[task].load(Relaxed), 1, "what is settled has run");
+        if self.case.event == Event::Stops(task) {
+            return Settled::Stop;
+        }
+        order.push(task);
+        if self.runs_of(task) == 1 {
+            return Settled::AsItWas;
+        }
+        self.runs[task].store(2, Relaxed);
+        Settled::Again
+    }
+
+    /// How often a task has been run once it is settled.
+    fn runs_of(&self, task: usize) -> usize {
+        match self.case.event {
+            Event::Misses(first) if task < first => 2,
+            _ => 1,
+        }
+    }
+
+    /// Returns once both tasks that run together are here.
+    fn meet(&self) {
+        let mut begun = self.begun.lock().unwrap();
+        *begun += 1;
+        while *begun < 2 {
+            begun = self.both_begun.wait(begun).unwrap();
+        }
+        self.both_begun.notify_all();
+    }
+
+    /// What must hold once all threads are done.
+    fn check_end(self) {
+        assert!(self.flow.is_over());
+        let settled = self.flow.settled();
+        let order = self.flow.into_turn();
+        assert_eq!(order, (0..settled).collect::<Vec<_>>(), "tasks are settled in order");
+        match self.case.event {
+            Event::Stops(task) => assert_eq!(settled, task),
+            Event::Panics(task) => assert!(settled <= task),
+            _ => assert_eq!(settled, self.case.gas.len(), "nothing is left"),
+        }
+    }
+}
+
+/// Ranks that threads put in and take out: each is given out once, and none is
+/// left where nobody looks.
+pub(crate) fn check_ready_set() -> usize {
+    check_all_orders(3, || {
+        let set = Arc::new(ReadySet::new(130));
+        // Ranks of one word, and of another.
+        set.insert(0);
+        let other = Arc::clone(&set);
+        let other = thread::spawn(move || {
+            other.insert(1);
+            let taken = take(&other);
+            other.insert(129);
+            taken
+        });
+        let mut taken = take(&set);
+        taken.extend(take(&set));
+        taken.extend(other.join().unwrap());
+        loop {
+            let has = set.has(|_| true);
+            let rest = take(&set);
+            assert_eq!(has, !rest.is_empty(), "what is there is found");
+            if rest.is_empty() {
+                break;
+            }
+            taken.extend(rest);
+        }
+        taken.sort_unstable();
+        assert_eq!(taken, [0, 1, 129]);
+    })
+}
+
+fn take(set: &ReadySet) -> Vec<usize> {
+    let taken = set.take(|_| Want::Yes);
+    taken.map_or(vec![], |(first, taken)| bits(taken).map(|bit| first + bit).collect())
+}
+
+/// Runs `run` in every order with at most this many preemptions.
+fn check_all_orders(preemptions: usize, run: impl Fn() + Send + Sync + 'static) -> usize {
+    let orders = Arc::new(Counter::new(0));
+    let counted = Arc::clone(&orders);
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(preemptions);
+    model.max_branches = STEPS_MAX;
+    model.check(move || {
+        counted.fetch_add(1, Relaxed);
+        run();
+    });
+    orders.load(Relaxed)
+}
