@@ -7,10 +7,15 @@
 //! with an error, nothing changed and no thread left behind. [`Cancellable`] is
 //! such a state. Whoever knows the time sets the [`CancelToken`].
 //!
-//! What is under way when the token is set runs on to its next read; the gas of
-//! the block's transactions bounds how far that is.
+//! What is under way when the token is set runs on to its next read. A block that
+//! finds all it needs in what it has read before has none, so an execution within
+//! [`Cancellable::run`] also looks at the token before each transaction: it ends
+//! with the transaction at which it is, which the transaction's gas bounds.
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::{
+    cell::RefCell,
+    sync::atomic::{AtomicBool, Ordering},
+};
 use std::sync::Arc;
 
 use forewave_analyzer::AnalyzeError;
@@ -45,6 +50,37 @@ impl CancelToken {
     }
 }
 
+thread_local! {
+    /// What ends the executions that begin on this thread.
+    static CURRENT: RefCell<Option<CancelToken>> = const { RefCell::new(None) };
+}
+
+/// What ends an execution that begins here.
+#[derive(Debug)]
+pub(crate) struct Deadline(Option<CancelToken>);
+
+impl Deadline {
+    /// That of the [`Cancellable::run`] that the calling thread is in, if any.
+    pub(crate) fn current() -> Self {
+        Self(CURRENT.with_borrow(Clone::clone))
+    }
+
+    /// An error if it has come.
+    pub(crate) fn check<E: core::error::Error + 'static>(&self) -> Result<(), ExecutionError<E>> {
+        let has_come = self.0.as_ref().is_some_and(CancelToken::is_cancelled);
+        if has_come { Err(ExecutionError::Cancelled) } else { Ok(()) }
+    }
+}
+
+/// Gives the calling thread the deadline back that it had.
+struct Restore(Option<CancelToken>);
+
+impl Drop for Restore {
+    fn drop(&mut self) {
+        CURRENT.set(self.0.take());
+    }
+}
+
 /// Why a [`Cancellable`] state did not answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CancellableError<E: core::error::Error + 'static> {
@@ -64,7 +100,8 @@ impl<E: core::error::Error + 'static> ExecutionError<CancellableError<E>> {
         use CancellableError::Cancelled;
         matches!(
             self,
-            Self::State { source: Cancelled, .. }
+            Self::Cancelled
+                | Self::State { source: Cancelled, .. }
                 | Self::SystemState(Cancelled)
                 | Self::Analysis(AnalyzeError::State { source: Cancelled, .. })
         )
@@ -82,6 +119,13 @@ impl<'a, DB: DatabaseRef> Cancellable<'a, DB> {
     /// `state`, until `token` is set.
     pub const fn new(state: &'a DB, token: &'a CancelToken) -> Self {
         Self { state, token }
+    }
+
+    /// Works on this state. What it executes on the calling thread ends between
+    /// transactions as well, once the token is set.
+    pub fn run<T>(&self, work: impl FnOnce(&Self) -> T) -> T {
+        let _restore = Restore(CURRENT.replace(Some(self.token.clone())));
+        work(self)
     }
 
     fn read<T>(

@@ -52,6 +52,9 @@ pub enum ExecutionError<E: core::error::Error + 'static> {
     /// The block could not be predicted while it ran.
     #[error(transparent)]
     Analysis(#[from] AnalyzeError<E>),
+    /// The run was [cancelled](crate::Cancellable::run) between two transactions.
+    #[error("the run was cancelled")]
+    Cancelled,
     /// The state panicked, or a thread of the pool did while it executed.
     #[error("the execution {0}")]
     Panicked(#[from] PanickedError),

@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     BlockOutcome, ExecutionError, ExecutionStats, OutcomeNote, StateChanges, TxReceipt,
+    cancel::Deadline,
     flat_state::{FlatState, Share},
     flow::Flow,
     ledger::Ledger,
@@ -238,6 +239,7 @@ pub(crate) struct Run<'a, DB: DatabaseRef> {
     pub(crate) rules: Option<TransferRules<'a>>,
     pub(crate) needs: Needs<'a>,
     pub(crate) runs: Vec<TxRuns>,
+    pub(crate) deadline: Deadline,
     failed: Mutex<Option<ExecutionError<DB::Error>>>,
 }
 
@@ -245,7 +247,8 @@ impl<'a, DB: DatabaseRef> Run<'a, DB> {
     fn new(block: &'a Block, needs: Needs<'a>) -> Self {
         let runs = core::iter::repeat_with(TxRuns::default).take(block.transactions.len());
         let rules = TransferRules::new(block);
-        Self { block, rules, needs, runs: runs.collect(), failed: Mutex::new(None) }
+        let (runs, deadline) = (runs.collect(), Deadline::current());
+        Self { block, rules, needs, runs, deadline, failed: Mutex::new(None) }
     }
 
     /// Keeps the error that the run ends with: the first.

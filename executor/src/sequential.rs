@@ -8,6 +8,7 @@ use revm::{Context, DatabaseRef, ExecuteCommitEvm, MainBuilder, MainContext};
 
 use crate::{
     BlockOutcome, ExecutionError, ExecutionMode, ExecutionStats, TxReceipt,
+    cancel::Deadline,
     flat_state::FlatState,
     system::{apply_post_block, apply_pre_block, check_gas_limit},
 };
@@ -36,7 +37,9 @@ pub fn sequential_with<DB: DatabaseRef>(
         .with_cfg(block.cfg.clone())
         .build_mainnet();
     let mut gas_used = 0;
+    let deadline = Deadline::current();
     for (tx, env) in block.indexed() {
+        deadline.check()?;
         check_gas_limit(block, tx, gas_used)?;
         let result =
             evm.transact_commit(env.clone()).map_err(|error| ExecutionError::at(tx, error))?;

@@ -8,7 +8,7 @@ use forewave_analyzer::Block;
 use revm::{Context, DatabaseRef, ExecuteEvm, MainBuilder, MainContext};
 
 use crate::{
-    ExecutionError, TxReceipt, flat_state::FlatState, system::check_gas_limit,
+    ExecutionError, TxReceipt, cancel::Deadline, flat_state::FlatState, system::check_gas_limit,
     transfer::TransferRules,
 };
 
@@ -28,7 +28,9 @@ pub(crate) fn run_serially<DB: DatabaseRef>(
         .with_cfg(block.cfg.clone())
         .build_mainnet();
     let mut gas_used = 0;
+    let deadline = Deadline::current();
     for (tx, env) in block.indexed() {
+        deadline.check()?;
         check_gas_limit(block, tx, gas_used)?;
         let flat = &mut *evm.ctx.journaled_state.database;
         let transfer = rules.as_ref().and_then(|rules| rules.transfer(&mut *flat, env));

@@ -43,7 +43,8 @@ impl<'a, 's, DB: DatabaseRef> Worker<'a, 's, DB> {
                 Claim::Some => {
                     for task in claimed.drain(..) {
                         let settled = flow.settled();
-                        if let Err(error) = self.view().catch_up(settled) {
+                        let in_time = run.deadline.check();
+                        if let Err(error) = in_time.and_then(|()| self.view().catch_up(settled)) {
                             return run.fail(error, flow);
                         }
                         let first = self.run_ahead(TxIndex::new(task));

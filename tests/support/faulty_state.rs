@@ -28,6 +28,8 @@ pub(crate) enum Fault {
     Panic(usize),
     /// This read and all after it panic.
     PanicFrom(usize),
+    /// Every read on a thread of a pool panics.
+    PanicOnPool,
     /// Every read takes this long.
     Slow(Duration),
 }
@@ -80,6 +82,7 @@ impl<'a> FaultyState<'a> {
             Fault::From(at) if read >= at => return Err(FaultError::Injected(read)),
             Fault::Panic(at) if read == at => panic!("{PANIC}"),
             Fault::PanicFrom(at) if read >= at => panic!("{PANIC}"),
+            Fault::PanicOnPool if rayon::current_thread_index().is_some() => panic!("{PANIC}"),
             Fault::Slow(time) => thread::sleep(time),
             _ => {}
         }

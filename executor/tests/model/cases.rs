@@ -10,6 +10,8 @@ pub(crate) enum Form {
     Dataflow,
     Waves,
     BlockOrder,
+    /// What waits for what becomes known while the tasks run.
+    Published,
 }
 
 /// What happens in a run besides its tasks.
@@ -57,7 +59,7 @@ pub(crate) const CASES: &[Case] = &[
     Case {
         name: "two tasks that need nothing",
         threads: 2,
-        preemptions: 3,
+        preemptions: 2,
         form: Form::Dataflow,
         gas: &[HEAVY; 2],
         edges: &[],
@@ -93,7 +95,7 @@ pub(crate) const CASES: &[Case] = &[
     Case {
         name: "two tasks at the same time on threads that settle late",
         threads: 2,
-        preemptions: 2,
+        preemptions: 1,
         form: Form::Dataflow,
         gas: &[HEAVY; 3],
         edges: &[(0, 1), (0, 2)],
@@ -188,5 +190,50 @@ pub(crate) const CASES: &[Case] = &[
         gas: &[HEAVY; 3],
         edges: &[],
         event: Event::Misses(1),
+    },
+    Case {
+        name: "tasks that are published while others run",
+        threads: 2,
+        preemptions: 2,
+        form: Form::Published,
+        gas: &[HEAVY; 2],
+        edges: &[(0, 1)],
+        event: Event::Nothing,
+    },
+    Case {
+        name: "two tasks at the same time once they are published",
+        threads: 2,
+        preemptions: 2,
+        form: Form::Published,
+        gas: &[HEAVY; 2],
+        edges: &[],
+        event: Event::Together(0),
+    },
+    Case {
+        name: "a task that is published with two others that it needs",
+        threads: 2,
+        preemptions: 1,
+        form: Form::Published,
+        gas: &[HEAVY; 3],
+        edges: &[(0, 2), (1, 2)],
+        event: Event::Nothing,
+    },
+    Case {
+        name: "a thread that panics while others are published",
+        threads: 2,
+        preemptions: 1,
+        form: Form::Published,
+        gas: &[HEAVY; 3],
+        edges: &[(0, 2)],
+        event: Event::Panics(1),
+    },
+    Case {
+        name: "three threads, one of which publishes",
+        threads: 3,
+        preemptions: 0,
+        form: Form::Published,
+        gas: &[HEAVY; 3],
+        edges: &[(0, 2)],
+        event: Event::Nothing,
     },
 ];

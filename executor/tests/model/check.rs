@@ -6,7 +6,10 @@ use std::sync::Arc;
 use forewave_analyzer::{AccessSetBuilder, Block, Location, PredictedAccess};
 use forewave_scheduler::{ConflictGraph, schedule};
 use loom::{
-    sync::{Condvar, Mutex, atomic::AtomicUsize},
+    sync::{
+        Condvar, Mutex,
+        atomic::{AtomicBool, AtomicUsize},
+    },
     thread,
 };
 use revm::{
@@ -32,6 +35,8 @@ struct Shared {
     /// How often each task was run. Written without synchronisation, so whoever
     /// sees what is there has been told by the flow.
     runs: Vec<AtomicUsize>,
+    /// Which tasks wait for what they need. As unsynchronised as the runs.
+    published: Vec<AtomicBool>,
     begun: Mutex<usize>,
     both_begun: Condvar,
 }
@@ -40,11 +45,13 @@ impl Case {
     /// Runs the case in every order; gives the number of them.
     pub(crate) fn check(&'static self) -> usize {
         let tasks: &'static Tasks = Box::leak(Box::new(self.tasks()));
+        let is_published = matches!(self.form, Form::Published);
         check_all_orders(self.preemptions, move || {
             let shared = Arc::new(Shared {
                 case: self,
                 flow: Flow::new(tasks, Vec::new()),
                 runs: self.gas.iter().map(|_| AtomicUsize::new(0)).collect(),
+                published: self.gas.iter().map(|_| AtomicBool::new(!is_published)).collect(),
                 begun: Mutex::new(0),
                 both_begun: Condvar::new(),
             });
@@ -54,6 +61,9 @@ impl Case {
                     thread::spawn(move || shared.work())
                 })
                 .collect();
+            if is_published {
+                shared.publish();
+            }
             shared.work();
             for other in others {
                 other.join().unwrap();
@@ -69,7 +79,11 @@ impl Case {
             env: BlockEnv::default(),
             parent_hash: B256::ZERO,
             parent_beacon_block_root: None,
-            transactions: vec![TxEnv::default(); self.gas.len()],
+            transactions: self
+                .gas
+                .iter()
+                .map(|&gas_limit| TxEnv { gas_limit, ..TxEnv::default() })
+                .collect(),
             withdrawals: vec![],
             ommers: vec![],
         };
@@ -89,6 +103,7 @@ impl Case {
             Form::Waves => Tasks::waves(&block, &graph, &schedule(&graph), self.threads),
             // The narrowest window there is to begin with.
             Form::BlockOrder => Tasks::block_order(&block, 1),
+            Form::Published => Tasks::published(&block, self.threads),
         }
     }
 }
@@ -123,12 +138,27 @@ impl Shared {
         }
     }
 
+    /// Publishes what nobody has taken before it was.
+    fn publish(&self) {
+        for task in (0..self.case.gas.len()).filter(|&task| self.flow.reserve(task)) {
+            self.published[task].store(true, Relaxed);
+            self.flow.publish(task, self.needed(task));
+        }
+    }
+
+    /// The tasks that a task needs.
+    fn needed(&self, task: usize) -> impl Iterator<Item = usize> {
+        let edges = self.case.edges.iter();
+        edges.filter(move |(_, later)| *later == task).map(|&(earlier, _)| earlier)
+    }
+
     fn run(&self, task: usize) {
         // A worker applies what is settled, and reads what it needs.
         for settled in 0..self.flow.settled() {
             assert_eq!(self.runs[settled].load(Relaxed), self.runs_of(settled));
         }
-        for &(earlier, _) in self.case.edges.iter().filter(|(_, later)| *later == task) {
+        // What is taken before it is published waits for nothing.
+        for earlier in self.needed(task).filter(|_| self.published[task].load(Relaxed)) {
             assert_ne!(self.runs[earlier].load(Relaxed), 0, "a task runs after what it needs");
         }
         if let Event::Together(first) | Event::TogetherSettlingLate(first) = self.case.event
