@@ -125,8 +125,8 @@ impl<DB: DatabaseRef> Evaluation<'_, '_, '_, DB> {
                 let account = world.account(id);
                 let hash = account.now.code_hash;
                 // A precompile has no code, but is not like an account without.
-                let is_precompile = hash == KECCAK_EMPTY
-                    && self.machine.precompiles.get(&account.address).is_some();
+                let address = account.address;
+                let is_precompile = hash == KECCAK_EMPTY && self.machine.is_precompile(&address);
                 if is_precompile { U256::ZERO } else { hash.into() }
             }
         }
