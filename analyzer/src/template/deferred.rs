@@ -185,7 +185,9 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         get: impl Fn(Operand) -> U256,
     ) -> Option<U256> {
         Some(match value {
-            Value::Compute(code, args) => compute_of(*code, |at| get(args[at])).unwrap_or_default(),
+            Value::Compute(code, args) => {
+                compute_of(*code, |at| get(args[at]), |word| word).unwrap_or_default()
+            }
             &Value::Piece { of, from, to, len } => piece(get(of), from, to, len),
             Value::Digest { function, parts, bytes: len } => {
                 bytes.clear();

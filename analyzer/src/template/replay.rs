@@ -18,8 +18,11 @@ use super::{
     tree::{Attempt, Next, Tree},
     value::{Input, Operand, Value},
 };
-use crate::interpreter::{
-    Abandoned, AccountId, Checkpoint, Content, Ending, Exit, Machine, Provenance, SlotId, Word,
+use crate::{
+    alu::compute_of,
+    interpreter::{
+        Abandoned, AccountId, Checkpoint, Content, Ending, Exit, Machine, Provenance, SlotId, Word,
+    },
 };
 
 /// Buffers of an evaluation, reused by the next.
@@ -48,6 +51,15 @@ impl Replay {
     fn push(&mut self, value: U256, source: Source) {
         self.values.push(value);
         self.sources.push(source);
+    }
+
+    /// Computes the next value where it is to be.
+    #[inline]
+    fn compute(&mut self, constants: &[U256], code: u8, args: &[Operand; 3]) {
+        let next = self.values.len();
+        self.push(U256::ZERO, Source::Known);
+        let (known, rest) = self.values.split_at_mut(next);
+        compute_of(code, |at| word(known, constants, args[at]), |word| rest[0] = word);
     }
 
     #[inline]
@@ -189,6 +201,12 @@ impl<DB: DatabaseRef> Evaluation<'_, '_, '_, DB> {
     #[inline]
     fn step(&mut self, operation: &Operation) -> Result<bool, Exit> {
         match operation {
+            Operation::Value(Value::Compute(code, args)) => {
+                self.buffers.compute(self.constants, *code, args);
+            }
+            Operation::Value(Value::Input(Input::CallData(at))) => {
+                self.push(word_at(&self.tx.data, *at as usize));
+            }
             Operation::Value(Value::Input(input)) => {
                 let value = self.input(*input);
                 self.push(value);
