@@ -101,6 +101,16 @@ pub struct AccessSet {
 }
 
 impl AccessSet {
+    /// The set of what is sorted already, each without repetitions.
+    pub(crate) fn from_sorted(
+        reads: &[Location],
+        writes: &[Location],
+        deltas: &[Location],
+    ) -> Self {
+        debug_assert!([reads, writes, deltas].iter().all(|set| set.is_sorted_by(|a, b| a < b)));
+        Self { reads: reads.to_vec(), writes: writes.to_vec(), deltas: deltas.to_vec() }
+    }
+
     /// The locations whose value the outcome may depend on, sorted.
     pub fn reads(&self) -> &[Location] {
         &self.reads
@@ -176,12 +186,6 @@ impl AccessSetBuilder {
     /// An empty builder.
     pub fn new() -> Self {
         Self::default()
-    }
-
-    /// An empty builder with room for so many reads.
-    pub(crate) fn with_reads(reads: usize) -> Self {
-        let reads = Vec::with_capacity(reads);
-        Self { set: AccessSet { reads, ..AccessSet::default() } }
     }
 
     /// Adds a read.
@@ -333,6 +337,16 @@ impl PredictedAccess {
         self.origins.extend(origins);
         self.origins.sort_unstable();
         self.origins.dedup();
+        self
+    }
+
+    /// The same, of origins that are sorted already, without repetitions.
+    pub(crate) fn with_sorted_origins(
+        mut self,
+        origins: &[(Address, StorageKey, KeyOrigin)],
+    ) -> Self {
+        debug_assert!(self.origins.is_empty() && origins.is_sorted_by(|a, b| a < b));
+        self.origins = origins.to_vec();
         self
     }
 

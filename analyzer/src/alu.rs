@@ -10,34 +10,47 @@ use revm_interpreter::instructions::i256::{i256_cmp, i256_div, i256_mod};
 /// What the instruction `code` computes from its operands, topmost first; none
 /// if it computes nothing.
 #[inline]
-pub(crate) fn compute(code: u8, [a, b, c]: [U256; 3]) -> Option<U256> {
+pub(crate) fn compute(code: u8, words: [U256; 3]) -> Option<U256> {
+    compute_of(code, |at| words[at], |word| word)
+}
+
+/// The same, of operands that are only fetched where the instruction has them,
+/// given away where it is computed: a word that is handed on is copied, and
+/// copying what was just computed limb by limb takes longer than computing it.
+#[inline]
+pub(crate) fn compute_of<T>(
+    code: u8,
+    word: impl Fn(usize) -> U256,
+    give: impl FnOnce(U256) -> T,
+) -> Option<T> {
+    let (a, b, c) = (|| word(0), || word(1), || word(2));
     Some(match code {
-        op::ADD => a.wrapping_add(b),
-        op::MUL => a.wrapping_mul(b),
-        op::SUB => a.wrapping_sub(b),
-        op::DIV => a.checked_div(b).unwrap_or_default(),
-        op::SDIV => i256_div(a, b),
-        op::MOD => a.checked_rem(b).unwrap_or_default(),
-        op::SMOD => i256_mod(a, b),
-        op::ADDMOD => a.add_mod(b, c),
-        op::MULMOD => a.mul_mod(b, c),
-        op::EXP => a.pow(b),
-        op::SIGNEXTEND => sign_extend(a, b),
-        op::LT => bit(a < b),
-        op::GT => bit(a > b),
-        op::SLT => bit(i256_cmp(&a, &b) == Ordering::Less),
-        op::SGT => bit(i256_cmp(&a, &b) == Ordering::Greater),
-        op::EQ => bit(a == b),
-        op::ISZERO => bit(a.is_zero()),
-        op::AND => a & b,
-        op::OR => a | b,
-        op::XOR => a ^ b,
-        op::NOT => !a,
-        op::BYTE => byte(a, b),
-        op::SHL => b << shift_amount(a),
-        op::SHR => b >> shift_amount(a),
-        op::SAR => b.arithmetic_shr(shift_amount(a)),
-        op::CLZ => U256::from(a.leading_zeros()),
+        op::ADD => give(a().wrapping_add(b())),
+        op::MUL => give(a().wrapping_mul(b())),
+        op::SUB => give(a().wrapping_sub(b())),
+        op::DIV => give(a().checked_div(b()).unwrap_or_default()),
+        op::SDIV => give(i256_div(a(), b())),
+        op::MOD => give(a().checked_rem(b()).unwrap_or_default()),
+        op::SMOD => give(i256_mod(a(), b())),
+        op::ADDMOD => give(a().add_mod(b(), c())),
+        op::MULMOD => give(a().mul_mod(b(), c())),
+        op::EXP => give(a().pow(b())),
+        op::SIGNEXTEND => give(sign_extend(a(), b())),
+        op::LT => give(bit(a() < b())),
+        op::GT => give(bit(a() > b())),
+        op::SLT => give(bit(i256_cmp(&a(), &b()) == Ordering::Less)),
+        op::SGT => give(bit(i256_cmp(&a(), &b()) == Ordering::Greater)),
+        op::EQ => give(bit(a() == b())),
+        op::ISZERO => give(bit(a().is_zero())),
+        op::AND => give(a() & b()),
+        op::OR => give(a() | b()),
+        op::XOR => give(a() ^ b()),
+        op::NOT => give(!a()),
+        op::BYTE => give(byte(a(), b())),
+        op::SHL => give(b() << shift_amount(a())),
+        op::SHR => give(b() >> shift_amount(a())),
+        op::SAR => give(b().arithmetic_shr(shift_amount(a()))),
+        op::CLZ => give(U256::from(a().leading_zeros())),
         _ => return None,
     })
 }

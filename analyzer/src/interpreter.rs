@@ -41,6 +41,7 @@ mod storage;
 mod table;
 mod tables;
 mod transaction;
+mod transfer;
 mod verification;
 pub(crate) mod word;
 mod world;

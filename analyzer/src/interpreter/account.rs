@@ -72,6 +72,8 @@ pub(crate) struct Account {
     pub(crate) generation: u32,
     /// The last transaction that touched it.
     pub(crate) touched_by: u32,
+    /// Its position among those that the transaction has touched, by address.
+    pub(super) rank: u32,
 }
 
 impl Account {
@@ -99,6 +101,7 @@ impl Account {
             is_guess: false,
             generation: 0,
             touched_by: 0,
+            rank: 0,
         }
     }
 

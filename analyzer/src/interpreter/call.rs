@@ -76,7 +76,7 @@ pub(super) fn call<const KIND: u8, DB: DatabaseRef>(
         machine.trace.balance(frame.traced);
         machine.world.read_balance(frame.account);
     }
-    let is_precompile = machine.precompiles.get(&to.to_address()).is_some();
+    let is_precompile = machine.is_precompile(&to.to_address());
     if is_precompile {
         machine.trace.pin(to);
     }

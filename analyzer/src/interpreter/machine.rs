@@ -23,6 +23,7 @@ use super::{
     guesses::Knowledge,
     hash_cache::HashCache,
     origin::DeclaredSlots,
+    prediction::Lists,
     region::Region,
     room::{RevertingPlaces, Room},
     table::{self, Instruction},
@@ -98,6 +99,7 @@ pub(crate) struct Machine<'a, DB: DatabaseRef> {
     pub(crate) hashes: HashCache,
     pub(crate) trace: Trace,
     pub(crate) places: RevertingPlaces,
+    pub(super) lists: Lists,
     pub(crate) replay: Replay,
     pub(crate) deferred: Deferred,
     pub(crate) templates: Option<&'a TemplateCache>,
@@ -123,7 +125,7 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
     ) -> Self {
         let spec = block.spec();
         let room = templates.map(TemplateCache::room).unwrap_or_default();
-        let Room { tables, frames, hashes, trace, replay, deferred, places } = room;
+        let Room { tables, frames, hashes, trace, replay, deferred, places, lists } = room;
         Self {
             world: World::new(db, knowledge, tables),
             block,
@@ -151,6 +153,7 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
             suspended: Vec::new(),
             pool: frames,
             places,
+            lists,
             held_bytes: 0,
             handed_bytes: 0,
             guessed_branches: 0,
@@ -364,6 +367,14 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
         answer.map_err(|error| self.abandon(Abandoned::State(error)))
     }
 
+    /// Whether a precompile is at this address.
+    #[inline]
+    pub(crate) fn is_precompile(&self, address: &Address) -> bool {
+        // EIP-1352 keeps the addresses of two bytes for them.
+        let [front @ .., _, _] = &address.0.0;
+        *front == [0; 18] && self.precompiles.get(address).is_some()
+    }
+
     /// What a precompile answers within this gas; none if it fails or takes more.
     pub(super) fn ask(
         &self,
@@ -440,6 +451,7 @@ impl<DB: DatabaseRef> Drop for Machine<'_, DB> {
             replay: mem::take(&mut self.replay),
             deferred: mem::take(&mut self.deferred),
             places: mem::take(&mut self.places),
+            lists: mem::take(&mut self.lists),
         };
         room.tidy();
         cache.keep(room);

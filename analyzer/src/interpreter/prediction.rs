@@ -1,4 +1,7 @@
 //! From the overlay to the predicted accesses of the transaction that is at its end.
+//!
+//! What was touched is sorted once, by account and key; everything is then
+//! listed in the order that access sets have.
 
 use revm::{
     DatabaseRef,
@@ -10,11 +13,9 @@ use super::{
     frame::Exit,
     machine::Machine,
     word::Word,
-    world::{Content, SlotId},
+    world::{Account, Content, SlotId},
 };
-use crate::{
-    AccessKind, AccessSetBuilder, KeyOrigin, Location, PredictedAccess, Scope, WidenedAccess,
-};
+use crate::{AccessKind, AccessSet, KeyOrigin, Location, PredictedAccess, Scope, WidenedAccess};
 
 /// Scopes that a prediction names one by one; with more it is widened to everything.
 const WIDENED_MAX: usize = 64;
@@ -32,44 +33,73 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
 
     /// Reads the accesses off the overlay.
     pub(super) fn predicted(&mut self, gas: u64) -> Result<PredictedAccess, Exit> {
-        let slots = self.world.touched_slots().len();
-        let mut set = AccessSetBuilder::with_reads(slots + 2 * self.world.touched_accounts().len());
+        let mut lists = core::mem::take(&mut self.lists);
+        lists.clear();
+        self.world.sort_touched();
+        let sees_payer = self.list_accounts(&mut lists);
+        let listed = self.list_slots(&mut lists);
+        let everything = WidenedAccess { scope: Scope::Everything, kind: AccessKind::Write };
+        let widened = self.widened.drain(..).chain(self.guessed.then_some(everything));
+        let set = AccessSet::from_sorted(&lists.reads, &lists.writes, &lists.deltas);
+        let predicted = PredictedAccess::exact(set, gas)
+            .with_widened(widened)
+            .with_sorted_origins(&lists.origins)
+            .with_payer_seen(sees_payer);
+        self.lists = lists;
+        listed.map(|()| predicted)
+    }
+
+    /// Lists what the transaction did with accounts; whether its code looked at
+    /// the balance of the sender.
+    fn list_accounts(&self, lists: &mut Lists) -> bool {
         let knows_state = self.world.knows_state();
         let mut sees_payer = false;
         for account in self.world.touched_accounts().filter(|account| !account.is_guess) {
-            if self.precompiles.get(&account.address).is_none() {
-                add_account(&mut set, account, knows_state);
+            if !self.is_precompile(&account.address) {
+                lists.uses.push(AccountUse::new(account, knows_state));
             }
             sees_payer |= account.address == self.tx.origin && account.reads.balance_by_code;
         }
-        let mut origins: Vec<(Address, U256, KeyOrigin)> = Vec::with_capacity(slots);
+        let Lists { uses, reads, writes, deltas, .. } = lists;
+        for field in [Field::Balance, Field::Nonce, Field::Code] {
+            for AccountUse { address, fields } in &*uses {
+                let (list, location) = (fields[field as usize], field.of(*address));
+                if list.read {
+                    reads.push(location);
+                }
+                match list.change {
+                    Some(Change::Write) => writes.push(location),
+                    Some(Change::Delta) => deltas.push(location),
+                    None => {}
+                }
+            }
+        }
+        sees_payer
+    }
+
+    /// Lists what the transaction did with slots.
+    fn list_slots(&mut self, lists: &mut Lists) -> Result<(), Exit> {
+        let knows_state = self.world.knows_state();
         for at in 0..self.world.touched_slots().len() {
             let id = self.world.touched_slots()[at];
-            let slot = *self.world.slot(id);
+            let slot = self.world.slot(id);
+            let (key, is_used) = (slot.key, slot.used);
             let account = self.world.account(slot.account);
-            if !slot.used {
-                continue;
-            }
             // A scope stands for a slot that was named from what may not be read.
-            if account.is_guess || (!knows_state && slot.key.provenance.is_unknown()) {
+            if !is_used || account.is_guess || (!knows_state && key.provenance.is_unknown()) {
                 continue;
             }
             let address = account.address;
-            let location = Location::Storage(address, slot.key.value);
-            set.read(location);
+            let location = Location::Storage(address, key.value);
+            lists.reads.push(location);
             if self.is_written(id)? {
-                set.write(location);
+                lists.writes.push(location);
             }
-            if let Some(origin) = self.declared.origin(slot.key) {
-                origins.push((address, slot.key.value, origin));
+            if let Some(origin) = self.declared.origin(key) {
+                lists.origins.push((address, key.value, origin));
             }
         }
-        let everything = WidenedAccess { scope: Scope::Everything, kind: AccessKind::Write };
-        let widened = self.widened.drain(..).chain(self.guessed.then_some(everything));
-        Ok(PredictedAccess::exact(set.build(), gas)
-            .with_widened(widened)
-            .with_origins(origins)
-            .with_payer_seen(sees_payer))
+        Ok(())
     }
 
     /// Whether the slot ends the transaction with another value, as far as is known.
@@ -122,34 +152,81 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
     }
 }
 
-fn add_account(set: &mut AccessSetBuilder, account: &super::world::Account, knows_state: bool) {
-    let &super::world::Account { address, now, start, reads, .. } = account;
-    let balance = Location::Balance(address);
-    let (nonce, code) = (Location::Nonce(address), Location::Code(address));
-    // Without code and nonce the balance alone decides whether an account is empty.
-    let by_balance = !start.has_code() && (start.nonce == 0 || !knows_state);
-    if reads.balance || (reads.emptiness && by_balance) {
-        set.read(balance);
+/// Accesses on their way to a prediction, sorted. The room is used again.
+#[derive(Debug, Default)]
+pub(super) struct Lists {
+    uses: Vec<AccountUse>,
+    reads: Vec<Location>,
+    writes: Vec<Location>,
+    deltas: Vec<Location>,
+    origins: Vec<(Address, U256, KeyOrigin)>,
+}
+
+impl Lists {
+    fn clear(&mut self) {
+        self.uses.clear();
+        self.reads.clear();
+        self.writes.clear();
+        self.deltas.clear();
+        self.origins.clear();
     }
-    if reads.nonce {
-        set.read(nonce);
+}
+
+/// Fields of an account, in the order of their locations.
+#[derive(Clone, Copy, Debug)]
+enum Field {
+    Balance,
+    Nonce,
+    Code,
+}
+
+impl Field {
+    const fn of(self, address: Address) -> Location {
+        match self {
+            Self::Balance => Location::Balance(address),
+            Self::Nonce => Location::Nonce(address),
+            Self::Code => Location::Code(address),
+        }
     }
-    if reads.code {
-        set.read(code);
-    }
-    if now.destroyed {
-        set.write(balance).write(nonce).write(code);
-        return;
-    }
-    match (now.balance != start.balance, reads.balance) {
-        (true, true) => set.write(balance),
-        (true, false) => set.delta(balance),
-        (false, _) => set,
-    };
-    if now.nonce != start.nonce {
-        set.write(nonce);
-    }
-    if now.code_hash != start.code_hash {
-        set.write(code);
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    Write,
+    Delta,
+}
+
+/// What happened to one field.
+#[derive(Clone, Copy, Debug)]
+struct FieldUse {
+    read: bool,
+    change: Option<Change>,
+}
+
+/// What a transaction did with an account, by [`Field`].
+#[derive(Clone, Copy, Debug)]
+struct AccountUse {
+    address: Address,
+    fields: [FieldUse; 3],
+}
+
+impl AccountUse {
+    fn new(account: &Account, knows_state: bool) -> Self {
+        let &Account { address, ref now, ref start, reads, .. } = account;
+        // Without code and nonce the balance alone decides whether an account is empty.
+        let by_balance = !start.has_code() && (start.nonce == 0 || !knows_state);
+        let written = |is_changed: bool| (is_changed || now.destroyed).then_some(Change::Write);
+        let unseen_credit = now.balance != start.balance && !reads.balance && !now.destroyed;
+        let balance = FieldUse {
+            read: reads.balance || (reads.emptiness && by_balance),
+            change: if unseen_credit {
+                Some(Change::Delta)
+            } else {
+                written(now.balance != start.balance)
+            },
+        };
+        let nonce = FieldUse { read: reads.nonce, change: written(now.nonce != start.nonce) };
+        let code = FieldUse { read: reads.code, change: written(now.code_hash != start.code_hash) };
+        Self { address, fields: [balance, nonce, code] }
     }
 }

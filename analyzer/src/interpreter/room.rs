@@ -13,7 +13,9 @@ use revm::{
     primitives::{B256, map::DefaultHashBuilder},
 };
 
-use super::{branches::reverts_soon, frame::Frame, hash_cache::HashCache, tables::Tables};
+use super::{
+    branches::reverts_soon, frame::Frame, hash_cache::HashCache, prediction::Lists, tables::Tables,
+};
 use crate::template::{Deferred, Replay, Trace};
 
 /// Frames that are kept. Each has a bound of its own.
@@ -33,6 +35,7 @@ pub(crate) struct Room {
     pub(super) replay: Replay,
     pub(super) deferred: Deferred,
     pub(super) places: RevertingPlaces,
+    pub(super) lists: Lists,
 }
 
 impl Room {

@@ -41,6 +41,9 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
     /// Predicts what `tx` accesses, after what the block did before.
     pub(crate) fn analyze(&mut self, tx: &TxEnv) -> Result<PredictedAccess, DB::Error> {
         self.begin();
+        if let Some(prediction) = self.transfer(tx)? {
+            return Ok(prediction);
+        }
         self.tx = TxView {
             origin: tx.caller,
             gas_price: tx.effective_gas_price(u128::from(self.block.env.basefee)),

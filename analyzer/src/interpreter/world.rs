@@ -114,6 +114,17 @@ impl<'a, DB: DatabaseRef> World<'a, DB> {
         change(&mut account.now);
     }
 
+    /// Changes values of an account for good, and returns it.
+    pub(crate) fn settle_account(
+        &mut self,
+        id: AccountId,
+        change: impl FnOnce(&mut AccountValues),
+    ) -> &Account {
+        let account = &mut self.tables.accounts[id.0 as usize];
+        change(&mut account.now);
+        account
+    }
+
     /// Notes that code looked at the balance, and returns it.
     pub(crate) fn read_balance(&mut self, id: AccountId) -> U256 {
         self.tables.accounts[id.0 as usize].reads.balance_by_code = true;
@@ -350,12 +361,25 @@ impl<'a, DB: DatabaseRef> World<'a, DB> {
             + self.tables.journal.len()
     }
 
-    /// The accounts that the transaction has touched, in the order it came to them.
+    /// Sorts what the transaction has touched: accounts by address, slots by account and key.
+    pub(crate) fn sort_touched(&mut self) {
+        let Tables { accounts, slots, touched_accounts, touched_slots, .. } = &mut self.tables;
+        touched_accounts.sort_unstable_by_key(|id| accounts[id.0 as usize].address);
+        for (rank, id) in (0..).zip(&*touched_accounts) {
+            accounts[id.0 as usize].rank = rank;
+        }
+        touched_slots.sort_unstable_by_key(|id| {
+            let slot = &slots[id.0 as usize];
+            (accounts[slot.account.0 as usize].rank, slot.key.value)
+        });
+    }
+
+    /// The accounts that the transaction has touched.
     pub(crate) fn touched_accounts(&self) -> impl ExactSizeIterator<Item = &Account> {
         self.tables.touched_accounts.iter().map(|id| self.account(*id))
     }
 
-    /// The slots that the transaction has touched, in the order it came to them.
+    /// The slots that the transaction has touched.
     pub(crate) fn touched_slots(&self) -> &[SlotId] {
         &self.tables.touched_slots
     }

@@ -14,7 +14,7 @@ use super::{
     value::{Function, Operand, Value},
 };
 use crate::{
-    alu::compute,
+    alu::compute_of,
     interpreter::{Exit, Machine, Provenance, SlotId, Word},
 };
 
@@ -185,8 +185,8 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         get: impl Fn(Operand) -> U256,
     ) -> Option<U256> {
         Some(match value {
-            Value::Compute(code, [a, b, c]) => {
-                compute(*code, [get(*a), get(*b), get(*c)]).unwrap_or_default()
+            Value::Compute(code, args) => {
+                compute_of(*code, |at| get(args[at]), |word| word).unwrap_or_default()
             }
             &Value::Piece { of, from, to, len } => piece(get(of), from, to, len),
             Value::Digest { function, parts, bytes: len } => {

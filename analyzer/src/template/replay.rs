@@ -12,20 +12,26 @@ use revm::{
 };
 
 use super::{
-    deferred::Cell,
+    deferred::{Cell, DeferredId},
     operation::{Operation, Outcome, Test},
     trace::{AccountRef, SlotRef},
     tree::{Attempt, Next, Tree},
     value::{Input, Operand, Value},
 };
-use crate::interpreter::{
-    Abandoned, AccountId, Checkpoint, Content, Ending, Exit, Machine, Provenance, SlotId, Word,
+use crate::{
+    alu::compute_of,
+    interpreter::{
+        Abandoned, AccountId, Checkpoint, Content, Ending, Exit, Machine, Provenance, SlotId, Word,
+    },
 };
 
 /// Buffers of an evaluation, reused by the next.
 #[derive(Debug, Default)]
 pub(crate) struct Replay {
-    values: Vec<Cell>,
+    /// By number. Of one that is not known, whatever is there.
+    values: Vec<U256>,
+    /// Whether each is known.
+    sources: Vec<Source>,
     accounts: Vec<AccountId>,
     slots: Vec<SlotId>,
     checkpoints: Vec<Checkpoint>,
@@ -35,9 +41,37 @@ pub(crate) struct Replay {
 impl Replay {
     fn clear(&mut self) {
         self.values.clear();
+        self.sources.clear();
         self.accounts.clear();
         self.slots.clear();
         self.checkpoints.clear();
+    }
+
+    #[inline]
+    fn push(&mut self, value: U256, source: Source) {
+        self.values.push(value);
+        self.sources.push(source);
+    }
+
+    /// Computes the next value where it is to be.
+    #[inline]
+    fn compute(&mut self, constants: &[U256], code: u8, args: &[Operand; 3]) {
+        let next = self.values.len();
+        self.push(U256::ZERO, Source::Known);
+        let (known, rest) = self.values.split_at_mut(next);
+        compute_of(code, |at| word(known, constants, args[at]), |word| rest[0] = word);
+    }
+
+    #[inline]
+    fn cell(&self, constants: &[U256], operand: Operand) -> Cell {
+        match operand.split() {
+            (at, true) => Cell::Known(constants[at]),
+            (at, false) => match self.sources[at] {
+                Source::Known => Cell::Known(self.values[at]),
+                Source::Unread(slot) => Cell::Unread(slot),
+                Source::Deferred(id) => Cell::Deferred(id),
+            },
+        }
     }
 
     fn account(&self, account: AccountRef) -> AccountId {
@@ -47,6 +81,15 @@ impl Replay {
     fn slot(&self, slot: SlotRef) -> SlotId {
         self.slots[slot.0 as usize]
     }
+}
+
+/// Where a value is.
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    Known,
+    /// What the slot held before the block.
+    Unread(SlotId),
+    Deferred(DeferredId),
 }
 
 /// What came of a template.
@@ -107,8 +150,16 @@ impl<DB: DatabaseRef> Evaluation<'_, '_, '_, DB> {
                 }
                 Next::End(_) => return Ok(Replayed::Missed),
             };
-            let answer = self.answer(test);
-            let way = ways.iter().find(|(expected, _)| *expected == answer);
+            let way = match test {
+                Test::Truth(value) => {
+                    let is_zero = self.get(value).is_zero();
+                    ways.iter().find(|(expected, _)| expected.is_zero() == is_zero)
+                }
+                test => {
+                    let answer = self.answer(test);
+                    ways.iter().find(|(expected, _)| *expected == answer)
+                }
+            };
             let Some((_, way)) = way else { return Ok(Replayed::Missed) };
             node = tree.node(*way);
         }
@@ -116,8 +167,7 @@ impl<DB: DatabaseRef> Evaluation<'_, '_, '_, DB> {
 
     fn answer(&mut self, test: Test) -> U256 {
         match test {
-            Test::Truth(value) => U256::from(u8::from(!self.get(value).is_zero())),
-            Test::Value(value) => self.get(value),
+            Test::Truth(value) | Test::Value(value) => self.get(value),
             Test::Code(account) => {
                 let id = self.buffers.account(account);
                 let world = &mut self.machine.world;
@@ -125,8 +175,8 @@ impl<DB: DatabaseRef> Evaluation<'_, '_, '_, DB> {
                 let account = world.account(id);
                 let hash = account.now.code_hash;
                 // A precompile has no code, but is not like an account without.
-                let is_precompile = hash == KECCAK_EMPTY
-                    && self.machine.precompiles.get(&account.address).is_some();
+                let address = account.address;
+                let is_precompile = hash == KECCAK_EMPTY && self.machine.is_precompile(&address);
                 if is_precompile { U256::ZERO } else { hash.into() }
             }
         }
@@ -134,30 +184,36 @@ impl<DB: DatabaseRef> Evaluation<'_, '_, '_, DB> {
 
     #[inline]
     fn get(&self, operand: Operand) -> U256 {
-        known(self.cell(operand))
+        word(&self.buffers.values, self.constants, operand)
     }
 
     #[inline]
     fn cell(&self, operand: Operand) -> Cell {
-        cell(&self.buffers.values, self.constants, operand)
+        self.buffers.cell(self.constants, operand)
     }
 
     #[inline]
     fn push(&mut self, value: U256) {
-        self.buffers.values.push(Cell::Known(value));
+        self.buffers.push(value, Source::Known);
     }
 
     /// One operation; false if it finds what a template cannot go on with.
     #[inline]
     fn step(&mut self, operation: &Operation) -> Result<bool, Exit> {
         match operation {
+            Operation::Value(Value::Compute(code, args)) => {
+                self.buffers.compute(self.constants, *code, args);
+            }
+            Operation::Value(Value::Input(Input::CallData(at))) => {
+                self.push(word_at(&self.tx.data, *at as usize));
+            }
             Operation::Value(Value::Input(input)) => {
                 let value = self.input(*input);
                 self.push(value);
             }
             Operation::Value(value) => {
                 let Replay { values, bytes, .. } = &mut self.buffers;
-                let get = |operand| known(cell(values, self.constants, operand));
+                let get = |operand| word(values, self.constants, operand);
                 let Some(value) = self.machine.evaluate(value, bytes, get) else {
                     return Ok(false);
                 };
@@ -166,12 +222,14 @@ impl<DB: DatabaseRef> Evaluation<'_, '_, '_, DB> {
             &Operation::Slot(account, key, declared) => self.slot(account, key, declared)?,
             &Operation::Load(slot) => {
                 let slot = self.buffers.slot(slot);
-                self.buffers.values.push(match self.machine.world.slot(slot).now {
+                match &self.machine.world.slot(slot).now {
                     Content::Word(word) if word.provenance.is_unknown() => return Ok(false),
-                    Content::Word(word) => Cell::Known(word.value),
-                    Content::Unread => Cell::Unread(slot),
-                    Content::Deferred(id) => Cell::Deferred(id),
-                });
+                    Content::Word(word) => self.buffers.push(word.value, Source::Known),
+                    Content::Unread => self.buffers.push(U256::ZERO, Source::Unread(slot)),
+                    Content::Deferred(id) => {
+                        self.buffers.push(U256::ZERO, Source::Deferred(*id));
+                    }
+                }
             }
             &Operation::Settle(place) => return self.settle(place),
             &Operation::Store(slot, value) => {
@@ -183,8 +241,7 @@ impl<DB: DatabaseRef> Evaluation<'_, '_, '_, DB> {
                 self.machine.world.store(self.buffers.slot(slot), content);
             }
             Operation::Defer(slot, program) => {
-                let values = &self.buffers.values;
-                let captured = |operand| cell(values, self.constants, operand);
+                let captured = |operand| self.buffers.cell(self.constants, operand);
                 let id = self.machine.deferred.defer(program, captured);
                 self.machine.world.store(self.buffers.slot(*slot), Content::Deferred(id));
             }
@@ -244,17 +301,17 @@ impl<DB: DatabaseRef> Evaluation<'_, '_, '_, DB> {
 
     /// Makes a loaded value known; false if it cannot be.
     fn settle(&mut self, place: Operand) -> Result<bool, Exit> {
-        let word = match self.cell(place) {
-            Cell::Known(_) => return Ok(true),
-            Cell::Deferred(id) => self.machine.deferred_word(id)?,
-            Cell::Unread(slot) => {
+        let (at, false) = place.split() else { return Ok(true) };
+        let word = match self.buffers.sources[at] {
+            Source::Known => return Ok(true),
+            Source::Deferred(id) => self.machine.deferred_word(id)?,
+            Source::Unread(slot) => {
                 let read = self.machine.world.read_slot(slot);
                 self.machine.known(read)?
             }
         };
-        if let (at, false) = place.split() {
-            self.buffers.values[at] = Cell::Known(word.value);
-        }
+        self.buffers.values[at] = word.value;
+        self.buffers.sources[at] = Source::Known;
         Ok(!word.provenance.is_unknown())
     }
 
@@ -341,22 +398,11 @@ impl<DB: DatabaseRef> Evaluation<'_, '_, '_, DB> {
     }
 }
 
-/// The value that an operand names.
+/// The value that an operand names. A path makes its loaded values known before it uses them.
 #[inline]
-fn cell(values: &[Cell], constants: &[U256], operand: Operand) -> Cell {
-    match operand.split() {
-        (at, false) => values[at],
-        (at, true) => Cell::Known(constants[at]),
-    }
-}
-
-/// A value that is known: a path makes its loaded values known before it uses them.
-#[inline]
-fn known(cell: Cell) -> U256 {
-    match cell {
-        Cell::Known(value) => value,
-        Cell::Unread(_) | Cell::Deferred(_) => U256::ZERO,
-    }
+fn word(values: &[U256], constants: &[U256], operand: Operand) -> U256 {
+    let (at, is_constant) = operand.split();
+    if is_constant { constants[at] } else { values[at] }
 }
 
 /// The 32 bytes at `at`, zero beyond the end.
