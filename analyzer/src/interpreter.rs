@@ -31,6 +31,7 @@ mod hash_cache;
 mod machine;
 mod memory;
 mod origin;
+mod precompile;
 mod prediction;
 pub(crate) mod region;
 mod room;

@@ -17,6 +17,7 @@
 
 mod answers;
 mod assembly;
+mod buffers;
 mod cache;
 mod check;
 mod deferred;
@@ -31,11 +32,12 @@ mod tree;
 mod value;
 
 pub(crate) use answers::{Answer, answer};
+pub(crate) use buffers::Replay;
 pub use cache::TemplateCache;
 pub(crate) use cache::TemplateKey;
 pub(crate) use deferred::{Deferred, DeferredId};
 pub(crate) use operation::Outcome;
-pub(crate) use replay::{Replay, Replayed};
+pub(crate) use replay::Replayed;
 pub use saved::TemplateError;
 pub(crate) use trace::{AccountRef, CheckpointRef, CodeRef, SlotRef, Trace};
 pub(crate) use tree::{Attempt, Tree};

@@ -256,25 +256,6 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         }
     }
 
-    /// A word of what a precompile answers, zero beyond its end, unless it fails
-    /// or takes more gas than the analysis of the block may still follow.
-    pub(crate) fn word_of_precompile(
-        &mut self,
-        number: u8,
-        word: u8,
-        input: &[u8],
-    ) -> Option<U256> {
-        let precompile = self.precompiles.get(&Address::with_last_byte(number))?;
-        let gas_max = self.block_gas.min(self.limits.gas_max);
-        let Answer { gas, output } = self.ask(precompile, input, gas_max)?;
-        self.block_gas -= gas;
-        let mut bytes = [0; 32];
-        let rest = output.get(32 * usize::from(word)..).unwrap_or_default();
-        let rest = &rest[..rest.len().min(32)];
-        bytes[..rest.len()].copy_from_slice(rest);
-        Some(U256::from_be_bytes(bytes))
-    }
-
     fn enter<const KIND: u8>(
         &mut self,
         frame: &Frame,

@@ -12,7 +12,7 @@ use revm::{
     DatabaseRef,
     bytecode::{Bytecode, opcode},
     context_interface::{Cfg, cfg::GasParams},
-    precompile::{Precompile, PrecompileSpecId, Precompiles},
+    precompile::{PrecompileSpecId, Precompiles},
     primitives::{Address, B256, U256, hardfork::SpecId},
 };
 use serde::{Deserialize, Serialize};
@@ -32,7 +32,7 @@ use super::{
 };
 use crate::{
     Block, Limits, WidenedAccess,
-    template::{Answer, Attempt, Deferred, Replay, TemplateCache, Trace, answer},
+    template::{Attempt, Deferred, Replay, TemplateCache, Trace},
 };
 
 /// A frame that has grown beyond this is not kept for the next call.
@@ -107,7 +107,7 @@ pub(crate) struct Machine<'a, DB: DatabaseRef> {
     pub(crate) attempt: Attempt,
     table: Rc<[Instruction<DB>; 256]>,
     suspended: Vec<Box<Frame>>,
-    pool: Vec<Box<Frame>>,
+    pub(super) pool: Vec<Box<Frame>>,
     held_bytes: usize,
     handed_bytes: usize,
     /// Branches of the transaction that a guess has decided.
@@ -367,27 +367,6 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
         answer.map_err(|error| self.abandon(Abandoned::State(error)))
     }
 
-    /// Whether a precompile is at this address.
-    #[inline]
-    pub(crate) fn is_precompile(&self, address: &Address) -> bool {
-        // EIP-1352 keeps the addresses of two bytes for them.
-        let [front @ .., _, _] = &address.0.0;
-        *front == [0; 18] && self.precompiles.get(address).is_some()
-    }
-
-    /// What a precompile answers within this gas; none if it fails or takes more.
-    pub(super) fn ask(
-        &self,
-        precompile: &Precompile,
-        input: &[u8],
-        gas_max: u64,
-    ) -> Option<Answer> {
-        match self.templates {
-            Some(cache) => cache.answers.ask(precompile, self.spec, input, gas_max),
-            None => answer(precompile, input, gas_max),
-        }
-    }
-
     /// Notes that the path depends on the exact values of these words.
     pub(crate) fn pin_all<const N: usize>(&mut self, words: [Word; N]) {
         for word in words {
@@ -437,24 +416,6 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
             frame.memory.grow(words * 32);
         }
         Ok(start..end)
-    }
-}
-
-impl<DB: DatabaseRef> Drop for Machine<'_, DB> {
-    fn drop(&mut self) {
-        let Some(cache) = self.templates else { return };
-        let mut room = Room {
-            tables: self.world.take_tables(),
-            frames: mem::take(&mut self.pool),
-            hashes: mem::take(&mut self.hashes),
-            trace: mem::take(&mut self.trace),
-            replay: mem::take(&mut self.replay),
-            deferred: mem::take(&mut self.deferred),
-            places: mem::take(&mut self.places),
-            lists: mem::take(&mut self.lists),
-        };
-        room.tidy();
-        cache.keep(room);
     }
 }
 

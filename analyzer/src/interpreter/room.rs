@@ -9,12 +9,14 @@ use core::fmt;
 
 use hashbrown::HashMap;
 use revm::{
+    DatabaseRef,
     bytecode::Bytecode,
     primitives::{B256, map::DefaultHashBuilder},
 };
 
 use super::{
-    branches::reverts_soon, frame::Frame, hash_cache::HashCache, prediction::Lists, tables::Tables,
+    branches::reverts_soon, frame::Frame, hash_cache::HashCache, machine::Machine,
+    prediction::Lists, tables::Tables,
 };
 use crate::template::{Deferred, Replay, Trace};
 
@@ -53,6 +55,24 @@ impl Room {
 impl fmt::Debug for Room {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Room").finish_non_exhaustive()
+    }
+}
+
+impl<DB: DatabaseRef> Drop for Machine<'_, DB> {
+    fn drop(&mut self) {
+        let Some(cache) = self.templates else { return };
+        let mut room = Room {
+            tables: self.world.take_tables(),
+            frames: core::mem::take(&mut self.pool),
+            hashes: core::mem::take(&mut self.hashes),
+            trace: core::mem::take(&mut self.trace),
+            replay: core::mem::take(&mut self.replay),
+            deferred: core::mem::take(&mut self.deferred),
+            places: core::mem::take(&mut self.places),
+            lists: core::mem::take(&mut self.lists),
+        };
+        room.tidy();
+        cache.keep(room);
     }
 }
 

@@ -12,85 +12,16 @@ use revm::{
 };
 
 use super::{
-    deferred::{Cell, DeferredId},
+    buffers::{Replay, Source, word},
+    deferred::Cell,
     operation::{Operation, Outcome, Test},
-    trace::{AccountRef, SlotRef},
+    trace::AccountRef,
     tree::{Attempt, Next, Tree},
     value::{Input, Operand, Value},
 };
-use crate::{
-    alu::compute_of,
-    interpreter::{
-        Abandoned, AccountId, Checkpoint, Content, Ending, Exit, Machine, Provenance, SlotId, Word,
-    },
+use crate::interpreter::{
+    Abandoned, AccountId, Content, Ending, Exit, Machine, Provenance, SlotId, Word,
 };
-
-/// Buffers of an evaluation, reused by the next.
-#[derive(Debug, Default)]
-pub(crate) struct Replay {
-    /// By number. Of one that is not known, whatever is there.
-    values: Vec<U256>,
-    /// Whether each is known.
-    sources: Vec<Source>,
-    accounts: Vec<AccountId>,
-    slots: Vec<SlotId>,
-    checkpoints: Vec<Checkpoint>,
-    bytes: Vec<u8>,
-}
-
-impl Replay {
-    fn clear(&mut self) {
-        self.values.clear();
-        self.sources.clear();
-        self.accounts.clear();
-        self.slots.clear();
-        self.checkpoints.clear();
-    }
-
-    #[inline]
-    fn push(&mut self, value: U256, source: Source) {
-        self.values.push(value);
-        self.sources.push(source);
-    }
-
-    /// Computes the next value where it is to be.
-    #[inline]
-    fn compute(&mut self, constants: &[U256], code: u8, args: &[Operand; 3]) {
-        let next = self.values.len();
-        self.push(U256::ZERO, Source::Known);
-        let (known, rest) = self.values.split_at_mut(next);
-        compute_of(code, |at| word(known, constants, args[at]), |word| rest[0] = word);
-    }
-
-    #[inline]
-    fn cell(&self, constants: &[U256], operand: Operand) -> Cell {
-        match operand.split() {
-            (at, true) => Cell::Known(constants[at]),
-            (at, false) => match self.sources[at] {
-                Source::Known => Cell::Known(self.values[at]),
-                Source::Unread(slot) => Cell::Unread(slot),
-                Source::Deferred(id) => Cell::Deferred(id),
-            },
-        }
-    }
-
-    fn account(&self, account: AccountRef) -> AccountId {
-        self.accounts[account.0 as usize]
-    }
-
-    fn slot(&self, slot: SlotRef) -> SlotId {
-        self.slots[slot.0 as usize]
-    }
-}
-
-/// Where a value is.
-#[derive(Clone, Copy, Debug)]
-enum Source {
-    Known,
-    /// What the slot held before the block.
-    Unread(SlotId),
-    Deferred(DeferredId),
-}
 
 /// What came of a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -396,13 +327,6 @@ impl<DB: DatabaseRef> Evaluation<'_, '_, '_, DB> {
             Input::Gas(spent) => U256::from(self.gas.saturating_sub(spent)),
         }
     }
-}
-
-/// The value that an operand names. A path makes its loaded values known before it uses them.
-#[inline]
-fn word(values: &[U256], constants: &[U256], operand: Operand) -> U256 {
-    let (at, is_constant) = operand.split();
-    if is_constant { constants[at] } else { values[at] }
 }
 
 /// The 32 bytes at `at`, zero beyond the end.

@@ -1,4 +1,8 @@
 //! Templates against the interpreter: the same prediction whenever guards hold.
+//!
+//! Gas is left out, and costs nothing here: a template's is that of the recorded
+//! run, so the fee, and with it balances that code may look at, differ by design.
+//! What that costs on real blocks is measured, not tested (`docs/analysis.md`).
 
 use std::sync::Arc;
 
