@@ -8,6 +8,8 @@
 mod cancel;
 #[path = "support/faulty_state.rs"]
 mod faulty_state;
+#[path = "faults/panics.rs"]
+mod panics;
 
 use std::{
     fs, panic,
@@ -21,13 +23,11 @@ use std::{
 
 use faulty_state::{Fault, FaultError, FaultyState, PANIC};
 use forewave::{
-    AnalyzeError, Block, BlockError, BlockOutcome, CancelToken, Cancellable, ExecutionError,
-    ExecutionMode, OneByOne, PanickedError, Plan, PredictedAccess, Predictor, PredictorKind,
-    execute_block, predict, sequential, with_prefetch,
+    AnalyzeError, BlockError, BlockOutcome, CancelToken, Cancellable, ExecutionError, OneByOne,
+    PanickedError, Plan, PredictorKind, execute_block, predict, sequential, with_prefetch,
 };
 use forewave_fixtures::{Scenario, Workload};
 use rayon::{ThreadPool, ThreadPoolBuilder};
-use revm::DatabaseRef;
 
 const TRANSACTIONS: usize = 200;
 
@@ -202,72 +202,82 @@ fn a_fault_at_any_step_of_a_prediction_is_an_error() {
     }
 }
 
-/// A predictor that panics.
-struct Panicking;
-
-impl<DB: DatabaseRef> Predictor<DB> for Panicking {
-    fn predict(&self, _: &Block, _: &DB) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
-        panic!("{PANIC}")
-    }
-}
-
-#[test]
-fn a_predictor_that_panics_is_an_error_and_the_pool_goes_on() {
+/// Predicts and executes at once over a state with a fault; how often it was read.
+#[track_caller]
+fn check_overlapped(predictor: PredictorKind, pool: &ThreadPool, fault: Fault) -> usize {
     let Workload { block, state } = workload();
-    guarded(|| {
-        let pool = pool();
-        for _ in 0..POOL_CHECKED_EVERY {
-            let error = execute_block(block, state, &Panicking, &pool).unwrap_err();
-            assert!(error.to_string().contains(PANIC), "{error}");
+    let faulty = FaultyState::new(state, fault);
+    match execute_block(block, &faulty, &predictor, pool) {
+        Ok(outcome) => {
+            assert_eq!(outcome.first_difference(truth()), None, "{fault:?}");
+            // How often threads read depends on which of them runs what.
+            let certain = match fault {
+                Fault::From(at) | Fault::PanicFrom(at) => faulty.reads() > at,
+                _ => false,
+            };
+            assert!(!certain, "{fault:?} was swallowed");
         }
-        check_execution(&plan(PredictorKind::Static), &pool, Fault::None);
-    });
-}
-
-#[test]
-fn a_panic_on_the_pools_own_threads_alone_is_an_error_and_the_pool_goes_on() {
-    guarded(|| {
-        let (plan, pool) = (plan(PredictorKind::None), pool());
-        let before = threads();
-        let block = &workload().block;
-        let mut panics = 0;
-        for _ in 0..POOL_CHECKED_EVERY {
-            let state = FaultyState::new(&workload().state, Fault::PanicOnPool);
-            match plan.execute_as(ExecutionMode::Dataflow, block, &state, &pool) {
-                // The calling thread was done before the others read anything.
-                Ok(outcome) => assert_eq!(outcome.first_difference(truth()), None),
-                Err(error) => {
-                    let message = PANIC.to_owned();
-                    assert_eq!(error, ExecutionError::Panicked(PanickedError { message }));
-                    panics += 1;
-                }
-            }
+        Err(
+            BlockError::Analyze(AnalyzeError::State { source: FaultError::Injected(_), .. })
+            | BlockError::Execute(
+                ExecutionError::State { source: FaultError::Injected(_), .. }
+                | ExecutionError::SystemState(FaultError::Injected(_)),
+            ),
+        ) => assert!(matches!(fault, Fault::Once(_) | Fault::From(_)), "{fault:?}"),
+        Err(
+            BlockError::Analyze(AnalyzeError::Panicked(PanickedError { message }))
+            | BlockError::Execute(ExecutionError::Panicked(PanickedError { message })),
+        ) => {
+            assert!(matches!(fault, Fault::Panic(_) | Fault::PanicFrom(_)), "{fault:?}");
+            assert_eq!(message, PANIC, "{fault:?}");
         }
-        assert!(panics > 0, "no thread of the pool has read anything");
-        check_execution(&plan, &pool, Fault::None);
-        if let (Some(before), Some(after)) = (before, threads()) {
-            assert!(after < before + POOL_CHECKED_EVERY, "{before} threads have become {after}");
-        }
-    });
+        Err(other) => panic!("{fault:?}: {other}"),
+    }
+    faulty.reads()
 }
 
 #[test]
 fn the_whole_way_through_fails_as_its_steps_do_and_the_pool_goes_on() {
-    let Workload { block, state } = workload();
     guarded(|| {
         let pool = pool();
-        let run = |fault| {
-            let faulty = FaultyState::new(state, fault);
-            let outcome = execute_block(block, &faulty, &PredictorKind::Static, &pool);
-            (outcome, faulty.reads())
-        };
-        let (_, reads) = run(Fault::None);
-        for at in (0..reads).step_by(7) {
-            // How often threads read depends on which of them runs what.
-            let (outcome, reads) = run(Fault::From(at));
-            assert!(outcome.is_err() || reads <= at, "{at} of {reads}");
+        let before = threads();
+        for predictor in [PredictorKind::Static, PredictorKind::None] {
+            let reads = check_overlapped(predictor, &pool, Fault::None);
+            for at in (0..reads).step_by(3) {
+                for fault in [Fault::Once, Fault::From, Fault::Panic, Fault::PanicFrom] {
+                    check_overlapped(predictor, &pool, fault(at));
+                }
+                if at % POOL_CHECKED_EVERY == 0 {
+                    check_overlapped(predictor, &pool, Fault::None);
+                }
+            }
+            check_overlapped(predictor, &pool, Fault::None);
+            // Other tests come and go, but none leaves as many.
+            if let (Some(before), Some(after)) = (before, threads()) {
+                assert!(after < before + reads, "{before} threads have become {after}");
+            }
         }
-        assert_eq!(run(Fault::None).0.unwrap().first_difference(truth()), None);
+    });
+}
+
+#[test]
+fn a_run_that_is_cancelled_while_it_is_predicted_ends_cleanly() {
+    guarded(|| {
+        let block = &workload().block;
+        let pool = pool();
+        let reads = check_overlapped(PredictorKind::Static, &pool, Fault::None);
+        for at in (0..reads).step_by(3) {
+            let token = CancelToken::new();
+            let state = cancelling(&token, at);
+            let cancellable = Cancellable::new(&state, &token);
+            match execute_block(block, &cancellable, &PredictorKind::Static, &pool) {
+                Ok(outcome) => assert_eq!(outcome.first_difference(truth()), None, "{at}"),
+                Err(error) => assert!(error.is_cancelled() && token.is_cancelled(), "{error}"),
+            }
+            // Each thread may have been at a read, and none begins another.
+            assert!(state.reads() <= at + 1 + THREADS, "{} after {at}", state.reads());
+        }
+        check_overlapped(PredictorKind::Static, &pool, Fault::None);
     });
 }
 

@@ -26,7 +26,7 @@ use crate::{
     flow::Flow,
     ledger::Ledger,
     needs::{Needs, Publication},
-    parallel::{Run, execute_unplanned, is_worth_planning, may_pay, run_planned},
+    parallel::{Plan, Run, execute_unplanned, is_worth_planning, may_pay, run_planned},
     tasks::Tasks,
 };
 
@@ -60,7 +60,7 @@ where
     execute_overlapped(block, state, predictor, pool)
 }
 
-/// The same as [`execute_predicted`], whether or not it pays.
+/// The same as [`execute_predicted`], on all threads whether or not that pays.
 pub fn execute_overlapped<DB>(
     block: &Block,
     state: &DB,
@@ -74,7 +74,7 @@ where
     let needs = Needs::unpublished(block.transactions.len());
     let mode = ExecutionMode::Overlapped;
     let stats = ExecutionStats { mode, ..ExecutionStats::default() };
-    let plan = super::parallel::Plan { tasks: Some(tasks), needs, stats };
+    let plan = Plan { tasks: Some(tasks), needs, stats };
     let mut predicted = 0;
     let outcome = PanickedError::catch(|| {
         run_planned(block, state, plan, pool, |run, flow| {

@@ -18,7 +18,7 @@ use std::sync::{Mutex, PoisonError};
 use forewave_analyzer::{Block, PanickedError};
 use forewave_scheduler::{ConflictGraph, Schedule, Wave};
 use rayon::ThreadPool;
-use revm::DatabaseRef;
+use revm::{DatabaseRef, context::TxEnv, primitives::TxKind};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -55,11 +55,12 @@ const TRANSACTIONS_IN_CACHE_MAX: usize = 2_048;
 /// Accounts above which their net changes are worked out by all threads.
 const SHARED_CHANGES_MIN: usize = 4_096;
 
-/// Gas of a transfer that carries no data.
-const TRANSFER_GAS: u64 = 21_000;
+/// Transactions that call or create, below which a block is over before a second
+/// thread is awake.
+const CALLS_MIN: usize = 24;
 
-/// One transaction in this many may be something else in a block of transfers.
-const TRANSFERS_EXCEPT: usize = 32;
+/// Transactions for each that calls or creates, above which the others decide.
+const TRANSFERS_PER_CALL_MAX: usize = 5;
 
 /// How a block is run. The outcome is the same each time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,14 +166,14 @@ where
     PanickedError::catch(|| run_planned(block, state, plan, pool, |_, _| {}))?
 }
 
-/// Whether looking at a block before it runs can be worth what it costs. A block
-/// of plain transfers is not: each of them runs in less time than it takes to
-/// predict it.
+/// Whether looking at a block before it runs can be worth what it costs: there
+/// must be some transactions that call or create, and not only one among many
+/// transfers. A transfer runs in less time than it takes to predict it, or to hand
+/// it to another thread.
 pub fn is_worth_planning(block: &Block) -> bool {
-    let transactions = block.transactions.len();
-    // With that much gas nothing can be run but the first few instructions.
-    let plain = block.transactions.iter().filter(|tx| tx.gas_limit <= TRANSFER_GAS).count();
-    plain < transactions - transactions / TRANSFERS_EXCEPT
+    let does_more = |tx: &&TxEnv| tx.kind == TxKind::Create || !tx.data.is_empty();
+    let calls = block.transactions.iter().filter(does_more).count();
+    calls >= CALLS_MIN && calls.saturating_mul(TRANSFERS_PER_CALL_MAX) >= block.transactions.len()
 }
 
 /// Whether a block can be worth several threads at all.

@@ -1,6 +1,8 @@
 //! The predictors that execute: `recon` runs each transaction alone on the
 //! state before the block, `oracle` runs the whole block and knows.
 
+use core::ops::ControlFlow;
+
 use forewave_analyzer::{AccessSet, AnalyzeError, Block, PredictedAccess, Predictor, TxIndex};
 use revm::{
     DatabaseRef, ExecuteEvm,
@@ -29,31 +31,45 @@ impl<DB: DatabaseRef> Predictor<DB> for ReconPredictor {
         block: &Block,
         state: &DB,
     ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
+        let mut predictions = Vec::with_capacity(block.transactions.len());
+        self.predict_each(block, state, &mut |prediction| {
+            predictions.push(prediction);
+            ControlFlow::Continue(())
+        })?;
+        Ok(predictions)
+    }
+
+    fn predict_each(
+        &self,
+        block: &Block,
+        state: &DB,
+        each: &mut dyn FnMut(PredictedAccess) -> ControlFlow<()>,
+    ) -> Result<(), AnalyzeError<DB::Error>> {
         let mut lenient = block.clone();
         lenient.transactions = Vec::new();
         lenient.cfg.disable_nonce_check = true;
         let precompiles = EthPrecompiles::new(block.spec());
         let mut evm = tracking_evm(&lenient, WrapDatabaseRef(state));
-        block
-            .indexed()
-            .map(|(tx, env)| {
-                let run = match evm.transact(env.clone()) {
-                    Ok(run) => run,
-                    Err(EVMError::Database(source)) => {
-                        return Err(AnalyzeError::State { tx, source });
-                    }
-                    Err(_) => {
-                        discard_record(&mut evm);
-                        return Ok(PredictedAccess::exact(AccessSet::default(), env.gas_limit));
-                    }
-                };
-                let record = take_record(&mut evm, env, &run.state);
-                let excluded = |address: &_| precompiles.contains(address);
-                let access = observed_access(&record, &run.state, excluded);
-                Ok(PredictedAccess::exact(access.0, run.result.tx_gas_used())
-                    .with_payer_seen(record.sees_payer(env.caller)))
-            })
-            .collect()
+        for (tx, env) in block.indexed() {
+            let prediction = match evm.transact(env.clone()) {
+                Ok(run) => {
+                    let record = take_record(&mut evm, env, &run.state);
+                    let excluded = |address: &_| precompiles.contains(address);
+                    let access = observed_access(&record, &run.state, excluded);
+                    PredictedAccess::exact(access.0, run.result.tx_gas_used())
+                        .with_payer_seen(record.sees_payer(env.caller))
+                }
+                Err(EVMError::Database(source)) => return Err(AnalyzeError::State { tx, source }),
+                Err(_) => {
+                    discard_record(&mut evm);
+                    PredictedAccess::exact(AccessSet::default(), env.gas_limit)
+                }
+            };
+            if each(prediction).is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 

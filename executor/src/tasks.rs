@@ -188,7 +188,8 @@ impl Tasks {
             span: 0,
             portion: portion(work, threads),
             window: usize::MAX,
-            lead: threads,
+            // One for each thread that does not publish.
+            lead: threads.saturating_sub(1).max(1),
             window_after_miss: Some(threads * WINDOW_AFTER_MISS_PER_THREAD),
         }
     }

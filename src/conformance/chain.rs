@@ -220,7 +220,7 @@ mod tests {
         for (kept_entries, is_followed) in [(KEPT_ENTRIES_MAX - 1, true), (KEPT_ENTRIES_MAX, false)]
         {
             let state = MemoryState::default();
-            let mut chain = TestChain::new(network.clone(), 1, &genesis, state).unwrap();
+            let mut chain = TestChain::new(network, 1, &genesis, state).unwrap();
             chain.kept_entries = kept_entries;
             match chain.import(&rlp, &setup) {
                 Ok(imported) => assert_eq!((imported, is_followed), (Ok(0), true)),

@@ -3,7 +3,9 @@
 use core::fmt;
 
 use forewave_analyzer::{Block, MemoryState, StateError};
-use forewave_executor::{BlockOutcome, ExecutionError, ExecutionMode, sequential};
+use forewave_executor::{
+    BlockOutcome, ExecutionError, ExecutionMode, execute_overlapped, sequential,
+};
 
 use super::{Setup, rejection::Rejection};
 use crate::{Plan, PredictorKind, compare::compare_outcomes, predict};
@@ -33,8 +35,8 @@ impl fmt::Display for Divergence {
     }
 }
 
-/// Executes a block sequentially and with every predictor on every pool in every
-/// mode: all give one outcome, or one error.
+/// Executes a block sequentially and with every predictor on every pool, while it
+/// is predicted and from a plan in every mode: all give one outcome, or one error.
 pub(super) fn run(
     block: &Block,
     state: &MemoryState,
@@ -47,6 +49,13 @@ pub(super) fn run(
             .map_err(|error| diverges(None, format!("no prediction: {error}")))?;
         let plan = Plan::to_run(block, state, predictions)
             .map_err(|error| diverges(None, format!("no plan: {error}")))?;
+        for pool in setup.pools {
+            let found = execute_overlapped(block, state, &predictor, pool);
+            if let Some(difference) = difference(&found, &truth) {
+                let on = (pool.current_num_threads(), ExecutionMode::Overlapped);
+                return Err(diverges(Some(on), difference));
+            }
+        }
         let ways = setup.pools.iter().flat_map(|pool| MODES.map(|mode| (pool, mode)));
         for (pool, mode) in ways {
             let found = plan.execute_as(mode, block, state, pool);

@@ -10,9 +10,9 @@ use core::fmt;
 use std::{fs, io, path::Path};
 
 use forewave::{
-    AccessKind, AccessSet, AccessSetBuilder, Block, BlockOutcome, ExecutionError, ExecutionMode,
-    Location, Plan, PredictedAccess, PredictorKind, Scope, StateError, WidenedAccess,
-    compare::compare_outcomes, predict, sequential,
+    AccessKind, AccessSet, AccessSetBuilder, AnalyzeError, Block, BlockOutcome, ExecutionError,
+    ExecutionMode, Location, MemoryState, Plan, PredictedAccess, Predictor, PredictorKind, Scope,
+    StateError, WidenedAccess, compare::compare_outcomes, execute_overlapped, predict, sequential,
 };
 use forewave_fixtures::{SampleFiles, Workload};
 use rayon::ThreadPool;
@@ -90,8 +90,24 @@ impl Prediction {
     }
 }
 
-/// Ways to run a plan. Weights by repetition.
-const MODES: [ExecutionMode; 8] = [
+/// Predictions that were made before.
+struct Given(Vec<PredictedAccess>);
+
+impl Predictor<MemoryState> for Given {
+    fn predict(
+        &self,
+        _: &Block,
+        _: &MemoryState,
+    ) -> Result<Vec<PredictedAccess>, AnalyzeError<StateError>> {
+        Ok(self.0.clone())
+    }
+}
+
+/// Ways to run a block. Weights by repetition.
+const MODES: [ExecutionMode; 11] = [
+    ExecutionMode::Overlapped,
+    ExecutionMode::Overlapped,
+    ExecutionMode::Overlapped,
     ExecutionMode::Dataflow,
     ExecutionMode::Dataflow,
     ExecutionMode::Dataflow,
@@ -197,14 +213,15 @@ pub(crate) fn check(
     let Drawn { block, state } = drawn;
     let truth = sequential(block, state);
     let predictions = prediction.make(drawn, choices);
-    let plan = if choices.one_in(3) {
-        Plan::new(&predictions)
-    } else {
-        Plan::to_run(block, state, predictions).expect("the state is in memory")
-    };
     // Left to itself, the executor would run such small blocks on one thread.
     let mode = choices.of(&MODES);
-    let found = plan.execute_as(mode, block, state, pool);
+    let found = match mode {
+        ExecutionMode::Overlapped => execute_overlapped(block, state, &Given(predictions), pool),
+        _ if choices.one_in(3) => Plan::new(&predictions).execute_as(mode, block, state, pool),
+        _ => Plan::to_run(block, state, predictions)
+            .expect("the state is in memory")
+            .execute_as(mode, block, state, pool),
+    };
     if let Some(what) = difference(&found, &truth) {
         let threads = pool.current_num_threads();
         return Err(Difference { prediction, threads, mode, what });

@@ -7,7 +7,7 @@ use forewave::{
     AccessKind, AccessSet, AccessSetBuilder, BlockOutcome, ExecutionMode, Plan, PredictedAccess,
     PredictorKind,
     compare::{compare_header, compare_outcomes},
-    execute_unplanned,
+    execute_overlapped, execute_unplanned,
     input::{BlockInput, LoadOptions},
     predict, sequential, verify,
 };
@@ -45,6 +45,12 @@ pub(crate) fn check_equal_to_sequential(
         let outcome = execute_unplanned(&input.block, &input.state, pool).unwrap();
         check_outcome(&outcome, &truth, &format!("{name} unplanned"));
         executions += 1;
+    }
+    for kind in PredictorKind::ALL {
+        for pool in pools {
+            let outcome = execute_overlapped(&input.block, &input.state, &kind, pool).unwrap();
+            check_outcome(&outcome, &truth, &format!("{name} {kind} overlapped"));
+        }
     }
     for (who, predictions) in predictions(&input) {
         let for_people = Plan::new(&predictions);

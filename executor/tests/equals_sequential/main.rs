@@ -10,10 +10,12 @@ mod refusals;
 
 use common::{Program, account, block, call, deploy, funded};
 use forewave_analyzer::{
-    AccessSet, AccessSetBuilder, Block, MemoryState, PredictedAccess, Predictor, commute_payments,
+    AccessSet, AccessSetBuilder, AnalyzeError, Block, MemoryState, PredictedAccess, Predictor,
+    StateError, commute_payments,
 };
 use forewave_executor::{
-    ExecutionMode, OraclePredictor, ReconPredictor, execute_as, observe, sequential,
+    ExecutionMode, OraclePredictor, ReconPredictor, execute_as, execute_overlapped, observe,
+    sequential,
 };
 use forewave_scheduler::{ConflictGraph, schedule};
 use revm::{
@@ -48,7 +50,20 @@ fn predictions(block: &Block, state: &MemoryState) -> Vec<(&'static str, Vec<Pre
     ]
 }
 
-/// Every way to run a block. `Auto` is one of the others.
+/// Predictions that were made before.
+struct Given<'a>(&'a [PredictedAccess]);
+
+impl Predictor<MemoryState> for Given<'_> {
+    fn predict(
+        &self,
+        _: &Block,
+        _: &MemoryState,
+    ) -> Result<Vec<PredictedAccess>, AnalyzeError<StateError>> {
+        Ok(self.0.to_vec())
+    }
+}
+
+/// Every way to run a block from a plan. `Auto` is one of the others.
 const MODES: [ExecutionMode; 4] = [
     ExecutionMode::Dataflow,
     ExecutionMode::Waves,
@@ -64,6 +79,7 @@ fn check(block: &Block, state: &MemoryState) {
         assert_eq!(observation.outcome.first_difference(outcome), None, "observed");
     }
     for (name, prediction) in predictions(block, state) {
+        check_overlapped(block, state, &prediction);
         let mut commuting = prediction.clone();
         commute_payments(block, state, &mut commuting).expect("state in memory");
         let runs = [(&prediction, 1), (&prediction, 2), (&prediction, 8), (&commuting, 2)];
@@ -96,6 +112,31 @@ fn check(block: &Block, state: &MemoryState) {
                     (Err(expected), Err(actual)) => assert_eq!(actual, expected, "{case}"),
                     _ => panic!("{case}: sequential gives {expected:?}, parallel {actual:?}"),
                 }
+            }
+        }
+    }
+}
+
+/// The same from predictions that are handed out while the block runs: all of
+/// them, some, or more than there are transactions.
+#[track_caller]
+fn check_overlapped(block: &Block, state: &MemoryState, prediction: &[PredictedAccess]) {
+    let expected = sequential(block, state);
+    let mut more = prediction.to_vec();
+    more.extend_from_slice(prediction);
+    for given in [prediction, &prediction[..prediction.len() / 2], &more] {
+        for threads in [1, 2, 8] {
+            let pool =
+                rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+            let actual = execute_overlapped(block, state, &Given(given), &pool);
+            let case = format!("{} predictions, {threads} threads", given.len());
+            match (&expected, &actual) {
+                (Ok(expected), Ok(actual)) => {
+                    assert_eq!(actual.first_difference(expected), None, "{case}");
+                    assert!(actual.stats.predicted <= block.transactions.len(), "{case}");
+                }
+                (Err(expected), Err(actual)) => assert_eq!(actual, expected, "{case}"),
+                _ => panic!("{case}: sequential gives {expected:?}, parallel {actual:?}"),
             }
         }
     }
