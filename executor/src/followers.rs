@@ -7,7 +7,9 @@
 //! Both happen under the list's lock, so a task is either added before the list
 //! is closed, and then let go, or is told that there is nothing to wait for.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
+
+use crate::sync::Mutex;
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -18,7 +20,7 @@ pub(crate) struct Followers {
 
 impl Followers {
     /// Nobody yet.
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { list: Mutex::new(Some(Vec::new())) }
     }
 

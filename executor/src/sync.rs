@@ -1,10 +1,10 @@
-//! What [`flow`](crate::flow) and [`ready`](crate::ready) stand on: the
-//! primitives of the standard library.
+//! What [`flow`](crate::flow), [`followers`](crate::followers) and
+//! [`ready`](crate::ready) stand on: the primitives of the standard library.
 //!
-//! `tests/model.rs` compiles these two files with a model checker's primitives
+//! `tests/model.rs` compiles these files with a model checker's primitives
 //! in the place of this file, and tries the orders in which threads can
 //! interleave and what each may see of the others' memory. So whatever
-//! synchronises in the two comes from here, and nothing else does.
+//! synchronises in them comes from here, and nothing else does.
 
 pub(crate) use std::{
     sync::{Condvar, Mutex, atomic},

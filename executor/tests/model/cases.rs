@@ -5,11 +5,13 @@ const HEAVY: u64 = 1_000_000;
 const LIGHT: u64 = 21_000;
 
 /// How tasks wait for each other.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     Dataflow,
     Waves,
     BlockOrder,
+    /// One thread publishes the tasks, then works like the others.
+    Published,
 }
 
 /// What happens in a run besides its tasks.
@@ -170,6 +172,51 @@ pub(crate) const CASES: &[Case] = &[
         gas: &[HEAVY; 2],
         edges: &[(0, 1)],
         event: Event::Panics(0),
+    },
+    Case {
+        name: "tasks that are published while others run",
+        threads: 2,
+        preemptions: 2,
+        form: Form::Published,
+        gas: &[HEAVY; 2],
+        edges: &[(0, 1)],
+        event: Event::Nothing,
+    },
+    Case {
+        name: "a published task that needs two others",
+        threads: 2,
+        preemptions: 1,
+        form: Form::Published,
+        gas: &[HEAVY; 3],
+        edges: &[(0, 2), (1, 2)],
+        event: Event::Nothing,
+    },
+    Case {
+        name: "two published tasks at the same time",
+        threads: 3,
+        preemptions: 1,
+        form: Form::Published,
+        gas: &[HEAVY; 2],
+        edges: &[],
+        event: Event::Together(0),
+    },
+    Case {
+        name: "published tasks that were done in vain",
+        threads: 2,
+        preemptions: 1,
+        form: Form::Published,
+        gas: &[HEAVY; 3],
+        edges: &[(0, 1)],
+        event: Event::Misses(2),
+    },
+    Case {
+        name: "a run that stops while tasks are published",
+        threads: 2,
+        preemptions: 1,
+        form: Form::Published,
+        gas: &[HEAVY; 3],
+        edges: &[(0, 2)],
+        event: Event::Stops(1),
     },
     Case {
         name: "three threads",

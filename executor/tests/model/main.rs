@@ -1,6 +1,6 @@
 //! The executor's synchronising core under a model checker.
 //!
-//! `flow.rs`, `ready.rs` and `tasks.rs` are compiled here as they are, on the
+//! `flow.rs`, `followers.rs`, `ready.rs` and `tasks.rs` are compiled here as they are, on the
 //! primitives of [loom](https://docs.rs/loom) instead of the standard library's.
 //! Loom runs each case in every order in which its threads can interleave, up to
 //! a number of preemptions, and lets each load see every value that the memory
@@ -15,6 +15,8 @@
 #[expect(clippy::reversed_empty_ranges, reason = "nobody spins here")]
 #[path = "../../src/flow.rs"]
 mod flow;
+#[path = "../../src/followers.rs"]
+mod followers;
 #[expect(dead_code, reason = "what serves its tests")]
 #[path = "../../src/ready.rs"]
 mod ready;
