@@ -27,8 +27,9 @@
 //! sees the other (both pass a sequentially consistent fence in between).
 //!
 //! *Sleep.* A thread that finds nothing to take spins for a while, then counts
-//! itself as a sleeper, looks once more, and sleeps. Whoever takes a task looks
-//! for a sleeper and for a task it has left, and wakes one up for the other.
+//! itself as a sleeper, looks once more, and sleeps. Whoever takes a task, or has
+//! published one, looks for a sleeper and for a task that is left, and wakes one up
+//! for the other.
 //! Settling comes before the next claim, so a window that has moved is noticed
 //! as well. Again a fence lies between the two steps on each side.
 //!
@@ -37,8 +38,8 @@
 //!
 //! The first unsettled task is never blocked: what it waits for has a lower
 //! number, so it is settled; it fits every window; if it is not published, it can
-//! be taken, or somebody is at it. (In waves it may wait for a
-//! higher one, so there the window stays wide open.) So while nobody runs a task
+//! be taken, or somebody is at it. (In waves it may wait for a higher one, so there
+//! the window stays wide open.) So while nobody runs a task
 //! and nobody holds the turn, there is always one to take or to settle.
 
 use std::sync::PoisonError;

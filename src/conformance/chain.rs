@@ -23,6 +23,13 @@ use crate::{
     state_root::{apply_changes, state_root},
 };
 
+/// Accounts and slots of all states of one chain, at most. A state is kept for each
+/// accepted block, so that a file of some megabytes could ask for many gigabytes.
+const KEPT_ENTRIES_MAX: usize = 1 << 22;
+
+/// Why a chain with larger states is not followed.
+const TOO_LARGE: &str = "the states after its blocks are larger than is kept";
+
 /// Why a case cannot go on.
 #[derive(Clone, Debug)]
 pub(super) enum Stop {
@@ -51,6 +58,8 @@ pub(super) struct TestChain {
     network: Network,
     chain_id: u64,
     accepted: HashMap<B256, Accepted>,
+    /// Accounts and slots of the states of all accepted blocks.
+    kept_entries: usize,
 }
 
 impl TestChain {
@@ -64,9 +73,10 @@ impl TestChain {
         let hash = genesis.hash_slow();
         check_root(genesis, &state)?;
         state.insert_block_hash(genesis.number, hash);
+        let kept_entries = entries(&state);
         let total_difficulty = genesis.difficulty;
         let accepted = HashMap::from([(hash, Accepted { state, total_difficulty })]);
-        Ok(Self { network, chain_id, accepted })
+        Ok(Self { network, chain_id, accepted, kept_entries })
     }
 
     /// The state after the block with this hash.
@@ -90,11 +100,17 @@ impl TestChain {
             return Ok(Err(Rejection::UnknownParent(parent_hash)));
         };
         let total_difficulty = parent.total_difficulty.saturating_add(wire.header.difficulty);
-        Ok(self.execute(&wire, parent, setup)?.map(|mut state| {
-            state.insert_block_hash(wire.header.number, hash);
-            self.accepted.insert(hash, Accepted { state, total_difficulty });
-            wire.body.transactions.len()
-        }))
+        let mut state = match self.execute(&wire, parent, setup)? {
+            Ok(state) => state,
+            Err(rejection) => return Ok(Err(rejection)),
+        };
+        self.kept_entries += entries(&state);
+        if self.kept_entries > KEPT_ENTRIES_MAX {
+            return Err(Stop::Unsupported(TOO_LARGE));
+        }
+        state.insert_block_hash(wire.header.number, hash);
+        self.accepted.insert(hash, Accepted { state, total_difficulty });
+        Ok(Ok(wire.body.transactions.len()))
     }
 
     /// The state after a block, if it is what its header says.
@@ -132,6 +148,11 @@ impl TestChain {
             Err(rejection) => Ok(Err(rejection)),
         }
     }
+}
+
+/// How many accounts and slots a state has.
+fn entries(state: &MemoryState) -> usize {
+    state.accounts().map(|(_, _, storage)| 1 + storage.len()).sum()
 }
 
 /// The header says what executing the block gave, and the state after it.
@@ -176,4 +197,38 @@ fn move_dao_balances(state: &mut MemoryState) {
         }
     }
     state.insert_account(DAO_HARDFORK_BENEFICIARY, refund);
+}
+
+#[cfg(test)]
+mod tests {
+    use revm::state::AccountInfo;
+
+    use super::*;
+
+    #[test]
+    fn a_chain_whose_states_grow_beyond_what_is_kept_is_not_followed() {
+        let genesis = Header { gas_limit: 1 << 20, ..Header::default() };
+        let mut rewarded = MemoryState::default();
+        let reward = U256::from(5_000_000_000_000_000_000_u64);
+        rewarded.insert_account(genesis.beneficiary, AccountInfo::from_balance(reward));
+        let (number, parent_hash) = (1, genesis.hash_slow());
+        let state_root = state_root(&rewarded);
+        let header = Header { number, parent_hash, state_root, ..genesis.clone() };
+        let rlp = alloy_rlp::encode(WireBlock::new(header, alloy_consensus::BlockBody::default()));
+        let network: Network = "Frontier".parse().expect("Frontier is a network");
+        let setup = Setup { predictors: &[], pools: &[] };
+        for (kept_entries, is_followed) in [(KEPT_ENTRIES_MAX - 1, true), (KEPT_ENTRIES_MAX, false)]
+        {
+            let state = MemoryState::default();
+            let mut chain = TestChain::new(network, 1, &genesis, state).unwrap();
+            chain.kept_entries = kept_entries;
+            match chain.import(&rlp, &setup) {
+                Ok(imported) => assert_eq!((imported, is_followed), (Ok(0), true)),
+                Err(Stop::Unsupported(reason)) => {
+                    assert_eq!((reason, is_followed), (TOO_LARGE, false));
+                }
+                Err(Stop::Diverged(divergence)) => panic!("{divergence}"),
+            }
+        }
+    }
 }

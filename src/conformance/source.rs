@@ -12,10 +12,16 @@ use std::{
 
 use flate2::read::MultiGzDecoder;
 
-use crate::input::{InputError, SourceFile, limits::CASES_BYTES_MAX};
+use crate::{
+    Printable,
+    input::{InputError, SourceFile, json::shorten, limits::CASES_BYTES_MAX},
+};
 
 /// Directories inside directories, at most.
 const DEPTH_MAX: usize = 32;
+
+/// Bytes of what an archive says of the name of one entry, at most.
+const NAME_BYTES_MAX: u64 = 64 << 10;
 
 /// The base-two logarithm of the memory that a `.zst` archive may ask for.
 const ZSTD_WINDOW_LOG_MAX: u32 = 28;
@@ -112,28 +118,126 @@ fn walk_archive<E: From<InputError>>(
     reader: impl Read,
     visit: &mut impl FnMut(SourceFile) -> Result<(), E>,
 ) -> Result<(), E> {
-    let unreadable = |source| InputError::Read { path: path.to_owned(), source };
+    let unreadable = |source| InputError::Read { path: path.to_owned(), source: harmless(&source) };
     let mut archive = tar::Archive::new(reader);
-    for entry in archive.entries().map_err(unreadable)? {
-        let entry = entry.map_err(unreadable)?;
+    // The library would hold a long name of any length; so they are read here.
+    let entries = archive.entries().map_err(unreadable)?.raw(true);
+    let mut long_name = None;
+    for entry in entries {
+        let mut entry = entry.map_err(unreadable)?;
+        let kind = entry.header().entry_type();
+        if kind.is_gnu_longname() || kind.is_pax_local_extensions() {
+            let bytes = read_name(&mut entry).map_err(unreadable)?;
+            let name = if kind.is_gnu_longname() { Some(bytes) } else { pax_name(&bytes) };
+            long_name = name.or(long_name);
+            continue;
+        }
+        let name = long_name.take().unwrap_or_else(|| entry.path_bytes().into_owned());
         // For messages only: nothing is ever opened or written by this name.
-        let inside = path.join(entry.path().map_err(unreadable)?);
-        let is_file = entry.header().entry_type().is_file();
-        if is_file && format(&inside) == Format::Json && !is_hidden(&inside) {
+        let name = String::from_utf8_lossy(&name);
+        let inside = path.join(name.trim_end_matches('\0'));
+        if kind.is_file() && format(&inside) == Format::Json && !is_hidden(&inside) {
             visit(read_json(&inside, entry)?)?;
         }
     }
     Ok(())
 }
 
+/// What an entry holds that says how the next one is called.
+fn read_name(entry: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    entry.take(NAME_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > NAME_BYTES_MAX {
+        return Err(io::Error::other("a name in it is too long"));
+    }
+    Ok(bytes)
+}
+
+/// The name among the extensions of an entry (POSIX).
+fn pax_name(extensions: &[u8]) -> Option<Vec<u8>> {
+    let mut extensions = tar::PaxExtensions::new(extensions).filter_map(Result::ok);
+    let path = extensions.find(|extension| extension.key_bytes() == b"path")?;
+    Some(path.value_bytes().to_vec())
+}
+
+/// The same error; what it repeats of an archive can be shown to a person.
+fn harmless(error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), Printable(shorten(&error.to_string())).to_string())
+}
+
 fn read_json(path: &Path, reader: impl Read) -> Result<SourceFile, InputError> {
     let path = path.to_owned();
     let mut bytes = Vec::new();
     match reader.take(CASES_BYTES_MAX + 1).read_to_end(&mut bytes) {
-        Err(source) => Err(InputError::Read { path, source }),
+        Err(source) => Err(InputError::Read { path, source: harmless(&source) }),
         Ok(_) if bytes.len() as u64 > CASES_BYTES_MAX => {
             Err(InputError::TooLarge { path, size_max: CASES_BYTES_MAX })
         }
         Ok(_) => Ok(SourceFile { path, bytes }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tar::{Builder, EntryType, Header};
+
+    use super::*;
+
+    /// An archive of these entries, one after the other.
+    fn archive(entries: &[(EntryType, &str, &[u8])]) -> Vec<u8> {
+        let mut archive = Builder::new(Vec::new());
+        for (kind, name, content) in entries {
+            let mut header = Header::new_gnu();
+            header.set_entry_type(*kind);
+            header.set_size(content.len() as u64);
+            header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+            header.set_cksum();
+            archive.append(&header, *content).unwrap();
+        }
+        archive.into_inner().unwrap()
+    }
+
+    /// The names of the files found in an archive.
+    fn names(archive: &[u8]) -> Result<Vec<String>, String> {
+        let mut names = Vec::new();
+        let visited = walk_archive(Path::new("a.tar"), archive, &mut |file| {
+            names.push(file.path.display().to_string());
+            Ok::<_, InputError>(())
+        });
+        visited.map(|()| names).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_long_name_counts_for_the_next_entry_alone() {
+        let long = format!("{}.json", "x".repeat(300));
+        let extension = format!("{} path={long}\n", long.len() + 10);
+        let found = names(&archive(&[
+            (EntryType::GNULongName, "././@LongLink", format!("{long}\0").as_bytes()),
+            (EntryType::Regular, "x", b"{}"),
+            (EntryType::Regular, "short.json", b"{}"),
+            (EntryType::Regular, "short.txt", b"{}"),
+            (EntryType::XHeader, "extension", extension.as_bytes()),
+            (EntryType::Regular, "x", b"{}"),
+        ]));
+        let long = format!("a.tar/{long}");
+        assert_eq!(found, Ok(vec![long.clone(), "a.tar/short.json".to_owned(), long]));
+    }
+
+    #[test]
+    fn a_name_that_is_too_long_is_refused_before_it_is_held() {
+        let name = vec![b'x'; usize::try_from(NAME_BYTES_MAX).unwrap() + 1];
+        for kind in [EntryType::GNULongName, EntryType::XHeader] {
+            let error = names(&archive(&[(kind, "x", &name)])).unwrap_err();
+            assert_eq!(error, "a.tar could not be read: a name in it is too long");
+        }
+    }
+
+    #[test]
+    fn a_damaged_entry_is_refused_without_what_its_name_does_to_a_terminal() {
+        let mut archive = archive(&[(EntryType::Regular, "\u{1b}[2J.json", b"{}")]);
+        let checksum = 148..156;
+        archive[checksum].fill(b'z');
+        let error = names(&archive).unwrap_err();
+        assert!(error.contains("\\u{1b}[2J") && !error.contains('\u{1b}'), "{error}");
     }
 }

@@ -236,4 +236,22 @@ pub(crate) const CASES: &[Case] = &[
         edges: &[(0, 2)],
         event: Event::Nothing,
     },
+    Case {
+        name: "published tasks that were done in vain",
+        threads: 2,
+        preemptions: 1,
+        form: Form::Published,
+        gas: &[HEAVY; 3],
+        edges: &[(0, 1)],
+        event: Event::Misses(2),
+    },
+    Case {
+        name: "a run that stops while tasks are published",
+        threads: 2,
+        preemptions: 1,
+        form: Form::Published,
+        gas: &[HEAVY; 3],
+        edges: &[(0, 2)],
+        event: Event::Stops(1),
+    },
 ];
