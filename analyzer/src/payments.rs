@@ -65,12 +65,11 @@ impl<'a, DB: DatabaseRef> Payers<'a, DB> {
             return Ok(());
         }
         let Some(account) = self.senders.get_mut(&tx.caller) else { return Ok(()) };
-        let covers = match account.covers {
-            Some(covers) => covers,
-            None => {
-                let info = self.state.basic_ref(tx.caller)?.unwrap_or_default();
-                *account.covers.insert(info.balance >= account.cost)
-            }
+        let covers = if let Some(covers) = account.covers {
+            covers
+        } else {
+            let info = self.state.basic_ref(tx.caller)?.unwrap_or_default();
+            *account.covers.insert(info.balance >= account.cost)
         };
         if covers {
             prediction.commute_payment(tx.caller);
