@@ -175,7 +175,9 @@ impl<'a, T> Flow<'a, T> {
         self.finished[task].store(true, Ordering::Release);
         match self.tasks.after(task) {
             Unlock::Successors(successors) => {
-                successors.iter().for_each(|&next| self.count_down(next as usize));
+                for &next in successors {
+                    self.count_down(next as usize);
+                }
             }
             Unlock::Followers => {
                 for next in self.followers[task].close() {
