@@ -79,16 +79,17 @@ pub struct Sequential {
     pub peak_bytes: Option<u64>,
 }
 
-/// Parallel execution at one number of threads.
+/// Parallel execution at one number of threads, and where the time of the calling
+/// thread went.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 pub struct Measured {
     /// Threads of the pool.
     pub threads: usize,
     /// Predicting.
     pub analyze_ms: Spread,
-    /// Drawing the graph and making the schedule.
+    /// Working out who needs whom.
     pub schedule_ms: Spread,
-    /// Executing.
+    /// The rest: executing, which other threads may have begun before.
     pub execute_ms: Spread,
     /// All three together.
     pub total_ms: Spread,

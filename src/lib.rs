@@ -25,7 +25,7 @@
 //! let input = BlockInput::load(directory, &LoadOptions::default())?;
 //! let pool = rayon::ThreadPoolBuilder::new().num_threads(8).build()?;
 //! let outcome = execute_block(&input.block, &input.state, &PredictorKind::Static, &pool)?;
-//! println!("{} gas, {} waves", outcome.gas_used, outcome.stats.waves);
+//! println!("{} gas, {} accounts changed", outcome.gas_used, outcome.state.len());
 //! # }
 //! # Ok(())
 //! # }

@@ -99,11 +99,11 @@ pub struct RunReport {
     pub reexecutions: Vec<Reexecution>,
     /// What the outcome leaves out because the pre-state does not hold it.
     pub notes: Vec<OutcomeNote>,
-    /// Predicting.
+    /// Of the calling thread's time, predicting.
     pub analyze_ms: f64,
-    /// Drawing the graph and making the schedule.
+    /// Of the calling thread's time, working out who needs whom.
     pub schedule_ms: f64,
-    /// Executing in parallel.
+    /// The rest: executing, which other threads may have begun before.
     pub execute_ms: f64,
     /// All three together.
     pub parallel_ms: f64,

@@ -7,6 +7,8 @@
 //! `execute = fixed + factor x makespan`, since running in parallel adds a
 //! share to each transaction and a part that no thread shortens.
 //!
+//! Where a block is predicted while it runs, the whole time is fitted instead.
+//!
 //! It assumes that cores do not slow each other down (memory, shared caches,
 //! clock), and that analysis and scheduling take as long as measured.
 

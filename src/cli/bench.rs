@@ -40,7 +40,7 @@ use super::{
     process::{with_cpu_time, with_peak_memory},
     text::Paint,
     thread_pool_of,
-    timing::{Phases, plan, run_parallel, timed},
+    timing::{Phases, Way, plan, run_parallel, timed},
 };
 
 /// Measures every block.
@@ -220,15 +220,23 @@ impl Bench<'_> {
         let makespan_ms = |threads| milliseconds(makespan(graph, times, threads));
         // More threads than cores say nothing about more cores.
         let on_cores = measured.iter().filter(|row| row.threads <= cores());
-        let pairs: Vec<_> =
-            on_cores.map(|row| (makespan_ms(row.threads), row.execute_ms.median)).collect();
-        let model = Model::fit(&pairs);
-        let ahead = measured.first().expect("at least one number of threads is measured");
-        let ahead_ms = ahead.analyze_ms.median + ahead.schedule_ms.median;
+        let way = self.args.order.way();
+        let pairs = on_cores.map(|row| match way {
+            Way::Planned => (makespan_ms(row.threads), row.execute_ms.median),
+            Way::Overlapped => (makespan_ms(row.threads), row.total_ms.median),
+        });
+        let model = Model::fit(&pairs.collect::<Vec<_>>());
+        let ahead_ms = measured.iter().map(|row| row.analyze_ms.median + row.schedule_ms.median);
+        let ahead_ms = ahead_ms.fold(0.0, f64::max);
         let counts = self.args.predicted().into_iter();
         counts
             .map(|threads| {
-                let total_ms = ahead_ms + model.execute_ms(makespan_ms(threads));
+                let execute_ms = model.execute_ms(makespan_ms(threads));
+                let total_ms = match way {
+                    Way::Planned => ahead_ms + execute_ms,
+                    // However many threads execute, one predicts.
+                    Way::Overlapped => execute_ms.max(ahead_ms),
+                };
                 let speedup = ratio(sequential.total_ms.median, total_ms);
                 Predicted { threads, total_ms, speedup }
             })
