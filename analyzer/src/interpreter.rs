@@ -22,6 +22,7 @@ mod account;
 mod arithmetic;
 mod branches;
 mod call;
+mod code;
 mod control;
 mod create;
 mod environment;

@@ -13,12 +13,13 @@ use revm::{
     bytecode::{Bytecode, opcode},
     context_interface::{Cfg, cfg::GasParams},
     precompile::{PrecompileSpecId, Precompiles},
-    primitives::{Address, B256, U256, hardfork::SpecId},
+    primitives::{Address, B256, hardfork::SpecId},
 };
 use serde::{Deserialize, Serialize};
 
 use super::{
     branches::BranchCache,
+    code::{destination, immediate},
     frame::{Exit, Frame},
     guesses::Knowledge,
     hash_cache::HashCache,
@@ -417,29 +418,6 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
         }
         Ok(start..end)
     }
-}
-
-/// The `len` bytes at `start` of the code as a number. Code is padded, so that
-/// they are there.
-#[inline]
-fn immediate(code: &[u8], start: usize, len: usize) -> U256 {
-    let rest = code.get(start..).unwrap_or_default();
-    if let (1..=8, Some(first)) = (len, rest.first_chunk::<8>()) {
-        return U256::from(u64::from_be_bytes(*first) >> (64 - 8 * len));
-    }
-    let mut word = [0; 32];
-    if let Some(bytes) = rest.get(..len) {
-        word[32 - len..].copy_from_slice(bytes);
-    }
-    U256::from_be_bytes(word)
-}
-
-/// Where a jump goes, if that is a `JUMPDEST`.
-#[inline]
-fn destination(code: &Bytecode, target: Word) -> Option<usize> {
-    let [target, 0, 0, 0] = target.value.into_limbs() else { return None };
-    let target = usize::try_from(target).ok()?;
-    code.legacy_jump_table()?.is_valid(target).then_some(target)
 }
 
 /// Takes gas from a frame, which halts if it has too little.
