@@ -52,21 +52,6 @@ impl PredictorKind {
 }
 
 impl<DB: DatabaseRef> Predictor<DB> for PredictorKind {
-    fn predict(
-        &self,
-        block: &Block,
-        state: &DB,
-    ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
-        match self {
-            Self::None => ProtocolPredictor.predict(block, state),
-            Self::AccessList => AccessListPredictor.predict(block, state),
-            Self::Recon => ReconPredictor.predict(block, state),
-            Self::StaticCode => StaticCodePredictor::default().predict(block, state),
-            Self::Static => StaticPredictor::default().predict(block, state),
-            Self::Oracle => OraclePredictor.predict(block, state),
-        }
-    }
-
     fn predict_each(
         &self,
         block: &Block,

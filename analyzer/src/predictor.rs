@@ -29,41 +29,40 @@ pub enum AnalyzeError<E: core::error::Error + 'static> {
 
 /// Predicts the accesses of a block's transactions before they run.
 pub trait Predictor<DB: DatabaseRef> {
-    /// One prediction for each transaction, in block order, from the state
-    /// before the block.
-    fn predict(
-        &self,
-        block: &Block,
-        state: &DB,
-    ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>>;
-
-    /// Hands out the same predictions one by one, so that the first transactions
-    /// can run while later ones are looked at. `each` ends it by breaking off.
-    ///
-    /// A predictor that knows nothing before it knows all of it need not
-    /// provide this.
+    /// Hands out one prediction for each transaction, in block order, from the
+    /// state before the block: one by one, so that the first transactions can run
+    /// while later ones are looked at. `each` ends it by breaking off.
     fn predict_each(
         &self,
         block: &Block,
         state: &DB,
         each: &mut dyn FnMut(PredictedAccess) -> ControlFlow<()>,
-    ) -> Result<(), AnalyzeError<DB::Error>> {
-        let _ended = self.predict(block, state)?.into_iter().try_for_each(each);
-        Ok(())
+    ) -> Result<(), AnalyzeError<DB::Error>>;
+
+    /// The predictions of the whole block.
+    fn predict(
+        &self,
+        block: &Block,
+        state: &DB,
+    ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
+        let mut predictions = Vec::with_capacity(block.transactions.len());
+        self.predict_each(block, state, &mut |prediction| {
+            predictions.push(prediction);
+            ControlFlow::Continue(())
+        })?;
+        Ok(predictions)
     }
 }
 
-/// All that a predictor hands out one by one, which every transaction has a part in.
-pub(crate) fn collected<E: core::error::Error + 'static>(
-    block: &Block,
-    predict_each: impl FnOnce(
-        &mut dyn FnMut(PredictedAccess) -> ControlFlow<()>,
-    ) -> Result<(), AnalyzeError<E>>,
-) -> Result<Vec<PredictedAccess>, AnalyzeError<E>> {
-    let mut predictions = Vec::with_capacity(block.transactions.len());
-    predict_each(&mut |prediction| {
-        predictions.push(prediction);
-        ControlFlow::Continue(())
-    })?;
-    Ok(predictions)
+/// Predictions that were made before, in a mempool or while the block was built.
+impl<DB: DatabaseRef> Predictor<DB> for [PredictedAccess] {
+    fn predict_each(
+        &self,
+        _: &Block,
+        _: &DB,
+        each: &mut dyn FnMut(PredictedAccess) -> ControlFlow<()>,
+    ) -> Result<(), AnalyzeError<DB::Error>> {
+        let _ended = self.iter().cloned().try_for_each(each);
+        Ok(())
+    }
 }

@@ -22,10 +22,7 @@ use revm::{
     state::AccountInfo,
 };
 
-use crate::{
-    AccessSetBuilder, AnalyzeError, Block, Location, PredictedAccess, Predictor,
-    predictor::collected,
-};
+use crate::{AccessSetBuilder, AnalyzeError, Block, Location, PredictedAccess, Predictor};
 
 /// The predictor `none`: what the protocol touches around the code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,14 +46,6 @@ impl ProtocolPredictor {
 }
 
 impl<DB: DatabaseRef> Predictor<DB> for ProtocolPredictor {
-    fn predict(
-        &self,
-        block: &Block,
-        state: &DB,
-    ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
-        collected(block, |each| self.predict_each(block, state, each))
-    }
-
     fn predict_each(
         &self,
         block: &Block,
@@ -68,14 +57,6 @@ impl<DB: DatabaseRef> Predictor<DB> for ProtocolPredictor {
 }
 
 impl<DB: DatabaseRef> Predictor<DB> for AccessListPredictor {
-    fn predict(
-        &self,
-        block: &Block,
-        state: &DB,
-    ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
-        collected(block, |each| self.predict_each(block, state, each))
-    }
-
     fn predict_each(
         &self,
         block: &Block,

@@ -10,7 +10,6 @@ use revm::{DatabaseRef, primitives::hardfork::SpecId};
 use crate::{
     AnalyzeError, Block, Limits, PredictedAccess, Predictor, TemplateCache, TxIndex,
     interpreter::{Knowledge, Machine},
-    predictor::collected,
 };
 
 /// Interprets each transaction's code in block order, over what the earlier
@@ -46,14 +45,6 @@ impl StaticPredictor {
 }
 
 impl<DB: DatabaseRef> Predictor<DB> for StaticPredictor {
-    fn predict(
-        &self,
-        block: &Block,
-        state: &DB,
-    ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
-        collected(block, |each| self.predict_each(block, state, each))
-    }
-
     fn predict_each(
         &self,
         block: &Block,
@@ -86,14 +77,6 @@ impl StaticCodePredictor {
 }
 
 impl<DB: DatabaseRef> Predictor<DB> for StaticCodePredictor {
-    fn predict(
-        &self,
-        block: &Block,
-        state: &DB,
-    ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
-        collected(block, |each| self.predict_each(block, state, each))
-    }
-
     fn predict_each(
         &self,
         block: &Block,

@@ -26,19 +26,6 @@ use crate::{
 pub struct ReconPredictor;
 
 impl<DB: DatabaseRef> Predictor<DB> for ReconPredictor {
-    fn predict(
-        &self,
-        block: &Block,
-        state: &DB,
-    ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
-        let mut predictions = Vec::with_capacity(block.transactions.len());
-        self.predict_each(block, state, &mut |prediction| {
-            predictions.push(prediction);
-            ControlFlow::Continue(())
-        })?;
-        Ok(predictions)
-    }
-
     fn predict_each(
         &self,
         block: &Block,
@@ -80,13 +67,14 @@ impl<DB: DatabaseRef> Predictor<DB> for ReconPredictor {
 pub struct OraclePredictor;
 
 impl<DB: DatabaseRef> Predictor<DB> for OraclePredictor {
-    fn predict(
+    fn predict_each(
         &self,
         block: &Block,
         state: &DB,
-    ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
-        match observe(block, state) {
-            Ok(observation) => Ok(observation
+        each: &mut dyn FnMut(PredictedAccess) -> ControlFlow<()>,
+    ) -> Result<(), AnalyzeError<DB::Error>> {
+        let _ended = match observe(block, state) {
+            Ok(observation) => observation
                 .accesses
                 .into_iter()
                 .zip(&observation.outcome.receipts)
@@ -94,16 +82,19 @@ impl<DB: DatabaseRef> Predictor<DB> for OraclePredictor {
                 .map(|((access, receipt), payer_seen)| {
                     PredictedAccess::exact(access.0, receipt.gas_used).with_payer_seen(payer_seen)
                 })
-                .collect()),
-            Err(ExecutionError::State { tx, source }) => Err(AnalyzeError::State { tx, source }),
-            Err(ExecutionError::SystemState(source)) => {
-                Err(AnalyzeError::State { tx: TxIndex::default(), source })
+                .try_for_each(each),
+            Err(ExecutionError::State { tx, source }) => {
+                return Err(AnalyzeError::State { tx, source });
             }
-            Err(ExecutionError::Panicked(panicked)) => Err(panicked.into()),
+            Err(ExecutionError::SystemState(source)) => {
+                return Err(AnalyzeError::State { tx: TxIndex::default(), source });
+            }
+            Err(ExecutionError::Panicked(panicked)) => return Err(panicked.into()),
             Err(_) => {
                 let gas = |env: &TxEnv| PredictedAccess::everything(env.gas_limit);
-                Ok(block.transactions.iter().map(gas).collect())
+                block.transactions.iter().map(gas).try_for_each(each)
             }
-        }
+        };
+        Ok(())
     }
 }

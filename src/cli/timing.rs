@@ -98,14 +98,6 @@ struct Clocked<'a> {
 }
 
 impl Predictor<MemoryState> for Clocked<'_> {
-    fn predict(
-        &self,
-        block: &Block,
-        state: &MemoryState,
-    ) -> Result<Vec<PredictedAccess>, AnalyzeError<StateError>> {
-        self.predictor.predict(block, state)
-    }
-
     fn predict_each(
         &self,
         block: &Block,

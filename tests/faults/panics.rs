@@ -1,6 +1,8 @@
 //! What panics apart from a state: a predictor, and a thread of the pool while
 //! the calling one goes on.
 
+use core::ops::ControlFlow;
+
 use forewave::{
     AnalyzeError, Block, ExecutionError, ExecutionMode, PanickedError, PredictedAccess, Predictor,
     PredictorKind, execute_block,
@@ -18,7 +20,12 @@ use crate::{
 struct Panicking;
 
 impl<DB: DatabaseRef> Predictor<DB> for Panicking {
-    fn predict(&self, _: &Block, _: &DB) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
+    fn predict_each(
+        &self,
+        _: &Block,
+        _: &DB,
+        _: &mut dyn FnMut(PredictedAccess) -> ControlFlow<()>,
+    ) -> Result<(), AnalyzeError<DB::Error>> {
         panic!("{PANIC}")
     }
 }

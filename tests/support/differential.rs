@@ -10,9 +10,9 @@ use core::fmt;
 use std::{fs, io, path::Path};
 
 use forewave::{
-    AccessKind, AccessSet, AccessSetBuilder, AnalyzeError, Block, BlockOutcome, ExecutionError,
-    ExecutionMode, Location, MemoryState, Plan, PredictedAccess, Predictor, PredictorKind, Scope,
-    StateError, WidenedAccess, compare::compare_outcomes, execute_overlapped, predict, sequential,
+    AccessKind, AccessSet, AccessSetBuilder, Block, BlockOutcome, ExecutionError, ExecutionMode,
+    Location, Plan, PredictedAccess, PredictorKind, Scope, StateError, WidenedAccess,
+    compare::compare_outcomes, execute_overlapped, predict, sequential,
 };
 use forewave_fixtures::{SampleFiles, Workload};
 use rayon::ThreadPool;
@@ -87,19 +87,6 @@ impl Prediction {
                 by(PredictorKind::Oracle).iter().map(|p| malicious(p, choices)).collect()
             }
         }
-    }
-}
-
-/// Predictions that were made before.
-struct Given(Vec<PredictedAccess>);
-
-impl Predictor<MemoryState> for Given {
-    fn predict(
-        &self,
-        _: &Block,
-        _: &MemoryState,
-    ) -> Result<Vec<PredictedAccess>, AnalyzeError<StateError>> {
-        Ok(self.0.clone())
     }
 }
 
@@ -216,7 +203,7 @@ pub(crate) fn check(
     // Left to itself, the executor would run such small blocks on one thread.
     let mode = choices.of(&MODES);
     let found = match mode {
-        ExecutionMode::Overlapped => execute_overlapped(block, state, &Given(predictions), pool),
+        ExecutionMode::Overlapped => execute_overlapped(block, state, predictions.as_slice(), pool),
         _ if choices.one_in(3) => Plan::new(&predictions).execute_as(mode, block, state, pool),
         _ => Plan::to_run(block, state, predictions)
             .expect("the state is in memory")

@@ -10,8 +10,7 @@ mod refusals;
 
 use common::{Program, account, block, call, deploy, funded};
 use forewave_analyzer::{
-    AccessSet, AccessSetBuilder, AnalyzeError, Block, MemoryState, PredictedAccess, Predictor,
-    StateError, commute_payments,
+    AccessSet, AccessSetBuilder, Block, MemoryState, PredictedAccess, Predictor, commute_payments,
 };
 use forewave_executor::{
     ExecutionMode, OraclePredictor, ReconPredictor, execute_as, execute_overlapped, observe,
@@ -48,19 +47,6 @@ fn predictions(block: &Block, state: &MemoryState) -> Vec<(&'static str, Vec<Pre
         ("recon", recon),
         ("oracle", oracle),
     ]
-}
-
-/// Predictions that were made before.
-struct Given<'a>(&'a [PredictedAccess]);
-
-impl Predictor<MemoryState> for Given<'_> {
-    fn predict(
-        &self,
-        _: &Block,
-        _: &MemoryState,
-    ) -> Result<Vec<PredictedAccess>, AnalyzeError<StateError>> {
-        Ok(self.0.to_vec())
-    }
 }
 
 /// Every way to run a block from a plan. `Auto` is one of the others.
@@ -128,7 +114,7 @@ fn check_overlapped(block: &Block, state: &MemoryState, prediction: &[PredictedA
         for threads in [1, 2, 8] {
             let pool =
                 rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
-            let actual = execute_overlapped(block, state, &Given(given), &pool);
+            let actual = execute_overlapped(block, state, given, &pool);
             let case = format!("{} predictions, {threads} threads", given.len());
             match (&expected, &actual) {
                 (Ok(expected), Ok(actual)) => {
