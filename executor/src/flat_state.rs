@@ -2,9 +2,12 @@
 //! changed, over the caller's read-only state.
 //!
 //! It is the database of the sequential oracle, which commits revm's own
-//! changes, and it is where a parallel run takes its transactions' transitions
-//! in block order. Touched accounts that end empty are removed from Spurious
-//! Dragon on (EIP-161).
+//! changes. Each thread of a parallel run has one as well, which shows the state
+//! after the transactions that it is turned to: what it holds is brought up to
+//! date from what is [`Settled`] when it is read. Touched accounts that end empty
+//! are removed from Spurious Dragon on (EIP-161).
+
+mod closing;
 
 use forewave_analyzer::Block;
 use hashbrown::{HashMap, hash_map::Entry};
@@ -18,8 +21,10 @@ use revm::{
     state::{Account, AccountInfo},
 };
 
+pub(crate) use closing::Share;
+
 use crate::{
-    outcome::{AccountChange, StateChanges},
+    history::{Settled, narrow},
     tracking::Seen,
     transition::{AccountTransition, Lifecycle, Transition},
 };
@@ -27,12 +32,29 @@ use crate::{
 /// Accounts that a transaction brings into play at least: sender and recipient.
 const ACCOUNTS_PER_TRANSACTION: usize = 2;
 
+/// The version of what was changed after the transactions.
+const AFTER_BLOCK: u32 = u32::MAX;
+
 /// A slot that was loaded or written.
 #[derive(Clone, Copy, Debug)]
 struct FlatSlot {
-    /// Value before the block; `None` if it was written before it was read.
-    original: Option<StorageValue>,
+    /// The transactions before this one are part of it.
+    version: u32,
+    /// Whether it was read before it was written.
+    has_original: bool,
+    /// Value before the block.
+    original: StorageValue,
     value: StorageValue,
+}
+
+impl FlatSlot {
+    const fn loaded(value: StorageValue, version: u32) -> Self {
+        Self { version, has_original: true, original: value, value }
+    }
+
+    const fn unread(value: StorageValue, version: u32) -> Self {
+        Self { version, has_original: false, original: StorageValue::ZERO, value }
+    }
 }
 
 /// The slots of one account that were loaded or written.
@@ -45,13 +67,18 @@ struct FlatAccount {
     info: Option<AccountInfo>,
     /// What it was before the block, once something has been done to it.
     original: Option<Seen>,
+    /// The transactions before this one are part of it, its slots aside.
+    version: u32,
+    /// The transaction that cleared its storage last.
+    cleared_by: u32,
     storage_cleared: bool,
     storage: Option<Box<FlatSlots>>,
 }
 
 impl FlatAccount {
     const fn loaded(info: Option<AccountInfo>) -> Self {
-        Self { info, original: None, storage_cleared: false, storage: None }
+        let (version, cleared_by, storage_cleared) = (0, 0, false);
+        Self { info, original: None, version, cleared_by, storage_cleared, storage: None }
     }
 
     /// Keeps what the account was; before every change.
@@ -61,22 +88,19 @@ impl FlatAccount {
         }
     }
 
-    fn clear_storage(&mut self) {
+    fn clear_storage(&mut self, tx: u32) {
         self.storage_cleared = true;
+        self.cleared_by = tx;
         self.storage = None;
-    }
-
-    fn slot(&self, key: StorageKey) -> Option<&FlatSlot> {
-        self.storage.as_ref()?.get(&key)
     }
 
     fn slots_mut(&mut self) -> &mut FlatSlots {
         self.storage.get_or_insert_default()
     }
 
-    fn store(&mut self, key: StorageKey, value: StorageValue) {
-        let unread = FlatSlot { original: None, value };
-        self.slots_mut().entry(key).or_insert(unread).value = value;
+    fn store(&mut self, key: StorageKey, value: StorageValue, version: u32) {
+        let slot = self.slots_mut().entry(key).or_insert(FlatSlot::unread(value, version));
+        (slot.value, slot.version) = (value, version);
     }
 }
 
@@ -85,6 +109,11 @@ impl FlatAccount {
 pub(crate) struct FlatState<'a, DB> {
     base: &'a DB,
     accounts: HashMap<Address, FlatAccount, FbBuildHasher<20>>,
+    settled: Option<Settled<'a>>,
+    /// The transactions before this one are seen.
+    now: u32,
+    /// What was changed after the transactions, where those are settled.
+    late: Vec<Address>,
 }
 
 impl<'a, DB: DatabaseRef> FlatState<'a, DB> {
@@ -92,7 +121,24 @@ impl<'a, DB: DatabaseRef> FlatState<'a, DB> {
     pub(crate) fn for_block(base: &'a DB, block: &Block) -> Self {
         let accounts = block.transactions.len().saturating_mul(ACCOUNTS_PER_TRANSACTION);
         let accounts = HashMap::with_capacity_and_hasher(accounts, FbBuildHasher::default());
-        Self { base, accounts }
+        Self { base, accounts, settled: None, now: 0, late: vec![] }
+    }
+
+    /// The same state before the transactions, over what is settled of them.
+    pub(crate) fn under<'b>(&self, settled: Settled<'b>) -> FlatState<'b, DB>
+    where
+        'a: 'b,
+    {
+        let mut accounts =
+            HashMap::with_capacity_and_hasher(self.accounts.capacity(), FbBuildHasher::default());
+        accounts.extend(self.accounts.iter().map(|(address, account)| (*address, account.clone())));
+        FlatState { base: self.base, accounts, settled: Some(settled), now: 0, late: vec![] }
+    }
+
+    /// Shows the state after the first `settled` transactions, which are; no
+    /// fewer than before.
+    pub(crate) fn turn_to(&mut self, settled: usize) {
+        self.now = narrow(settled);
     }
 
     /// The number of accounts that were loaded or changed.
@@ -100,32 +146,61 @@ impl<'a, DB: DatabaseRef> FlatState<'a, DB> {
         self.accounts.len()
     }
 
-    /// Whether the account was loaded or changed.
-    pub(crate) fn holds_account(&self, address: Address) -> bool {
-        self.accounts.contains_key(&address)
+    /// Whether the account, its slots aside, can have changed since the first
+    /// `applied` transactions.
+    pub(crate) fn may_have_changed_account(&self, address: Address, applied: u32) -> bool {
+        self.settled.is_none_or(|settled| settled.may_change_account(address, applied))
     }
 
-    /// Whether the slot was loaded or changed.
-    pub(crate) fn holds_slot(&self, address: Address, key: StorageKey) -> bool {
-        let account = self.accounts.get(&address);
-        account.is_some_and(|account| account.storage_cleared || account.slot(key).is_some())
+    /// Whether the slot can have changed since the first `applied` transactions.
+    pub(crate) fn may_have_changed_slot(
+        &mut self,
+        address: Address,
+        key: StorageKey,
+        applied: u32,
+    ) -> Result<bool, DB::Error> {
+        let Some(settled) = self.settled else { return Ok(true) };
+        if settled.may_change_slot(address, key, applied) {
+            return Ok(true);
+        }
+        if !settled.may_change_account(address, applied) {
+            return Ok(false);
+        }
+        let account = self.account_mut(address)?;
+        Ok(account.storage_cleared && account.cleared_by >= applied)
     }
 
-    /// A second state that begins as this one is now.
-    pub(crate) fn fork(&self) -> Self {
-        let mut accounts =
-            HashMap::with_capacity_and_hasher(self.accounts.capacity(), FbBuildHasher::default());
-        accounts.extend(self.accounts.iter().map(|(address, account)| (*address, account.clone())));
-        Self { base: self.base, accounts }
-    }
-
+    /// The account, brought up to date.
     fn account_mut(&mut self, address: Address) -> Result<&mut FlatAccount, DB::Error> {
-        Ok(match self.accounts.entry(address) {
+        let account = match self.accounts.entry(address) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
                 entry.insert(FlatAccount::loaded(self.base.basic_ref(address)?))
             }
-        })
+        };
+        if account.version < self.now
+            && let Some(settled) = self.settled
+        {
+            bring_up(account, address, settled, self.now);
+        }
+        Ok(account)
+    }
+
+    /// The version of what is changed here and now.
+    const fn version_of_changes(&self) -> u32 {
+        if self.settled.is_some() { AFTER_BLOCK } else { 0 }
+    }
+
+    /// The account, brought up to date and about to be changed after the transactions.
+    fn touched_mut(&mut self, address: Address) -> Result<&mut FlatAccount, DB::Error> {
+        if self.settled.is_some() {
+            self.late.push(address);
+        }
+        let version = self.version_of_changes();
+        let account = self.account_mut(address)?;
+        account.touch();
+        account.version = version;
+        Ok(account)
     }
 
     /// The account as it is now.
@@ -147,65 +222,33 @@ impl<'a, DB: DatabaseRef> FlatState<'a, DB> {
         address: Address,
         change: &AccountTransition,
     ) -> Result<(), DB::Error> {
-        apply_account(self.account_mut(address)?, change);
+        let account = self.account_mut(address)?;
+        apply_to_account(account, 0, change);
+        apply_to_storage(account, 0, change);
         Ok(())
     }
-
-    /// Net changes since the state was opened. Reads the original of slots
-    /// that were written unread.
-    pub(crate) fn into_changes(self) -> Result<StateChanges, DB::Error> {
-        Ok(self.changes_of(Share { part: 0, parts: 1 })?.into_iter().collect())
-    }
-
-    /// The net changes of the accounts in one share of the address space,
-    /// sorted. The shares in their order are all changes, sorted.
-    pub(crate) fn changes_of(
-        &self,
-        share: Share,
-    ) -> Result<Vec<(Address, AccountChange)>, DB::Error> {
-        let mut touched: Vec<(Address, &FlatAccount)> = self
-            .accounts
-            .iter()
-            .filter(|(address, account)| account.original.is_some() && share.holds(address))
-            .map(|(address, account)| (*address, account))
-            .collect();
-        touched.sort_unstable_by_key(|(address, _)| *address);
-        let mut changes = Vec::with_capacity(touched.len());
-        for (address, account) in touched {
-            if let Some(change) = net_change(self.base, address, account)? {
-                changes.push((address, change));
-            }
-        }
-        Ok(changes)
-    }
 }
 
-/// One of `parts` parts of the address space, in the order of the addresses.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Share {
-    pub(crate) part: usize,
-    pub(crate) parts: usize,
-}
-
-impl Share {
-    fn holds(self, address: &Address) -> bool {
-        // Two bytes are enough to tell as many parts apart as there can be threads.
-        let prefix = usize::from(u16::from_be_bytes([address[0], address[1]]));
-        prefix * self.parts / (usize::from(u16::MAX) + 1) == self.part
+/// Brings an account up to date with the transactions before `now`.
+fn bring_up(account: &mut FlatAccount, address: Address, settled: Settled<'_>, now: u32) {
+    let mut changes = Vec::new();
+    let missed = (account.version, now);
+    settled.account_changes(address, missed, |tx, change| changes.push((tx, change)));
+    for (tx, change) in changes.into_iter().rev() {
+        apply_to_account(account, tx, change);
     }
+    account.version = now;
 }
 
-/// What the account's transition makes of it.
-fn apply_account(account: &mut FlatAccount, change: &AccountTransition) {
+/// What a transition makes of the account, its slots aside.
+fn apply_to_account(account: &mut FlatAccount, tx: u32, change: &AccountTransition) {
     account.touch();
-    match change.lifecycle {
-        Lifecycle::Destroyed => {
-            account.clear_storage();
-            account.info = None;
-            return;
-        }
-        Lifecycle::Created => account.clear_storage(),
-        Lifecycle::Kept => {}
+    if change.lifecycle != Lifecycle::Kept {
+        account.clear_storage(tx);
+    }
+    if change.lifecycle == Lifecycle::Destroyed {
+        account.info = None;
+        return;
     }
     let mut info = account.info.take().unwrap_or_default();
     info.balance = change.balance.apply(info.balance);
@@ -220,38 +263,16 @@ fn apply_account(account: &mut FlatAccount, change: &AccountTransition) {
     // reports such an account as created (or as untouched).
     let survives = change.lifecycle == Lifecycle::Created || !info.is_empty();
     account.info = survives.then_some(info);
-    for &(key, value) in &change.storage {
-        account.store(key, value);
-    }
 }
 
-/// The account's net change, if there is one.
-fn net_change<DB: DatabaseRef>(
-    base: &DB,
-    address: Address,
-    account: &FlatAccount,
-) -> Result<Option<AccountChange>, DB::Error> {
-    let FlatAccount { info, original, storage_cleared: cleared, storage } = account;
-    let Some(original) = original else { return Ok(None) };
-    let mut slots = Vec::new();
-    for (&key, slot) in storage.iter().flat_map(|slots| slots.iter()) {
-        let original = match slot.original {
-            _ if *cleared => StorageValue::ZERO,
-            Some(original) => original,
-            None => base.storage_ref(address, key)?,
-        };
-        if slot.value != original {
-            slots.push((key, slot.value));
-        }
+/// What a transition makes of the account's slots.
+fn apply_to_storage(account: &mut FlatAccount, tx: u32, change: &AccountTransition) {
+    if change.lifecycle != Lifecycle::Kept {
+        account.clear_storage(tx);
     }
-    let storage_cleared = *cleared && original.exists;
-    let changed = storage_cleared || !slots.is_empty() || Seen::new(info.as_ref()) != *original;
-    let change = || AccountChange {
-        info: info.clone(),
-        storage_cleared,
-        storage: slots.into_iter().collect(),
-    };
-    Ok(changed.then(change))
+    for slot in change.slots() {
+        account.store(slot.key, slot.value, tx + 1);
+    }
 }
 
 impl<DB: DatabaseRef> Database for FlatState<'_, DB> {
@@ -281,18 +302,26 @@ impl<DB: DatabaseRef> FlatState<'_, DB> {
         address: Address,
         key: StorageKey,
     ) -> Result<StorageValue, DB::Error> {
-        let base = self.base;
+        let Self { base, settled, now, .. } = *self;
+        let change = |since| settled?.slot_change(address, key, (since, now));
         let account = self.account_mut(address)?;
-        let cleared = account.storage_cleared;
-        if cleared && account.storage.is_none() {
-            return Ok(StorageValue::ZERO);
-        }
+        let cleared_by = account.storage_cleared.then_some(account.cleared_by);
         Ok(match account.slots_mut().entry(key) {
-            Entry::Occupied(entry) => entry.get().value,
-            Entry::Vacant(_) if cleared => StorageValue::ZERO,
+            Entry::Occupied(mut entry) => {
+                let slot = entry.get_mut();
+                if slot.version < now {
+                    slot.value = change(slot.version).unwrap_or(slot.value);
+                    slot.version = now;
+                }
+                slot.value
+            }
             Entry::Vacant(entry) => {
-                let value = base.storage_ref(address, key)?;
-                entry.insert(FlatSlot { original: Some(value), value }).value
+                let slot = match change(cleared_by.unwrap_or(0)) {
+                    Some(value) => FlatSlot::unread(value, now),
+                    None if cleared_by.is_some() => return Ok(StorageValue::ZERO),
+                    None => FlatSlot::loaded(base.storage_ref(address, key)?, now),
+                };
+                entry.insert(slot).value
             }
         })
     }
@@ -309,31 +338,37 @@ impl<DB: DatabaseRef> DatabaseCommit for FlatState<'_, DB> {
 impl<DB: DatabaseRef> FlatState<'_, DB> {
     /// Takes over one account as a transaction left it.
     pub(crate) fn commit_account(&mut self, address: Address, account: Account) {
-        if account.is_touched() {
-            // revm loads every account that it changes, so the entry is there,
-            // except where a caller commits changes of its own making.
-            let flat = self
-                .accounts
-                .entry(address)
-                .or_insert_with(|| FlatAccount::loaded(Some(account.original_info())));
-            commit_account(flat, account);
+        if !account.is_touched() {
+            return;
         }
+        if self.settled.is_some() {
+            self.late.push(address);
+        }
+        let version = self.version_of_changes();
+        // revm loads every account that it changes, so the entry is there,
+        // except where a caller commits changes of its own making.
+        let flat = self
+            .accounts
+            .entry(address)
+            .or_insert_with(|| FlatAccount::loaded(Some(account.original_info())));
+        commit_account(flat, account, version);
     }
 }
 
 /// What revm's finalized account makes of it.
-fn commit_account(flat: &mut FlatAccount, account: Account) {
+fn commit_account(flat: &mut FlatAccount, account: Account, version: u32) {
     flat.touch();
+    flat.version = version;
     if account.is_selfdestructed() {
-        flat.clear_storage();
+        flat.clear_storage(version);
         flat.info = None;
         return;
     }
     if account.is_created() {
-        flat.clear_storage();
+        flat.clear_storage(version);
     }
     for (key, slot) in account.changed_storage_slots() {
-        flat.store(*key, slot.present_value);
+        flat.store(*key, slot.present_value, version);
     }
     let survives = account.is_created() || !account.info.is_empty();
     flat.info = survives.then_some(account.info);
@@ -349,8 +384,7 @@ impl<DB: DatabaseRef> FlatState<'_, DB> {
         wei: U256,
         clearing: StateClearing,
     ) -> Result<(), DB::Error> {
-        let account = self.account_mut(address)?;
-        account.touch();
+        let account = self.touched_mut(address)?;
         let mut info = account.info.take().unwrap_or_default();
         info.balance = info.balance.saturating_add(wei);
         let survives = clearing == StateClearing::Disabled || !info.is_empty();
@@ -360,8 +394,7 @@ impl<DB: DatabaseRef> FlatState<'_, DB> {
 
     /// Takes an account's whole balance (EIP-779) and says how much it was.
     pub(crate) fn drain(&mut self, address: Address) -> Result<U256, DB::Error> {
-        let account = self.account_mut(address)?;
-        account.touch();
+        let account = self.touched_mut(address)?;
         Ok(account.info.as_mut().map_or(U256::ZERO, |info| core::mem::take(&mut info.balance)))
     }
 }

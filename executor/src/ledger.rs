@@ -2,7 +2,7 @@
 //! whether a run counts.
 //!
 //! A run counts if everything it depended on has, after all lower transactions,
-//! the value that it saw; then its transition is applied. One that does not
+//! the value that it saw; then its transition is part of the history. One that does not
 //! count is run again at once, on exactly that state. By induction each
 //! transaction ends as in a sequential run, whatever was predicted and in
 //! whatever order runs came about.
@@ -13,10 +13,11 @@ use revm::{DatabaseRef, primitives::U256};
 use crate::{
     ExecutionError, Reexecution, ReexecutionReason,
     flat_state::FlatState,
+    history::History,
     looks::Looked,
+    runs::{Basis, TxRun, TxRuns},
     system::check_gas_limit,
     tracking::{AccountRead, Reads, Seen},
-    view::{Basis, TxRun, TxRuns},
     worker::Worker,
 };
 
@@ -33,12 +34,13 @@ impl Ledger {
     pub(crate) fn take<DB: DatabaseRef>(
         &mut self,
         block: &Block,
-        worker: &mut Worker<'_, '_, DB>,
+        worker: &mut Worker<'_, DB>,
         tx: TxIndex,
         runs: &TxRuns,
+        history: &History,
     ) -> Result<bool, ExecutionError<DB::Error>> {
         let at = |source| ExecutionError::State { tx, source };
-        worker.view().catch_up(tx.index())?;
+        worker.view().flat.turn_to(tx.index());
         check_gas_limit(block, tx, self.gas_used)?;
         let first = runs.first.get().and_then(Option::as_ref);
         let reason = match first {
@@ -47,15 +49,16 @@ impl Ledger {
                 .map_err(at)?
                 .map(|location| ReexecutionReason::StaleRead { location }),
         };
+        let counts = reason.is_none();
         if let Some(reason) = reason {
             self.reexecuted.push(Reexecution { tx, reason });
             let run = worker.run_settled(tx)?;
-            self.gas_used += run.result.tx_gas_used();
             runs.again.set(run).expect("a transaction is taken once");
-        } else if let Some(run) = first {
-            self.gas_used += run.result.tx_gas_used();
         }
-        Ok(reason.is_none())
+        let run = runs.settled();
+        self.gas_used += run.result.tx_gas_used();
+        history.add(tx.index(), &run.record.transition);
+        Ok(counts)
     }
 }
 
@@ -66,16 +69,19 @@ fn first_stale<DB: DatabaseRef>(
     flat: &mut FlatState<'_, DB>,
 ) -> Result<Option<Location>, DB::Error> {
     let Reads { accounts, storage, cost, .. } = &run.record.reads;
-    // Where no lower transaction has changed anything, what was read before the
-    // block is still there; what others did ahead is not.
-    let unchanged = match run.basis {
+    // What was settled then and nobody has changed since is as it was; what others
+    // did ahead need not be.
+    let applied = match run.basis {
         Basis::Settled => return Ok(None),
-        Basis::Behind => true,
-        Basis::Ahead => false,
+        Basis::Behind { applied } => Some(applied),
+        Basis::Ahead => None,
     };
     for read in accounts.iter().filter(|read| !read.looked.is_empty()) {
         let is_named = run.names_nonce && read.looked.contains(Looked::COVER);
-        if unchanged && !is_named && !flat.holds_account(read.address) {
+        if let Some(applied) = applied
+            && !is_named
+            && !flat.may_have_changed_account(read.address, applied)
+        {
             continue;
         }
         if let Some(location) = stale_field(read, *cost, &Seen::new(flat.account(read.address)?)) {
@@ -83,7 +89,9 @@ fn first_stale<DB: DatabaseRef>(
         }
     }
     for read in storage {
-        if unchanged && !flat.holds_slot(read.address, read.key) {
+        if let Some(applied) = applied
+            && !flat.may_have_changed_slot(read.address, read.key, applied)?
+        {
             continue;
         }
         if flat.slot(read.address, read.key)? != read.value {

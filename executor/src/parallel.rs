@@ -3,21 +3,25 @@
 //!
 //! # Protocol
 //!
-//! Every thread is a [`Worker`] with an EVM and a replica of the settled state
-//! of its own. What to run next, and whose turn it is to settle, is the
-//! [`Flow`]'s; whether a run counts is the [`Ledger`]'s alone. A run is published
-//! once, before it is marked finished; a second run of the same transaction is
-//! published by the thread that settles it, before it is settled. Whoever reads
-//! the number of settled transactions may therefore read all their runs.
+//! Every thread is a [`Worker`] with an EVM and a map of the state of its own.
+//! What to run next, and whose turn it is to settle, is the [`Flow`]'s; whether a
+//! run counts is the [`Ledger`]'s alone. A run is published once, before it is
+//! marked finished; a second run of the same transaction is published by the
+//! thread that settles it, before it is settled. Whoever reads the number of
+//! settled transactions may therefore read all their runs, and in the
+//! [`History`] what they changed.
 //!
 //! No order in which runs come about can make an outcome wrong: predictions,
 //! graph and schedule decide only what runs when and what it sees.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use forewave_analyzer::{Block, PanickedError};
 use forewave_scheduler::{ConflictGraph, Schedule, Wave};
-use rayon::ThreadPool;
+use rayon::{
+    ThreadPool,
+    iter::{IntoParallelIterator, ParallelIterator},
+};
 use revm::{DatabaseRef, context::TxEnv, primitives::TxKind};
 use serde::{Deserialize, Serialize};
 
@@ -26,13 +30,14 @@ use crate::{
     cancel::Deadline,
     flat_state::{FlatState, Share},
     flow::Flow,
+    history::History,
     ledger::Ledger,
     needs::Needs,
+    runs::TxRuns,
     serial::run_serially,
     system::{apply_post_block, apply_pre_block},
     tasks::Tasks,
     transfer::TransferRules,
-    view::TxRuns,
     worker::Worker,
 };
 
@@ -52,8 +57,8 @@ const SETTLING_NS: u64 = 500;
 const SETTLING_OUT_OF_CACHE_NS: u64 = 2_500;
 const TRANSACTIONS_IN_CACHE_MAX: usize = 2_048;
 
-/// Accounts above which their net changes are worked out by all threads.
-const SHARED_CHANGES_MIN: usize = 4_096;
+/// Transactions above which all threads work out the net changes.
+const SHARED_CLOSING_MIN: usize = 2_048;
 
 /// Transactions that call or create, below which a block is over before a second
 /// thread is awake.
@@ -220,7 +225,7 @@ where
     let (receipts, changes) = match &tasks {
         None => {
             let receipts = run_serially(block, &mut base)?;
-            (receipts, close(block, base, &mut notes, pool)?)
+            (receipts, close(block, vec![base], &mut notes, pool)?)
         }
         Some(tasks) => {
             let run = Run::new(block, needs);
@@ -239,6 +244,7 @@ pub(crate) struct Run<'a, DB: DatabaseRef> {
     pub(crate) rules: Option<TransferRules<'a>>,
     pub(crate) needs: Needs<'a>,
     pub(crate) runs: Vec<TxRuns>,
+    pub(crate) history: History,
     pub(crate) deadline: Deadline,
     failed: Mutex<Option<ExecutionError<DB::Error>>>,
 }
@@ -247,13 +253,14 @@ impl<'a, DB: DatabaseRef> Run<'a, DB> {
     fn new(block: &'a Block, needs: Needs<'a>) -> Self {
         let runs = core::iter::repeat_with(TxRuns::default).take(block.transactions.len());
         let rules = TransferRules::new(block);
+        let history = History::new(block.transactions.len());
         let (runs, deadline) = (runs.collect(), Deadline::current());
-        Self { block, rules, needs, runs, deadline, failed: Mutex::new(None) }
+        Self { block, rules, needs, runs, history, deadline, failed: Mutex::new(None) }
     }
 
     /// Keeps the error that the run ends with: the first.
     pub(crate) fn keep(&self, error: ExecutionError<DB::Error>) {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        lock(&self.failed).get_or_insert(error);
     }
 
     /// Ends the run with an error.
@@ -266,7 +273,7 @@ impl<'a, DB: DatabaseRef> Run<'a, DB> {
 impl<DB: DatabaseRef<Error: Send> + Sync> Run<'_, DB> {
     /// Runs all tasks and what the protocol does after them, and gives the net
     /// changes. The others let go of what they hold while the calling thread
-    /// closes the block.
+    /// closes a small block.
     fn on_threads(
         &self,
         tasks: &Tasks,
@@ -276,11 +283,17 @@ impl<DB: DatabaseRef<Error: Send> + Sync> Run<'_, DB> {
         first: impl FnOnce(&Self, &Flow<'_, Ledger>),
     ) -> Result<(StateChanges, Ledger), ExecutionError<DB::Error>> {
         let flow = Flow::new(tasks, Ledger::default());
-        let changes = pool.in_place_scope(|scope| {
+        let is_large = tasks.len() >= SHARED_CLOSING_MIN;
+        let others = Mutex::new(Vec::new());
+        let ended = pool.in_place_scope(|scope| {
             for _ in 1..pool.current_num_threads() {
                 scope.spawn(|_| {
                     if !flow.is_over() {
-                        Worker::new(self, base.fork()).work(self, &flow);
+                        let mut worker = Worker::new(self, base);
+                        worker.work(self, &flow);
+                        if is_large {
+                            lock(&others).push(worker.into_state(tasks.len()));
+                        }
                     }
                 });
             }
@@ -288,7 +301,7 @@ impl<DB: DatabaseRef<Error: Send> + Sync> Run<'_, DB> {
                 let _guard = flow.stop_on_panic();
                 first(self, &flow);
             }
-            let mut worker = Worker::new(self, base.fork());
+            let mut worker = Worker::new(self, base);
             worker.work(self, &flow);
             if let Some(error) = self.failure() {
                 return Err(error);
@@ -297,15 +310,26 @@ impl<DB: DatabaseRef<Error: Send> + Sync> Run<'_, DB> {
             if flow.settled() < tasks.len() {
                 return Ok(None);
             }
-            close(self.block, worker.into_state(tasks.len())?, notes, pool).map(Some)
+            let own = worker.into_state(tasks.len());
+            if is_large {
+                return Ok(Some(Ended::Open(own)));
+            }
+            close(self.block, vec![own], notes, pool).map(|changes| Some(Ended::Closed(changes)))
         });
-        let changes = changes?.expect("a run that did not fail has settled everything");
+        let changes = match ended?.expect("a run that did not fail has settled everything") {
+            Ended::Closed(changes) => changes,
+            Ended::Open(own) => {
+                let others = others.into_inner().unwrap_or_else(PoisonError::into_inner);
+                let states = core::iter::once(own).chain(others).collect();
+                close(self.block, states, notes, pool)?
+            }
+        };
         Ok((changes, flow.into_turn()))
     }
 
     /// The error that the run has ended with.
     fn failure(&self) -> Option<ExecutionError<DB::Error>> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner).take()
+        lock(&self.failed).take()
     }
 }
 
@@ -321,32 +345,60 @@ fn receipts(block: &Block, runs: Vec<TxRuns>) -> Vec<TxReceipt> {
     .collect()
 }
 
+/// A block whose transactions are done.
+enum Ended<'a, DB> {
+    Closed(StateChanges),
+    /// The state after the transactions, as the calling thread has it.
+    Open(FlatState<'a, DB>),
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The net changes of a block whose transactions are done, those of the
-/// protocol at its end included.
+/// protocol at its end included. `states` are the threads', the calling thread's
+/// first: each works out a share of the address space.
 fn close<DB>(
     block: &Block,
-    mut flat: FlatState<'_, DB>,
+    mut states: Vec<FlatState<'_, DB>>,
     notes: &mut Vec<OutcomeNote>,
     pool: &ThreadPool,
 ) -> Result<StateChanges, ExecutionError<DB::Error>>
 where
     DB: DatabaseRef<Error: Send> + Sync,
 {
-    notes.extend(apply_post_block(block, &mut flat)?);
-    if flat.len() < SHARED_CHANGES_MIN {
-        return flat.into_changes().map_err(ExecutionError::SystemState);
+    let in_system = ExecutionError::SystemState;
+    let parts = states.len();
+    let shares = |parts| (0..parts).map(move |part| Share { part, parts });
+    let open = states.iter_mut().zip(shares(parts)).collect();
+    on_each(open, pool, |(state, share)| state.absorb(share)).map_err(in_system)?;
+    let (own, others) = states.split_first_mut().expect("the calling thread has a state");
+    notes.extend(apply_post_block(block, own)?);
+    for (other, share) in others.iter_mut().zip(shares(parts).skip(1)) {
+        other.take_late(share, own).map_err(in_system)?;
     }
-    let parts = pool.current_num_threads();
-    let mut shares: Vec<_> = (0..parts).map(|part| (Share { part, parts }, Ok(vec![]))).collect();
-    pool.in_place_scope(|scope| {
-        for (share, changes) in &mut shares {
-            scope.spawn(|_| *changes = flat.changes_of(*share));
+    let done: Vec<_> = match &*states {
+        [one] if one.len() >= SHARED_CLOSING_MIN => {
+            shares(pool.current_num_threads()).map(|share| (one, share)).collect()
         }
-    });
-    let mut changes = Vec::with_capacity(flat.len());
-    for (_, share) in shares {
-        changes.extend(share.map_err(ExecutionError::SystemState)?);
+        states => states.iter().zip(shares(parts)).collect(),
+    };
+    let changes = on_each(done, pool, |(state, share)| state.changes_of(share));
+    let changes = changes.map_err(in_system)?;
+    let collect = || changes.into_iter().flatten().collect();
+    Ok(if parts > 1 { pool.join(collect, || drop(states)).0 } else { collect() })
+}
+
+/// Does something with each item: on the calling thread if there is one, else on
+/// those of the pool.
+fn on_each<T: Send, R: Send, E: Send>(
+    items: Vec<T>,
+    pool: &ThreadPool,
+    each: impl Fn(T) -> Result<R, E> + Sync + Send,
+) -> Result<Vec<R>, E> {
+    if items.len() == 1 {
+        return items.into_iter().map(each).collect();
     }
-    let (changes, ()) = pool.join(|| changes.into_iter().collect(), || drop(flat));
-    Ok(changes)
+    pool.install(|| items.into_par_iter().map(each).collect())
 }

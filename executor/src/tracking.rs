@@ -167,7 +167,7 @@ pub(crate) fn tracking_evm<D: Database>(block: &Block, db: D) -> TrackingEvm<D> 
 }
 
 /// What one transaction depended on and did.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Record {
     pub(crate) reads: Reads,
     pub(crate) transition: Transition,

@@ -24,7 +24,7 @@ use crate::{
     TxReceipt,
     looks::Looked,
     tracking::{AccountRead, Reads, Record, Seen},
-    transition::{AccountTransition, BalanceChange, Lifecycle, Transition},
+    transition::{AccountTransition, BalanceChange, Transition},
 };
 
 /// What is the same for all transfers of one block.
@@ -204,10 +204,10 @@ impl Transfer {
             before if before == self.left => BalanceChange::Keep,
             _ => BalanceChange::Set(self.left),
         };
-        let sender = touched(paid, Some(self.sender.nonce + 1));
+        let sender = AccountTransition::payment(paid, Some(self.sender.nonce + 1));
         let recipient =
-            (self.to != self.caller).then(|| (self.to, touched(credit(self.sent), None)));
-        let fee = (self.beneficiary, touched(credit(self.fee), None));
+            (self.to != self.caller).then(|| (self.to, AccountTransition::payment(credit(self.sent), None)));
+        let fee = (self.beneficiary, AccountTransition::payment(credit(self.fee), None));
         [(self.caller, sender), fee].into_iter().chain(recipient)
     }
 
@@ -223,10 +223,6 @@ impl Transfer {
         let reads = Reads { accounts, cost: self.cost, ..Reads::default() };
         Record { reads, transition: Transition { accounts: self.changes().collect() } }
     }
-}
-
-fn touched(balance: BalanceChange, nonce: Option<u64>) -> AccountTransition {
-    AccountTransition { lifecycle: Lifecycle::Kept, balance, nonce, code: None, storage: vec![] }
 }
 
 fn credit(wei: U256) -> BalanceChange {

@@ -14,6 +14,7 @@ use revm::{
 };
 
 use crate::{
+    history::Link,
     looks::{Looked, Looks},
     tracking::is_hoard,
 };
@@ -62,27 +63,62 @@ pub(crate) enum Lifecycle {
     Destroyed,
 }
 
+/// What happens to one slot.
+#[derive(Debug)]
+pub(crate) struct SlotChange {
+    pub(crate) key: StorageKey,
+    pub(crate) value: StorageValue,
+    pub(crate) link: Link,
+}
+
 /// What happens to one touched account.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct AccountTransition {
     pub(crate) lifecycle: Lifecycle,
     pub(crate) balance: BalanceChange,
     pub(crate) nonce: Option<u64>,
     pub(crate) code: Option<(B256, Option<Bytecode>)>,
     /// Changed slots only, sorted.
-    pub(crate) storage: Vec<(StorageKey, StorageValue)>,
+    storage: Box<[SlotChange]>,
+    pub(crate) link: Link,
 }
 
 impl AccountTransition {
+    /// A payment to or from an account.
+    pub(crate) fn payment(balance: BalanceChange, nonce: Option<u64>) -> Self {
+        let (lifecycle, storage, link) = (Lifecycle::Kept, Box::default(), Link::default());
+        Self { lifecycle, balance, nonce, code: None, storage, link }
+    }
+
+    /// Whether it does anything but change slots. What is touched and nothing else
+    /// may be empty, and end.
+    pub(crate) fn changes_account(&self) -> bool {
+        self.storage.is_empty() || self.changes_fields()
+    }
+
+    fn changes_fields(&self) -> bool {
+        self.lifecycle != Lifecycle::Kept
+            || self.balance != BalanceChange::Keep
+            || self.nonce.is_some()
+            || self.code.is_some()
+    }
+
+    /// The slots that it changes, sorted by key. Those of a destroyed account are
+    /// not enumerated.
+    pub(crate) fn slots(&self) -> &[SlotChange] {
+        if self.lifecycle == Lifecycle::Destroyed { &[] } else { &self.storage }
+    }
+
     /// What it makes of a slot, if it changes it.
     pub(crate) fn slot(&self, key: StorageKey) -> Option<StorageValue> {
-        let at = self.storage.binary_search_by_key(&key, |(changed, _)| *changed);
-        at.ok().map(|at| self.storage[at].1)
+        let slots = self.slots();
+        let at = slots.binary_search_by_key(&key, |slot| slot.key);
+        at.ok().map(|at| slots[at].value)
     }
 }
 
-/// What one transaction does to all the accounts it touched.
-#[derive(Clone, Debug, Default)]
+/// What one transaction does to the accounts it touched.
+#[derive(Debug, Default)]
 pub(crate) struct Transition {
     pub(crate) accounts: Vec<(Address, AccountTransition)>,
 }
@@ -92,9 +128,13 @@ impl Transition {
     pub(crate) fn new(state: &EvmState, looks: &Looks) -> Self {
         let touched = state.iter().filter(|(_, account)| account.is_touched());
         let accounts = touched
-            .map(|(address, account)| (*address, account_transition(account, looks.at(*address))))
-            .collect();
-        Self { accounts }
+            .map(|(address, account)| (*address, account_transition(account, looks.at(*address))));
+        // A contract that was called and nothing else is as it was.
+        let is_changed = |(address, change): &(Address, AccountTransition)| {
+            let has_code = !state[address].info.is_empty_code_hash();
+            !has_code || change.changes_fields() || !change.storage.is_empty()
+        };
+        Self { accounts: accounts.filter(is_changed).collect() }
     }
 
     /// What it does to one account, if it touches it.
@@ -103,8 +143,8 @@ impl Transition {
         accounts.find_map(|(touched, change)| (*touched == address).then_some(change))
     }
 
-    /// Every location that is replaced or credited. The slots of a destroyed
-    /// account are not enumerated.
+    /// Every location that is replaced or credited. Of a destroyed account only the
+    /// slots are enumerated that it changed before.
     pub(crate) fn changes(&self) -> impl Iterator<Item = (AccessKind, Location)> {
         self.accounts.iter().flat_map(|(address, change)| {
             let address = *address;
@@ -117,7 +157,8 @@ impl Transition {
             };
             let nonce = (destroyed || change.nonce.is_some()).then_some(Location::Nonce(address));
             let code = (destroyed || change.code.is_some()).then_some(Location::Code(address));
-            let slots = change.storage.iter().map(move |(key, _)| Location::Storage(address, *key));
+            let slots =
+                change.storage.iter().map(move |slot| Location::Storage(address, slot.key));
             balance
                 .map(|kind| (kind, Location::Balance(address)))
                 .into_iter()
@@ -142,14 +183,19 @@ fn account_transition(account: &Account, looked: Looked) -> AccountTransition {
         left if looked.contains(Looked::COVER) => BalanceChange::settle(before.balance, left),
         balance => BalanceChange::Credit(balance.wrapping_sub(before.balance)),
     };
-    let mut storage: Vec<_> =
-        account.changed_storage_slots().map(|(k, slot)| (*k, slot.present_value)).collect();
-    storage.sort_unstable();
+    let changed = account.changed_storage_slots().map(|(key, slot)| SlotChange {
+        key: *key,
+        value: slot.present_value,
+        link: Link::default(),
+    });
+    let mut storage: Box<[SlotChange]> = changed.collect();
+    storage.sort_unstable_by_key(|slot| slot.key);
     AccountTransition {
         lifecycle,
         balance,
         nonce: (now.nonce != before.nonce).then_some(now.nonce),
         code: (now.code_hash != before.code_hash).then(|| (now.code_hash, now.code.clone())),
         storage,
+        link: Link::default(),
     }
 }

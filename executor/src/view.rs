@@ -1,83 +1,33 @@
 //! The state as one thread's transactions see it: what is settled, and over it
 //! what unsettled transactions did that the next one is predicted to need.
 //!
-//! Each thread keeps a replica of the settled state of its own and catches up
-//! with the others by applying their transitions in block order, so that a read
-//! costs a look into a map that nobody else touches. What a transaction reads
-//! may be behind by the time it is settled; then the ledger finds it stale.
-
-use std::sync::OnceLock;
+//! Each thread keeps what it has read of the settled state in a map that nobody
+//! else touches, and brings it up to date as it reads it again. What a
+//! transaction reads may be behind by the time it is settled; then the ledger
+//! finds it stale.
 
 use forewave_analyzer::TxIndex;
 use revm::{
     Database, DatabaseRef,
     bytecode::Bytecode,
-    context::{TxEnv, result::ExecutionResult},
+    context::TxEnv,
     primitives::{Address, B256, StorageKey, StorageValue, U256},
     state::AccountInfo,
 };
 
 use crate::{
-    ExecutionError,
     flat_state::FlatState,
+    history::narrow,
     needs::Needs,
-    tracking::Record,
+    runs::{Basis, TxRuns},
     transition::{AccountTransition, BalanceChange, Lifecycle, Transition},
 };
 
-/// One run of a transaction.
-#[derive(Debug)]
-pub(crate) struct TxRun {
-    pub(crate) result: ExecutionResult,
-    pub(crate) record: Record,
-    pub(crate) basis: Basis,
-    /// Whether the sender was given the nonce that the transaction names, and
-    /// not the one that it had.
-    pub(crate) names_nonce: bool,
-}
-
-/// The state that a transaction ran on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Basis {
-    /// All lower transactions, settled.
-    Settled,
-    /// Some of the lower ones, settled.
-    Behind,
-    /// That, and unsettled runs of others.
-    Ahead,
-}
-
-/// The runs of one transaction.
-#[derive(Debug, Default)]
-pub(crate) struct TxRuns {
-    /// `None` inside if it could not be executed on what it saw.
-    pub(crate) first: OnceLock<Option<TxRun>>,
-    /// The one that counts, if the first does not.
-    pub(crate) again: OnceLock<TxRun>,
-}
-
-impl TxRuns {
-    /// The run that counts, once the transaction is settled.
-    fn settled(&self) -> &TxRun {
-        let again = self.again.get();
-        let first = || self.first.get().and_then(Option::as_ref);
-        again.or_else(first).expect("what is settled has been executed")
-    }
-
-    /// The run that counts, taken out.
-    pub(crate) fn into_settled(self) -> TxRun {
-        let again = self.again.into_inner();
-        let first = || self.first.into_inner().flatten();
-        again.or_else(first).expect("what is settled has been executed")
-    }
-}
-
 /// See the module's documentation.
 #[derive(Debug)]
-pub(crate) struct View<'a, 's, DB> {
-    /// The replica: the state after the first `applied` transactions.
-    pub(crate) flat: FlatState<'s, DB>,
-    applied: usize,
+pub(crate) struct View<'a, DB> {
+    /// The state after the first transactions, as many as it is turned to.
+    pub(crate) flat: FlatState<'a, DB>,
     runs: &'a [TxRuns],
     /// Unsettled transitions to be seen, the latest first.
     ahead: Vec<(TxIndex, &'a Transition)>,
@@ -88,47 +38,36 @@ pub(crate) struct View<'a, 's, DB> {
     names_nonce: bool,
 }
 
-impl<'a, 's, DB: DatabaseRef> View<'a, 's, DB> {
+impl<'a, DB: DatabaseRef> View<'a, DB> {
     /// A view of the state before the transactions.
     pub(crate) const fn new(
-        flat: FlatState<'s, DB>,
+        flat: FlatState<'a, DB>,
         runs: &'a [TxRuns],
         needs: &'a Needs<'a>,
     ) -> Self {
-        Self { flat, applied: 0, runs, ahead: Vec::new(), needs, sender: None, names_nonce: false }
+        Self { flat, runs, ahead: Vec::new(), needs, sender: None, names_nonce: false }
     }
 
-    /// Applies settled transactions, until `settled` are.
-    pub(crate) fn catch_up(&mut self, settled: usize) -> Result<(), ExecutionError<DB::Error>> {
-        while self.applied < settled {
-            let transition = &self.runs[self.applied].settled().record.transition;
-            let tx = TxIndex::new(self.applied);
-            let applied = self.flat.apply(transition);
-            applied.map_err(|source| ExecutionError::State { tx, source })?;
-            self.applied += 1;
-        }
-        Ok(())
-    }
-
-    /// Turns to what `tx` is to see: all that is applied, and what unsettled ones
-    /// did that it needs.
-    pub(crate) fn turn_to(&mut self, tx: TxIndex, env: &TxEnv) -> Basis {
+    /// Turns to what `tx` is to see: the first `settled` transactions, which are,
+    /// and what unsettled ones did that it needs.
+    pub(crate) fn turn_to(&mut self, tx: TxIndex, env: &TxEnv, settled: usize) -> Basis {
         self.ahead.clear();
+        self.flat.turn_to(settled);
         (self.sender, self.names_nonce) = (None, false);
-        if tx.index() == self.applied {
+        if tx.index() == settled {
             return Basis::Settled;
         }
         self.sender = Some((env.caller, env.nonce));
-        let Self { needs, runs, applied, ahead, .. } = self;
+        let Self { needs, runs, ahead, .. } = self;
         needs.for_each(tx, |needed| {
-            if needed.index() >= *applied
+            if needed.index() >= settled
                 && let Some(Some(run)) = runs[needed.index()].first.get()
             {
                 ahead.push((needed, &run.record.transition));
             }
         });
         ahead.reverse();
-        if ahead.is_empty() { Basis::Behind } else { Basis::Ahead }
+        if ahead.is_empty() { Basis::Behind { applied: narrow(settled) } } else { Basis::Ahead }
     }
 
     /// Whether the sender was given another nonce than it had.
@@ -142,7 +81,7 @@ impl<'a, 's, DB: DatabaseRef> View<'a, 's, DB> {
     }
 }
 
-impl<DB: DatabaseRef> View<'_, '_, DB> {
+impl<DB: DatabaseRef> View<'_, DB> {
     /// What unsettled transactions make of a balance.
     fn balance(&self, address: Address) -> BalanceChange {
         let mut credits = None;
@@ -191,7 +130,7 @@ impl<DB: DatabaseRef> View<'_, '_, DB> {
     }
 }
 
-impl<DB: DatabaseRef> Database for View<'_, '_, DB> {
+impl<DB: DatabaseRef> Database for View<'_, DB> {
     type Error = DB::Error;
 
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, DB::Error> {

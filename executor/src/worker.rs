@@ -7,12 +7,14 @@ use revm::{DatabaseRef, ExecuteEvm, context::result::EVMError};
 use crate::{
     ExecutionError,
     flat_state::FlatState,
-    flow::{Claim, Flow, Settled},
+    flow::{self, Claim, Flow},
+    history::Settled,
     ledger::Ledger,
     parallel::Run,
+    runs::{Basis, TxRun},
     tracking::{Recording, TrackingEvm, discard_record, take_record, tracking_evm},
     transfer::TransferRules,
-    view::{Basis, TxRun, View},
+    view::View,
 };
 
 /// The most accounts of a transaction for whose sake the room for them is kept.
@@ -20,15 +22,18 @@ const KEPT_ACCOUNTS_MAX: usize = 256;
 
 /// See the module's documentation.
 #[derive(Debug)]
-pub(crate) struct Worker<'a, 's, DB: DatabaseRef> {
+pub(crate) struct Worker<'a, DB: DatabaseRef> {
     block: &'a Block,
     rules: Option<&'a TransferRules<'a>>,
-    evm: TrackingEvm<View<'a, 's, DB>>,
+    evm: TrackingEvm<View<'a, DB>>,
 }
 
-impl<'a, 's, DB: DatabaseRef> Worker<'a, 's, DB> {
-    pub(crate) fn new(run: &'a Run<'a, DB>, base: FlatState<'s, DB>) -> Self {
-        let evm = tracking_evm(run.block, View::new(base, &run.runs, &run.needs));
+impl<'a, DB: DatabaseRef> Worker<'a, DB> {
+    /// `base` is the state before the transactions.
+    pub(crate) fn new(run: &'a Run<'a, DB>, base: &FlatState<'a, DB>) -> Self {
+        let settled = Settled { runs: &run.runs, history: &run.history };
+        let view = View::new(base.under(settled), &run.runs, &run.needs);
+        let evm = tracking_evm(run.block, view);
         Self { block: run.block, rules: run.rules.as_ref(), evm }
     }
 
@@ -42,12 +47,10 @@ impl<'a, 's, DB: DatabaseRef> Worker<'a, 's, DB> {
                 Claim::Idle => flow.wait(),
                 Claim::Some => {
                     for task in claimed.drain(..) {
-                        let settled = flow.settled();
-                        let in_time = run.deadline.check();
-                        if let Err(error) = in_time.and_then(|()| self.view().catch_up(settled)) {
+                        if let Err(error) = run.deadline.check() {
                             return run.fail(error, flow);
                         }
-                        let first = self.run_ahead(TxIndex::new(task));
+                        let first = self.run_ahead(TxIndex::new(task), flow.settled());
                         run.runs[task].first.set(first).expect("a task is claimed once");
                         flow.finish(task);
                     }
@@ -55,48 +58,44 @@ impl<'a, 's, DB: DatabaseRef> Worker<'a, 's, DB> {
             }
             flow.settle(|ledger, next| {
                 let tx = TxIndex::new(next);
-                match ledger.take(run.block, self, tx, &run.runs[next]) {
-                    Ok(true) => Settled::AsItWas,
-                    Ok(false) => Settled::Again,
+                match ledger.take(run.block, self, tx, &run.runs[next], &run.history) {
+                    Ok(true) => flow::Settled::AsItWas,
+                    Ok(false) => flow::Settled::Again,
                     Err(error) => {
                         run.keep(error);
-                        Settled::Stop
+                        flow::Settled::Stop
                     }
                 }
             });
         }
     }
 
-    /// The state after `settled` transactions, which are all there are.
-    pub(crate) fn into_state(
-        mut self,
-        settled: usize,
-    ) -> Result<FlatState<'s, DB>, ExecutionError<DB::Error>> {
-        self.view().catch_up(settled)?;
-        Ok(self.evm.ctx.journaled_state.database.inner.flat)
+    /// The state after all transactions, of which there are `settled`.
+    pub(crate) fn into_state(self, settled: usize) -> FlatState<'a, DB> {
+        let mut flat = self.evm.ctx.journaled_state.database.inner.flat;
+        flat.turn_to(settled);
+        flat
     }
 
-    pub(crate) fn view(&mut self) -> &mut View<'a, 's, DB> {
+    pub(crate) fn view(&mut self) -> &mut View<'a, DB> {
         &mut self.recording().inner
     }
 
-    fn recording(&mut self) -> &mut Recording<View<'a, 's, DB>> {
+    fn recording(&mut self) -> &mut Recording<View<'a, DB>> {
         &mut self.evm.ctx.journaled_state.database
     }
 
     /// Runs a transaction before it is its turn, if that can be done.
-    fn run_ahead(&mut self, tx: TxIndex) -> Option<TxRun> {
+    fn run_ahead(&mut self, tx: TxIndex, settled: usize) -> Option<TxRun> {
         let env = &self.block.transactions[tx.index()];
-        let basis = self.view().turn_to(tx, env);
+        let basis = self.view().turn_to(tx, env, settled);
         self.run(tx, basis).ok()
     }
 
-    /// Runs a transaction on the state after all lower ones, which is where the
-    /// view must be.
+    /// Runs a transaction on the state after all lower ones, which are settled.
     pub(crate) fn run_settled(&mut self, tx: TxIndex) -> Result<TxRun, ExecutionError<DB::Error>> {
         let env = &self.block.transactions[tx.index()];
-        let basis = self.view().turn_to(tx, env);
-        debug_assert_eq!(basis, Basis::Settled);
+        let basis = self.view().turn_to(tx, env, tx.index());
         self.run(tx, basis).map_err(|error| ExecutionError::at(tx, error))
     }
 

@@ -1,0 +1,57 @@
+//! The runs of a block's transactions, as the threads publish them to each other.
+
+use std::sync::OnceLock;
+
+use revm::context::result::ExecutionResult;
+
+use crate::tracking::Record;
+
+/// One run of a transaction.
+#[derive(Debug)]
+pub(crate) struct TxRun {
+    pub(crate) result: ExecutionResult,
+    pub(crate) record: Record,
+    pub(crate) basis: Basis,
+    /// Whether the sender was given the nonce that the transaction names, and
+    /// not the one that it had.
+    pub(crate) names_nonce: bool,
+}
+
+/// The state that a transaction ran on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Basis {
+    /// All lower transactions, settled.
+    Settled,
+    /// The first `applied` transactions, settled.
+    Behind {
+        /// How many.
+        applied: u32,
+    },
+    /// Some that were settled, and unsettled runs of others.
+    Ahead,
+}
+
+/// The runs of one transaction.
+#[derive(Debug, Default)]
+pub(crate) struct TxRuns {
+    /// `None` inside if it could not be executed on what it saw.
+    pub(crate) first: OnceLock<Option<TxRun>>,
+    /// The one that counts, if the first does not.
+    pub(crate) again: OnceLock<TxRun>,
+}
+
+impl TxRuns {
+    /// The run that counts, once the transaction is settled.
+    pub(crate) fn settled(&self) -> &TxRun {
+        let again = self.again.get();
+        let first = || self.first.get().and_then(Option::as_ref);
+        again.or_else(first).expect("what is settled has been executed")
+    }
+
+    /// The run that counts, taken out.
+    pub(crate) fn into_settled(self) -> TxRun {
+        let again = self.again.into_inner();
+        let first = || self.first.into_inner().flatten();
+        again.or_else(first).expect("what is settled has been executed")
+    }
+}
