@@ -1,8 +1,9 @@
 //! Blocks whose state is far away: sequentially, and with reads fetched ahead.
 //!
-//! First a state in memory that answers late, at most 16 reads at a time; then,
-//! given `FOREWAVE_DISK_SLOTS`, an embedded database on disk (redb), so many slots
-//! large. Every run is compared with sequential execution on the state in memory.
+//! A state in memory that answers late, at most 16 reads at a time, one by one or
+//! in batches; or, given `FOREWAVE_DISK_SLOTS`, an embedded database on disk
+//! (redb), so many slots large. Every run is compared with sequential execution on
+//! the state in memory. Arguments name the blocks; without any, all are measured.
 
 #[path = "support/disk.rs"]
 mod disk;
@@ -20,8 +21,12 @@ use forewave::{
 use forewave_fixtures::{Scenario, SlowState, Workload};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-/// Reads that are answered at a time, and threads that fetch.
+/// Reads that are answered at a time.
 const READS_AT_A_TIME: usize = 16;
+
+/// Reads that a request may ask for, and threads that make requests: enough for
+/// all the reads that are answered at a time, and for preparing the next.
+const REQUESTS: [(usize, usize); 2] = [(1, READS_AT_A_TIME), (8, 4)];
 
 /// Threads that execute.
 const THREADS: usize = 2;
@@ -46,10 +51,10 @@ const CASES: [(Scenario, usize); 5] = [
 
 fn main() {
     wake_on_time();
-    let pools = Pools { fetchers: pool(READS_AT_A_TIME), workers: pool(THREADS) };
+    let workers = pool(THREADS);
     println!("median of {REPEAT}; ms (speed-up, reads ahead + on demand)");
     println!(
-        "{:<16} {:>6} {:>5} {:>7} {:>10} {:>8}  {:<26} {:<26}",
+        "{:<16} {:>14} {:>5} {:>7} {:>10} {:>8}  {:<27} {:<27}",
         "block",
         "state",
         "txs",
@@ -59,21 +64,31 @@ fn main() {
         "sequential, prefetched",
         "parallel, prefetched"
     );
-    let cases: Vec<Case> = CASES.into_iter().map(Case::new).collect();
-    for latency in LATENCIES_US {
-        for case in &cases {
-            let latency = Duration::from_micros(latency);
-            case.measure(&format!("{latency:?}"), &pools, || {
-                SlowState::new(&case.state, latency, READS_AT_A_TIME, 1)
-            });
-        }
-    }
-    let slots = env::var("FOREWAVE_DISK_SLOTS").ok();
-    if let Some(slots) = slots.map(|slots| slots.parse().expect("a number of slots")) {
+    // Cargo's own options apart, arguments name the blocks to measure.
+    let names: Vec<String> = env::args().skip(1).filter(|it| !it.starts_with("--")).collect();
+    let is_named = |case: &Case| names.is_empty() || names.contains(&case.name);
+    let cases: Vec<Case> = CASES.into_iter().map(Case::new).filter(is_named).collect();
+    if let Ok(slots) = env::var("FOREWAVE_DISK_SLOTS") {
+        let slots = slots.parse().expect("a number of slots");
+        let pools = Pools { fetchers: pool(READS_AT_A_TIME), workers };
         for case in &cases {
             let disk = Disk::new(&case.state, slots).expect("a database can be written");
-            println!("{} MB on disk, {} MB of cache", disk.bytes() >> 20, Disk::CACHE_BYTES >> 20);
-            case.measure("disk", &pools, || disk.open_cold().expect("the database opens"));
+            let state = format!("{} MB on disk", disk.bytes() >> 20);
+            case.measure(&state, &pools, || disk.open_cold().expect("the database opens"));
+        }
+        return;
+    }
+    let mut pools = Pools { fetchers: pool(1), workers };
+    for (batch, fetchers) in REQUESTS {
+        pools.fetchers = pool(fetchers);
+        for latency in LATENCIES_US {
+            let state = format!("{latency} us, {batch} each");
+            for case in &cases {
+                let latency = Duration::from_micros(latency);
+                case.measure(&state, &pools, || {
+                    SlowState::new(&case.state, latency, READS_AT_A_TIME, batch)
+                });
+            }
         }
     }
 }
@@ -149,7 +164,7 @@ impl Case {
             format!("{:.1} ({:.2}, {ahead} + {on_demand})", ms(time), ms(alone) / ms(time))
         };
         println!(
-            "{:<16} {state:>6} {:>5} {reads:>7} {:>10.1} {:>8.1}  {:<26} {:<26}",
+            "{:<16} {state:>14} {:>5} {reads:>7} {:>10.1} {:>8.1}  {:<27} {:<27}",
             self.name,
             self.block.transactions.len(),
             ms(alone),

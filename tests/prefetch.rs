@@ -7,20 +7,21 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     sync::Mutex,
+    thread,
 };
 
 use forewave::{
-    ExecutionError, MemoryState, PredictedAccess, PredictorKind, StateError, StateView, TxIndex,
-    execute_block,
+    ExecutionError, MemoryState, PredictedAccess, PredictorKind, Prefetched, StateError, StateView,
+    TxIndex, execute_block,
     input::{BlockInput, LoadOptions},
     predict, sequential, with_prefetch,
 };
-use forewave_fixtures::Scenario;
+use forewave_fixtures::{Scenario, Workload};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use revm::{
     DatabaseRef,
     bytecode::Bytecode,
-    primitives::{Address, B256, StorageKey, StorageValue},
+    primitives::{Address, B256, StorageKey, StorageValue, U256},
     state::AccountInfo,
 };
 
@@ -60,6 +61,16 @@ impl<'a> Watched<'a> {
 
     fn ask(&self, question: Question) {
         *self.asked.lock().unwrap().entry(question).or_default() += 1;
+    }
+
+    /// The slots that were asked for.
+    fn slots(&self) -> Vec<(Address, StorageKey)> {
+        let asked = self.asked.lock().unwrap();
+        let slots = asked.keys().filter_map(|question| match *question {
+            Question::Slot(address, key) => Some((address, key)),
+            _ => None,
+        });
+        slots.collect()
     }
 
     fn account(&self, address: Address) -> Result<Option<AccountInfo>, StateError> {
@@ -154,6 +165,40 @@ fn a_state_that_fails_fails_the_work_as_it_would_without_reading_ahead() {
         let source = StateError::MissingBlockHash(0);
         let expected = ExecutionError::State { tx: TxIndex::new(tx), source };
         assert_eq!(outcome.err(), Some(expected));
+    }
+}
+
+#[test]
+fn what_is_read_for_a_wrong_guess_is_bounded() {
+    // for (n = slot[0]; n > 0; n -= 1) slot[n]
+    const COUNTS_DOWN: &[u8] = &[
+        0x5f, 0x54, 0x5b, 0x80, 0x15, 0x60, 0x12, 0x57, 0x80, 0x54, 0x50, 0x60, 1, 0x90, 0x03,
+        0x60, 0x02, 0x56, 0x5b, 0x00,
+    ];
+    const CONTRACTS: u8 = 20;
+    const READS_EACH_MAX: usize = 10;
+    let Workload { mut block, mut state } = Scenario::Transfers.generate(CONTRACTS.into(), 3);
+    let code = Bytecode::new_raw(COUNTS_DOWN.into());
+    for (n, tx) in (1..=CONTRACTS).zip(&mut block.transactions) {
+        let contract = Address::repeat_byte(n);
+        state.insert_account(contract, AccountInfo::default().with_code(code.clone()));
+        (tx.kind, tx.gas_limit, tx.value) = (contract.into(), 1_000_000, U256::ZERO);
+        block.env.gas_limit += tx.gas_limit;
+    }
+    let watched = Watched::new(&state, 4);
+    let work = |state: &Prefetched<'_, _>| {
+        let fetched = |slots: usize| watched.slots().len() >= slots;
+        while !fetched(usize::from(CONTRACTS)) {
+            thread::yield_now();
+        }
+        sequential(&block, state).unwrap()
+    };
+    let (outcome, _) = with_prefetch(&block, &watched, &[], &pool(3), work);
+    assert_eq!(outcome.first_difference(&sequential(&block, &state).unwrap()), None);
+    let slots = watched.slots();
+    for n in 1..=CONTRACTS {
+        let read = slots.iter().filter(|(address, _)| *address == Address::repeat_byte(n)).count();
+        assert!((1..=READS_EACH_MAX).contains(&read), "{read} slots of contract {n}");
     }
 }
 

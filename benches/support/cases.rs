@@ -25,7 +25,7 @@ const REAL_TRANSACTIONS_MIN: usize = 50;
 const SEED: u64 = 1;
 
 /// The generated blocks, each with its number of transactions.
-const GENERATED: [(Scenario, usize); 9] = [
+const GENERATED: [(Scenario, usize); 12] = [
     (Scenario::Transfers, 2000),
     (Scenario::HotTransfers { percent: 20 }, 2000),
     (Scenario::NonceChain, 1000),
@@ -35,6 +35,9 @@ const GENERATED: [(Scenario, usize); 9] = [
     (Scenario::HotPool, 300),
     (Scenario::Game, 1000),
     (Scenario::MixedDefi, 500),
+    (Scenario::HashedTargets, 500),
+    (Scenario::TurnedBranches, 500),
+    (Scenario::LateConflicts, 500),
 ];
 
 /// A block to measure.

@@ -11,20 +11,22 @@
 //! 2. what a prediction at hand names exactly is asked for too;
 //! 3. a transaction without such a prediction is scouted: executed alone on the
 //!    state before the block, for its reads only. Where it waits for a read,
-//!    other fetchers go on with other transactions.
+//!    other fetchers go on with other transactions; and where the state takes
+//!    batches, several are scouted together and nothing waits for a single read.
 //!
 //! What the work needs earlier than the fetchers it reads itself, and a read
 //! under way is waited for, never repeated. Nothing here can change an outcome:
 //! the cache answers what the state answers, and scouts write nothing. An error
 //! or panic that a fetcher meets is dropped; who needs the value meets it again.
 
+mod ahead;
 mod cache;
 mod scout;
 mod state;
 mod steps;
 mod view;
 
-use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use forewave_analyzer::{Block, PanickedError, PredictedAccess};
 use rayon::ThreadPool;
@@ -33,6 +35,7 @@ pub use state::{PrefetchStats, Prefetched};
 pub use view::{OneByOne, StateView};
 
 use crate::prefetch::{
+    ahead::Ahead,
     scout::Scout,
     steps::{Step, Steps},
 };
@@ -55,21 +58,25 @@ where
 {
     let prefetched = Prefetched::new(state);
     let steps = Steps::new(block, predictions, state.batch_reads_max());
-    let next = AtomicUsize::new(0);
     let stopped = AtomicBool::new(false);
     let gas_spent = AtomicU64::new(0);
     let value = fetchers.in_place_scope(|scope| {
         for _ in 0..fetchers.current_num_threads() {
             scope.spawn(|_| {
                 let fetch = || {
-                    let mut scout = Scout::new(block, prefetched.ahead(&stopped), &gas_spent);
+                    let mut scout =
+                        Scout::new(block, Ahead::new(&prefetched, &steps, &stopped), &gas_spent);
                     while !stopped.load(Ordering::Relaxed)
-                        && let Some(step) = steps.get(next.fetch_add(1, Ordering::Relaxed))
+                        && let Some(step) = steps.next()
                     {
                         match step {
-                            Step::Accounts(addresses) => prefetched.fetch_accounts(addresses),
-                            Step::Slots(slots) => prefetched.fetch_slots(slots),
-                            Step::Transaction(tx) => scout.transaction(tx),
+                            Step::Accounts(addresses) => {
+                                prefetched.fetch_accounts(addresses);
+                            }
+                            Step::Slots(slots) => {
+                                prefetched.fetch_slots(slots);
+                            }
+                            Step::Transactions(txs) => scout.transactions(txs),
                             Step::System => scout.system(),
                         }
                     }

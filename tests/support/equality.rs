@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use forewave::{
-    AccessKind, AccessSet, AccessSetBuilder, BlockOutcome, ExecutionMode, Plan, PredictedAccess,
-    PredictorKind,
+    AccessKind, AccessSet, AccessSetBuilder, Block, BlockOutcome, ExecutionMode, MemoryState, Plan,
+    PredictedAccess, PredictorKind,
     compare::{compare_header, compare_outcomes},
     execute_overlapped, execute_unplanned,
     input::{BlockInput, LoadOptions},
@@ -36,31 +36,44 @@ pub(crate) fn check_equal_to_sequential(
     pools: &[ThreadPool],
     repetitions: usize,
 ) -> usize {
-    let input = BlockInput::load(directory, &LoadOptions::default()).unwrap();
-    let truth = sequential(&input.block, &input.state).unwrap();
-    let name = directory.display();
-    assert_eq!(compare_header(&truth, &input.header, input.block.spec()), [], "{name}");
+    let BlockInput { block, state, header, .. } =
+        BlockInput::load(directory, &LoadOptions::default()).unwrap();
+    let truth = sequential(&block, &state).unwrap();
+    let name = directory.display().to_string();
+    assert_eq!(compare_header(&truth, &header, block.spec()), [], "{name}");
+    check_every_way(&name, &block, &state, &truth, pools, repetitions)
+}
+
+/// The same for a block at hand, whose sequential outcome is `truth`.
+pub(crate) fn check_every_way(
+    name: &str,
+    block: &Block,
+    state: &MemoryState,
+    truth: &BlockOutcome,
+    pools: &[ThreadPool],
+    repetitions: usize,
+) -> usize {
     let mut executions = 0;
     for pool in pools.iter().cycle().take(pools.len() * repetitions) {
-        let outcome = execute_unplanned(&input.block, &input.state, pool).unwrap();
-        check_outcome(&outcome, &truth, &format!("{name} unplanned"));
+        let outcome = execute_unplanned(block, state, pool).unwrap();
+        check_outcome(&outcome, truth, &format!("{name} unplanned"));
         executions += 1;
     }
     for kind in PredictorKind::ALL {
         for pool in pools {
-            let outcome = execute_overlapped(&input.block, &input.state, &kind, pool).unwrap();
-            check_outcome(&outcome, &truth, &format!("{name} {kind} overlapped"));
+            let outcome = execute_overlapped(block, state, &kind, pool).unwrap();
+            check_outcome(&outcome, truth, &format!("{name} {kind} overlapped"));
         }
     }
-    for (who, predictions) in predictions(&input) {
+    for (who, predictions) in predictions(block, state) {
         let for_people = Plan::new(&predictions);
-        let to_run = Plan::to_run(&input.block, &input.state, predictions).unwrap();
+        let to_run = Plan::to_run(block, state, predictions).unwrap();
         for plan in [for_people, to_run] {
             assert_eq!(verify(plan.schedule(), plan.graph()), Ok(()), "{name} {who}");
             for pool in pools.iter().cycle().take(pools.len() * repetitions) {
                 for mode in MODES {
-                    let outcome = plan.execute_as(mode, &input.block, &input.state, pool).unwrap();
-                    check_outcome(&outcome, &truth, &format!("{name} {who} {mode:?}"));
+                    let outcome = plan.execute_as(mode, block, state, pool).unwrap();
+                    check_outcome(&outcome, truth, &format!("{name} {who} {mode:?}"));
                     executions += 1;
                 }
             }
@@ -75,12 +88,12 @@ fn check_outcome(outcome: &BlockOutcome, truth: &BlockOutcome, what: &str) {
 }
 
 /// Predictions to be right whatever they say.
-fn predictions(input: &BlockInput) -> Vec<(&'static str, Vec<PredictedAccess>)> {
-    let predicted = |kind| predict(&input.block, &input.state, &kind).unwrap();
+fn predictions(block: &Block, state: &MemoryState) -> Vec<(&'static str, Vec<PredictedAccess>)> {
+    let predicted = |kind| predict(block, state, &kind).unwrap();
     let oracle = predicted(PredictorKind::Oracle);
     let gas = |prediction: &PredictedAccess| prediction.gas();
     let empty = oracle.iter().map(|p| PredictedAccess::exact(AccessSet::default(), gas(p)));
-    let mut random = Random(input.header.number);
+    let mut random = Random(block.number());
     let subset = oracle.iter().map(|p| random.subset(p)).collect();
     let shifted = oracle.iter().cycle().skip(1).take(oracle.len()).cloned();
     let good = PredictorKind::ALL.map(|kind| (kind.name(), predicted(kind)));

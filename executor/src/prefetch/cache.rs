@@ -24,15 +24,38 @@ pub(super) struct Cache<K, V> {
 
 #[derive(Debug)]
 struct Shard<K, V> {
-    entries: Mutex<HashMap<K, Option<V>, DefaultHashBuilder>>,
+    part: Mutex<Part<K, V>>,
     /// Some claim of this shard was filled or given up.
     settled: Condvar,
 }
 
+#[derive(Debug)]
+struct Part<K, V> {
+    entries: HashMap<K, Option<V>, DefaultHashBuilder>,
+    /// Threads that wait for a claim: to wake nobody costs a system call too.
+    waiting: usize,
+}
+
 impl<K, V> Shard<K, V> {
-    fn lock(&self) -> MutexGuard<'_, HashMap<K, Option<V>, DefaultHashBuilder>> {
-        self.entries.lock().expect("nothing panics while it holds this lock")
+    fn new() -> Self {
+        let part = Part { entries: HashMap::default(), waiting: 0 };
+        Self { part: Mutex::new(part), settled: Condvar::new() }
     }
+
+    fn lock(&self) -> MutexGuard<'_, Part<K, V>> {
+        self.part.lock().expect("nothing panics while it holds this lock")
+    }
+}
+
+/// What a thread finds at a key that it neither waits for nor reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Peek<V> {
+    /// The value.
+    Known(V),
+    /// Somebody reads it now.
+    UnderWay,
+    /// Nobody has read it.
+    Unread,
 }
 
 /// What a thread finds at a key that it asks for.
@@ -46,34 +69,45 @@ pub(super) enum Found<'c, K: Eq + Hash, V> {
 
 impl<K: Copy + Eq + Hash, V: Clone> Cache<K, V> {
     pub(super) fn new() -> Self {
-        let shard = || Shard { entries: Mutex::default(), settled: Condvar::new() };
-        Self { shards: repeat_with(shard).take(SHARDS).collect(), hasher: ShardHasher::default() }
+        let shards = repeat_with(Shard::new).take(SHARDS).collect();
+        Self { shards, hasher: ShardHasher::default() }
     }
 
     /// The value of a key, waited for if somebody reads it, or else a claim to it.
     pub(super) fn find(&self, key: K) -> Found<'_, K, V> {
         let shard = self.shard(&key);
-        let mut entries = shard.lock();
+        let mut part = shard.lock();
         loop {
-            match entries.get(&key) {
+            match part.entries.get(&key) {
                 Some(Some(value)) => return Found::Known(value.clone()),
                 Some(None) => {
-                    let settled = shard.settled.wait(entries);
-                    entries = settled.expect("nothing panics while it holds this lock");
+                    part.waiting += 1;
+                    let settled = shard.settled.wait(part);
+                    part = settled.expect("nothing panics while it holds this lock");
+                    part.waiting -= 1;
                 }
                 None => {
-                    entries.insert(key, None);
-                    return Found::Claimed(Claim { shard, key, is_filled: false });
+                    part.entries.insert(key, None);
+                    return Found::Claimed(Claim { shard, key, value: None });
                 }
             }
+        }
+    }
+
+    /// What is known of a key, without waiting.
+    pub(super) fn peek(&self, key: &K) -> Peek<V> {
+        match self.shard(key).lock().entries.get(key) {
+            Some(Some(value)) => Peek::Known(value.clone()),
+            Some(None) => Peek::UnderWay,
+            None => Peek::Unread,
         }
     }
 
     /// A claim to a key that nobody has read or reads now.
     pub(super) fn claim(&self, key: K) -> Option<Claim<'_, K, V>> {
         let shard = self.shard(&key);
-        let is_new = shard.lock().try_insert(key, None).is_ok();
-        is_new.then(|| Claim { shard, key, is_filled: false })
+        let is_new = shard.lock().entries.try_insert(key, None).is_ok();
+        is_new.then(|| Claim { shard, key, value: None })
     }
 
     fn shard(&self, key: &K) -> &Shard<K, V> {
@@ -88,7 +122,7 @@ impl<K: Copy + Eq + Hash, V: Clone> Cache<K, V> {
 pub(super) struct Claim<'c, K: Eq + Hash, V> {
     shard: &'c Shard<K, V>,
     key: K,
-    is_filled: bool,
+    value: Option<V>,
 }
 
 impl<K: Copy + Eq + Hash, V> Claim<'_, K, V> {
@@ -99,17 +133,20 @@ impl<K: Copy + Eq + Hash, V> Claim<'_, K, V> {
 
     /// Tells everybody the value.
     pub(super) fn fill(mut self, value: V) {
-        self.shard.lock().insert(self.key, Some(value));
-        self.is_filled = true;
+        self.value = Some(value);
     }
 }
 
 impl<K: Eq + Hash, V> Drop for Claim<'_, K, V> {
     fn drop(&mut self) {
-        if !self.is_filled {
-            self.shard.lock().remove(&self.key);
+        let mut part = self.shard.lock();
+        match (self.value.take(), part.entries.get_mut(&self.key)) {
+            (Some(value), Some(entry)) => *entry = Some(value),
+            _ => drop(part.entries.remove(&self.key)),
         }
-        self.shard.settled.notify_all();
+        if part.waiting > 0 {
+            self.shard.settled.notify_all();
+        }
     }
 }
 

@@ -1,6 +1,10 @@
 //! Finds what a transaction reads by running it alone on the state before the
 //! block. Results are thrown away; what counts is what the cache then holds.
 //!
+//! Where the state takes several reads in one request, transactions are scouted in
+//! groups: all are run without waiting for anything, what they went without is
+//! asked for together, and those that failed for want of it are run again.
+//!
 //! A transaction that would need what an earlier one does may end early or take
 //! another path, and the rest of its reads is left to those who execute it.
 
@@ -8,12 +12,12 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use forewave_analyzer::{Block, TxIndex};
 use revm::{
-    Context, DatabaseRef, ExecuteEvm, Journal, MainBuilder, MainContext, MainnetEvm,
+    Context, ExecuteEvm, Journal, MainBuilder, MainContext, MainnetEvm,
     context::{BlockEnv, CfgEnv, TxEnv},
     database_interface::WrapDatabaseRef,
 };
 
-use super::state::Ahead;
+use super::{ahead::Ahead, view::StateView};
 use crate::{
     flat_state::FlatState,
     system::{apply_post_block, apply_pre_block},
@@ -22,18 +26,22 @@ use crate::{
 /// How many times the block's gas limit all scouts together may burn. Alone, a
 /// transaction may run on where in its place in the block it would be stopped.
 /// Each that is begun below the bound runs to its end.
-const GAS_FACTOR: u64 = 2;
+const GAS_FACTOR: u64 = 4;
+
+/// Times that the transactions of a group are run without waiting. What they then
+/// still go without, they read one by one.
+const GATHERING_RUNS_MAX: usize = 8;
 
 type ScoutEvm<D> = MainnetEvm<Context<BlockEnv, TxEnv, CfgEnv, D, Journal<D>>>;
 
 /// One fetcher's EVM. `gas_spent` is that of all fetchers.
-pub(super) struct Scout<'r, 'p, 's, DB: DatabaseRef> {
+pub(super) struct Scout<'r, 'p, 's, DB: StateView> {
     block: &'r Block,
     evm: ScoutEvm<WrapDatabaseRef<Ahead<'p, 's, DB>>>,
     gas_spent: &'r AtomicU64,
 }
 
-impl<'r, 'p, 's, DB: DatabaseRef> Scout<'r, 'p, 's, DB> {
+impl<'r, 'p, 's, DB: StateView> Scout<'r, 'p, 's, DB> {
     pub(super) fn new(
         block: &'r Block,
         state: Ahead<'p, 's, DB>,
@@ -50,26 +58,52 @@ impl<'r, 'p, 's, DB: DatabaseRef> Scout<'r, 'p, 's, DB> {
         Self { block, evm, gas_spent }
     }
 
-    /// Reads what a transaction reads.
-    pub(super) fn transaction(&mut self, tx: TxIndex) {
+    /// Reads what these transactions read.
+    pub(super) fn transactions(&mut self, txs: &[TxIndex]) {
+        let mut open = txs.to_vec();
+        let mut left = if txs.len() > 1 { GATHERING_RUNS_MAX } else { 0 };
+        while left > 0 && !open.is_empty() && !self.state().is_stopped() {
+            open.retain(|&tx| {
+                self.state().gather_run();
+                let succeeds = self.run(tx);
+                !succeeds && !self.state().found_all()
+            });
+            if self.state().fetch_gathered() > 0 {
+                left -= 1;
+            } else if !open.is_empty() && !self.state().read_known() {
+                // Others read what is missing: wait with them, for one's sake.
+                self.run(open.remove(0));
+            }
+        }
+        for tx in open {
+            self.run(tx);
+        }
+    }
+
+    /// Whether the transaction succeeds.
+    fn run(&mut self, tx: TxIndex) -> bool {
         let gas_max = self.block.env.gas_limit.saturating_mul(GAS_FACTOR);
         if self.gas_spent.load(Ordering::Relaxed) >= gas_max {
-            return;
+            return false;
         }
         // One that cannot be executed has read what there is to read.
-        if let Ok(run) = self.evm.transact(self.block.transactions[tx.index()].clone()) {
-            self.gas_spent.fetch_add(run.result.tx_gas_used(), Ordering::Relaxed);
-        } else {
+        let Ok(run) = self.evm.transact(self.block.transactions[tx.index()].clone()) else {
             drop(self.evm.finalize());
-        }
+            return false;
+        };
+        self.gas_spent.fetch_add(run.result.tx_gas_used(), Ordering::Relaxed);
+        run.result.is_success()
     }
 
     /// Reads what the protocol reads at the two ends of the block.
     pub(super) fn system(&self) {
-        let state = &self.evm.ctx.journaled_state.database.0;
-        let mut flat = FlatState::for_block(state, self.block);
+        let mut flat = FlatState::for_block(self.state(), self.block);
         // What fails here fails again where it counts.
         drop(apply_pre_block(self.block, &mut flat));
         drop(apply_post_block(self.block, &mut flat));
+    }
+
+    const fn state(&self) -> &Ahead<'p, 's, DB> {
+        &self.evm.ctx.journaled_state.database.0
     }
 }

@@ -1,12 +1,14 @@
 //! The state before the block as everybody who works on it shares it: each
 //! account, slot, code and block hash read once.
 
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::{
+    hash::Hash,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use revm::{
     DatabaseRef,
     bytecode::Bytecode,
-    context::DBErrorMarker,
     primitives::{Address, B256, StorageKey, StorageValue},
     state::AccountInfo,
 };
@@ -34,10 +36,10 @@ pub struct PrefetchStats {
 #[derive(Debug)]
 pub struct Prefetched<'s, DB> {
     state: &'s DB,
-    accounts: Cache<Address, Option<AccountInfo>>,
-    slots: Cache<(Address, StorageKey), StorageValue>,
-    code: Cache<B256, Bytecode>,
-    block_hashes: Cache<u64, B256>,
+    pub(super) accounts: Cache<Address, Option<AccountInfo>>,
+    pub(super) slots: Cache<(Address, StorageKey), StorageValue>,
+    pub(super) code: Cache<B256, Bytecode>,
+    pub(super) block_hashes: Cache<u64, B256>,
     ahead: AtomicU64,
     on_demand: AtomicU64,
 }
@@ -63,59 +65,73 @@ impl<'s, DB: DatabaseRef> Prefetched<'s, DB> {
         }
     }
 
-    /// The same cache as a fetcher sees it, until `stopped`.
-    pub(super) const fn ahead<'p>(&'p self, stopped: &'p AtomicBool) -> Ahead<'p, 's, DB> {
-        Ahead { prefetched: self, stopped }
+    /// The value of a key as a fetcher reads it. An error is dropped: whoever
+    /// needs the value meets it too.
+    pub(super) fn read_ahead<K: Copy + Eq + Hash, V: Clone>(
+        &self,
+        cache: &Cache<K, V>,
+        key: K,
+        read: impl FnOnce(&DB) -> Result<V, DB::Error>,
+    ) -> Option<V> {
+        find_or_read(cache, key, &self.ahead, || read(self.state)).ok()
     }
 }
 
 impl<DB: StateView> Prefetched<'_, DB> {
-    /// Reads accounts that nobody has read, and their code.
-    pub(super) fn fetch_accounts(&self, addresses: &[Address]) {
-        let claims = addresses.iter().filter_map(|&address| self.accounts.claim(address));
-        let claims: Vec<_> = claims.collect();
-        let unread: Vec<_> = claims.iter().map(Claim::key).collect();
-        let fetched = self.fetch(&unread, |unread| self.state.accounts(unread));
+    /// Reads accounts that nobody has read, and their code. Gives how many were.
+    pub(super) fn fetch_accounts(&self, addresses: &[Address]) -> usize {
         let mut code = Vec::new();
-        for (claim, info) in claims.into_iter().zip(fetched) {
-            code.extend(
-                info.as_ref().filter(|info| has_code_elsewhere(info)).map(|it| it.code_hash),
-            );
-            claim.fill(info);
-        }
+        let fetched = self.fetch(
+            &self.accounts,
+            addresses,
+            |unread| self.state.accounts(unread),
+            |info| {
+                let info = info.as_ref().filter(|info| has_code_elsewhere(info));
+                code.extend(info.map(|info| info.code_hash));
+            },
+        );
         for hash in code {
-            if let Some(claim) = self.code.claim(hash)
-                && let Some(code) = self
-                    .fetch(&[hash], |_| self.state.code_by_hash_ref(hash).map(|it| vec![it]))
-                    .pop()
-            {
-                claim.fill(code);
+            if let Some(claim) = self.code.claim(hash) {
+                self.ahead.fetch_add(1, Ordering::Relaxed);
+                if let Ok(code) = self.state.code_by_hash_ref(hash) {
+                    claim.fill(code);
+                }
             }
         }
+        fetched
     }
 
-    /// Reads slots that nobody has read.
-    pub(super) fn fetch_slots(&self, slots: &[(Address, StorageKey)]) {
-        let claims: Vec<_> = slots.iter().filter_map(|&slot| self.slots.claim(slot)).collect();
-        let unread: Vec<_> = claims.iter().map(Claim::key).collect();
-        let fetched = self.fetch(&unread, |unread| self.state.slots(unread));
-        for (claim, value) in claims.into_iter().zip(fetched) {
-            claim.fill(value);
-        }
+    /// Reads slots that nobody has read. Gives how many were.
+    pub(super) fn fetch_slots(&self, slots: &[(Address, StorageKey)]) -> usize {
+        self.fetch(&self.slots, slots, |unread| self.state.slots(unread), |_| {})
     }
 
-    /// What was asked for, or nothing if it cannot be read: who needs it will
-    /// ask again and hear why.
-    fn fetch<K, V>(
+    /// Reads those keys that nobody has, in requests as large as the state takes,
+    /// and shows `see` what is read. What cannot be read stays unread: who needs it
+    /// will ask again and hear why.
+    fn fetch<K: Copy + Eq + Hash, V: Clone>(
         &self,
-        unread: &[K],
-        read: impl FnOnce(&[K]) -> Result<Vec<V>, DB::Error>,
-    ) -> Vec<V> {
-        if unread.is_empty() {
-            return Vec::new();
+        cache: &Cache<K, V>,
+        keys: &[K],
+        read: impl Fn(&[K]) -> Result<Vec<V>, DB::Error>,
+        mut see: impl FnMut(&V),
+    ) -> usize {
+        let batch = self.state.batch_reads_max().max(1);
+        let mut claims = keys.iter().filter_map(|&key| cache.claim(key));
+        let mut fetched = 0;
+        loop {
+            let claims: Vec<_> = claims.by_ref().take(batch).collect();
+            if claims.is_empty() {
+                return fetched;
+            }
+            let unread: Vec<_> = claims.iter().map(Claim::key).collect();
+            self.ahead.fetch_add(unread.len() as u64, Ordering::Relaxed);
+            for (claim, value) in claims.into_iter().zip(read(&unread).unwrap_or_default()) {
+                see(&value);
+                claim.fill(value);
+                fetched += 1;
+            }
         }
-        self.ahead.fetch_add(unread.len() as u64, Ordering::Relaxed);
-        read(unread).unwrap_or_default()
     }
 }
 
@@ -125,7 +141,7 @@ fn has_code_elsewhere(info: &AccountInfo) -> bool {
 }
 
 /// The value of a key; read, counted and told to everybody if it is not known.
-fn find_or_read<K: Copy + Eq + core::hash::Hash, V: Clone, E>(
+fn find_or_read<K: Copy + Eq + Hash, V: Clone, E>(
     cache: &Cache<K, V>,
     key: K,
     reads: &AtomicU64,
@@ -163,56 +179,5 @@ impl<DB: DatabaseRef> DatabaseRef for Prefetched<'_, DB> {
     fn block_hash_ref(&self, number: u64) -> Result<B256, DB::Error> {
         let read = || self.state.block_hash_ref(number);
         find_or_read(&self.block_hashes, number, &self.on_demand, read)
-    }
-}
-
-/// A [`Prefetched`] state as a fetcher reads it: its reads are ahead, and end
-/// when there is nobody left to read for.
-#[derive(Debug)]
-pub(super) struct Ahead<'p, 's, DB> {
-    prefetched: &'p Prefetched<'s, DB>,
-    stopped: &'p AtomicBool,
-}
-
-/// A fetcher is to stop, or met an error; whoever needs the value meets it too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("nothing is read ahead any more")]
-pub(super) struct Stopped;
-
-impl DBErrorMarker for Stopped {}
-
-impl<DB: DatabaseRef> Ahead<'_, '_, DB> {
-    fn read<K: Copy + Eq + core::hash::Hash, V: Clone>(
-        &self,
-        cache: &Cache<K, V>,
-        key: K,
-        read: impl FnOnce(&DB) -> Result<V, DB::Error>,
-    ) -> Result<V, Stopped> {
-        if self.stopped.load(Ordering::Relaxed) {
-            return Err(Stopped);
-        }
-        let Prefetched { state, ahead, .. } = self.prefetched;
-        find_or_read(cache, key, ahead, || read(state).map_err(|_| Stopped))
-    }
-}
-
-impl<DB: DatabaseRef> DatabaseRef for Ahead<'_, '_, DB> {
-    type Error = Stopped;
-
-    fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, Stopped> {
-        self.read(&self.prefetched.accounts, address, |state| state.basic_ref(address))
-    }
-
-    fn code_by_hash_ref(&self, code_hash: B256) -> Result<Bytecode, Stopped> {
-        self.read(&self.prefetched.code, code_hash, |state| state.code_by_hash_ref(code_hash))
-    }
-
-    fn storage_ref(&self, address: Address, key: StorageKey) -> Result<StorageValue, Stopped> {
-        let read = |state: &DB| state.storage_ref(address, key);
-        self.read(&self.prefetched.slots, (address, key), read)
-    }
-
-    fn block_hash_ref(&self, number: u64) -> Result<B256, Stopped> {
-        self.read(&self.prefetched.block_hashes, number, |state| state.block_hash_ref(number))
     }
 }

@@ -3,8 +3,14 @@
 //! Transactions are taken in windows. Of each window first come the accounts that
 //! the protocol touches and the locations that predictions and access lists name,
 //! each once in the block, then the transactions to be scouted, so that scouts
-//! find their first accounts there. The two ends of the block follow the first
-//! window: they are few reads that nobody needs before the end.
+//! find their first accounts there. The first window is small, so that scouts find
+//! early what all transactions share. The two ends of the block follow it: they are
+//! few reads that nobody needs before the end.
+//!
+//! Whoever would wait for another's read takes a step of reads that are known
+//! already, however far ahead. It will come up again, and find nothing left to do.
+
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use forewave_analyzer::{Block, Confidence, Location, PredictedAccess, TxIndex};
 use hashbrown::HashSet;
@@ -17,7 +23,10 @@ use revm::{
     primitives::{Address, StorageKey, TxKind, map::DefaultHashBuilder},
 };
 
-/// Transactions of one window.
+/// Transactions of the first window.
+const FIRST_WINDOW: usize = 8;
+
+/// Transactions of every other window.
 const WINDOW: usize = 64;
 
 /// One thing for a fetcher to do.
@@ -27,8 +36,8 @@ pub(super) enum Step<'a> {
     Accounts(&'a [Address]),
     /// Read these slots.
     Slots(&'a [(Address, StorageKey)]),
-    /// Read what this transaction reads.
-    Transaction(TxIndex),
+    /// Read what these transactions read.
+    Transactions(&'a [TxIndex]),
     /// Read what the protocol reads at the two ends of the block.
     System,
 }
@@ -38,7 +47,12 @@ pub(super) enum Step<'a> {
 pub(super) struct Steps {
     accounts: Vec<Address>,
     slots: Vec<(Address, StorageKey)>,
+    scouted: Vec<TxIndex>,
     plan: Vec<Planned>,
+    /// The position of the next step.
+    next: AtomicUsize,
+    /// The position before which no step of known reads is left.
+    known: AtomicUsize,
 }
 
 /// A step, with ranges of the lists in place of what is in them.
@@ -46,7 +60,7 @@ pub(super) struct Steps {
 enum Planned {
     Accounts { start: usize, end: usize },
     Slots { start: usize, end: usize },
-    Transaction(TxIndex),
+    Transactions { start: usize, end: usize },
     System,
 }
 
@@ -58,26 +72,42 @@ impl Steps {
         let mut seen = Seen::default();
         seen.account(&mut steps, block.env.beneficiary);
         let transactions: Vec<_> = block.indexed().collect();
-        let mut windows = transactions.chunks(WINDOW);
-        steps.window(windows.next().unwrap_or_default(), predictions, &mut seen, batch);
+        let (first, others) = transactions.split_at(transactions.len().min(FIRST_WINDOW));
+        steps.window(first, predictions, &mut seen, batch);
         steps.plan.push(Planned::System);
         let (accounts, slots) = (steps.accounts.len(), steps.slots.len());
         for withdrawal in &block.withdrawals {
             seen.account(&mut steps, withdrawal.address);
         }
         steps.request(accounts, slots, batch);
-        for window in windows {
+        for window in others.chunks(WINDOW) {
             steps.window(window, predictions, &mut seen, batch);
         }
         steps
     }
 
+    /// The next step, if there is one.
+    pub(super) fn next(&self) -> Option<Step<'_>> {
+        self.get(self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The next step of reads that are known without scouting, if there is one.
+    pub(super) fn next_known(&self) -> Option<Step<'_>> {
+        self.known.fetch_max(self.next.load(Ordering::Relaxed), Ordering::Relaxed);
+        loop {
+            let step = self.get(self.known.fetch_add(1, Ordering::Relaxed))?;
+            if matches!(step, Step::Accounts(_) | Step::Slots(_)) {
+                return Some(step);
+            }
+        }
+    }
+
     /// The step at a position, if there is one.
-    pub(super) fn get(&self, position: usize) -> Option<Step<'_>> {
+    fn get(&self, position: usize) -> Option<Step<'_>> {
         Some(match *self.plan.get(position)? {
             Planned::Accounts { start, end } => Step::Accounts(&self.accounts[start..end]),
             Planned::Slots { start, end } => Step::Slots(&self.slots[start..end]),
-            Planned::Transaction(tx) => Step::Transaction(tx),
+            Planned::Transactions { start, end } => Step::Transactions(&self.scouted[start..end]),
             Planned::System => Step::System,
         })
     }
@@ -91,8 +121,7 @@ impl Steps {
     ) {
         // The beneficiary is in the first window.
         let accounts = if self.plan.is_empty() { 0 } else { self.accounts.len() };
-        let slots = self.slots.len();
-        let mut scouted = Vec::new();
+        let (slots, scouted) = (self.slots.len(), self.scouted.len());
         for &(tx, env) in window {
             protocol(env, self, seen);
             match predictions.get(tx.index()) {
@@ -101,25 +130,27 @@ impl Steps {
                         seen.location(self, location);
                     }
                 }
-                _ => scouted.push(Planned::Transaction(tx)),
+                _ => self.scouted.push(tx),
             }
         }
         self.request(accounts, slots, batch);
-        self.plan.append(&mut scouted);
+        let ranges = ranges(scouted, self.scouted.len(), batch);
+        self.plan.extend(ranges.map(|(start, end)| Planned::Transactions { start, end }));
     }
 
     /// Plans to read what the lists hold from these positions on.
     fn request(&mut self, accounts: usize, slots: usize, batch: usize) {
-        let batch = batch.max(1);
-        for start in (accounts..self.accounts.len()).step_by(batch) {
-            let end = self.accounts.len().min(start.saturating_add(batch));
-            self.plan.push(Planned::Accounts { start, end });
-        }
-        for start in (slots..self.slots.len()).step_by(batch) {
-            let end = self.slots.len().min(start.saturating_add(batch));
-            self.plan.push(Planned::Slots { start, end });
-        }
+        let accounts = ranges(accounts, self.accounts.len(), batch);
+        let slots = ranges(slots, self.slots.len(), batch);
+        self.plan.extend(accounts.map(|(start, end)| Planned::Accounts { start, end }));
+        self.plan.extend(slots.map(|(start, end)| Planned::Slots { start, end }));
     }
+}
+
+/// What lies between two positions, in pieces of at most `batch`.
+fn ranges(start: usize, end: usize, batch: usize) -> impl Iterator<Item = (usize, usize)> {
+    let batch = batch.max(1);
+    (start..end).step_by(batch).map(move |start| (start, end.min(start.saturating_add(batch))))
 }
 
 /// What the protocol touches, and what the access list names (EIP-2930).
@@ -201,7 +232,7 @@ mod tests {
     }
 
     fn all(steps: &Steps) -> Vec<Step<'_>> {
-        (0..).map_while(|position| steps.get(position)).collect()
+        core::iter::from_fn(|| steps.next()).collect()
     }
 
     #[test]
@@ -213,15 +244,14 @@ mod tests {
             [
                 Step::Accounts(&[paid, account(0), shared]),
                 Step::Accounts(&[account(1)]),
-                Step::Transaction(tx(0)),
-                Step::Transaction(tx(1)),
+                Step::Transactions(&[tx(0), tx(1)]),
                 Step::System,
             ]
         );
-        let steps = Steps::new(&block(WINDOW + 1), &[], usize::MAX);
-        let last = WINDOW;
-        let end = [Step::System, Step::Accounts(&[account(last)]), Step::Transaction(tx(last))];
-        assert_eq!(all(&steps)[WINDOW + 1..], end);
+        let steps = Steps::new(&block(FIRST_WINDOW + 1), &[], usize::MAX);
+        let last = FIRST_WINDOW;
+        let end = [Step::System, Step::Accounts(&[account(last)]), Step::Transactions(&[tx(last)])];
+        assert_eq!(all(&steps)[2..], end);
     }
 
     #[test]
@@ -234,8 +264,20 @@ mod tests {
         let steps = all(&steps);
         assert!(steps.contains(&Step::Slots(&[(account(3), key)])));
         assert!(steps.contains(&Step::Accounts(&[account(4)])));
-        let scouted = steps.iter().filter(|step| matches!(step, Step::Transaction(_)));
-        let expected = [1, 2].map(|tx| Step::Transaction(TxIndex::new(tx)));
+        let scouted = steps.iter().filter(|step| matches!(step, Step::Transactions(_)));
+        let [first, second] = [[TxIndex::new(1)], [TxIndex::new(2)]];
+        let expected = [Step::Transactions(&first), Step::Transactions(&second)];
         assert_eq!(scouted.copied().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn known_reads_are_taken_out_of_turn_from_where_the_others_are() {
+        let steps = Steps::new(&block(2 * FIRST_WINDOW), &[], FIRST_WINDOW);
+        let is_known = |step: &Step<'_>| matches!(step, Step::Accounts(_));
+        assert_eq!(steps.next(), Some(Step::Accounts(&steps.accounts[..FIRST_WINDOW])));
+        let ahead: Vec<_> = core::iter::from_fn(|| steps.next_known()).collect();
+        let expected: Vec<_> = all(&steps).into_iter().filter(is_known).collect();
+        assert_eq!((ahead.len(), ahead), (2, expected));
+        assert_eq!(steps.next_known(), None);
     }
 }

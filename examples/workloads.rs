@@ -1,0 +1,271 @@
+//! What parallel execution gains on generated blocks of every kind that we care
+//! about: a table of sequential against whole parallel runs, predicting and
+//! scheduling included, with the state in memory.
+//!
+//! `cargo run --release --example workloads -- [--threads 2] [--repeat 7] [--only NAME]... [--json]`
+//!
+//! The ways to run a block take turns. Each outcome is compared with sequential
+//! execution before anything is timed. Predictors have seen nothing before a run.
+
+#[path = "../src/cli/process.rs"]
+mod process;
+
+use std::{
+    io::{self, Write},
+    time::{Duration, Instant},
+};
+
+use clap::Parser;
+use forewave::{
+    Block, BlockOutcome, ExecutionMode, MemoryState, PredictorKind,
+    bench::{Spread, ratio},
+    execute_block, sequential,
+};
+use forewave_fixtures::{GIGAGAS_TOKEN_TRANSFERS, GIGAGAS_TRANSFERS, Scenario, Workload};
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use serde::Serialize;
+
+use self::process::{with_cpu_time, with_peak_memory};
+
+/// Of the whole program, so that it favours neither way to execute a block.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Seed of the generated blocks.
+const SEED: u64 = 1;
+
+/// Swaps of one block.
+const SWAPS: usize = 6000;
+
+/// Transactions of a hostile block.
+const HOSTILE: usize = 3000;
+
+/// Who predicts: nobody, then forewave.
+const PREDICTORS: [PredictorKind; 2] = [PredictorKind::None, PredictorKind::Static];
+
+/// The blocks: kind, transactions, and the speed-up on two threads that is the aim.
+const CASES: [(Scenario, usize, f64); 10] = [
+    (Scenario::Transfers, GIGAGAS_TRANSFERS, 3.0),
+    (Scenario::HotTransfers { percent: 90 }, GIGAGAS_TRANSFERS, 2.0),
+    (Scenario::NonceChain, GIGAGAS_TRANSFERS, 2.0),
+    (Scenario::TokenTransfers, GIGAGAS_TOKEN_TRANSFERS, 1.7),
+    (Scenario::HotTokenTransfers { percent: 30 }, GIGAGAS_TOKEN_TRANSFERS, 1.6),
+    (Scenario::Swaps, SWAPS, 1.85),
+    (Scenario::HotPool, SWAPS, 0.97),
+    (Scenario::HashedTargets, HOSTILE, 0.9),
+    (Scenario::TurnedBranches, HOSTILE, 0.9),
+    (Scenario::LateConflicts, HOSTILE, 0.9),
+];
+
+/// Sequential against parallel execution of generated blocks.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Threads of the parallel runs.
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+    /// Runs of each way; medians count.
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
+    repeat: u32,
+    /// Only workloads of this name; may be given several times.
+    #[arg(long, value_name = "NAME")]
+    only: Vec<String>,
+    /// One line of JSON for each workload.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was found of one workload.
+#[derive(Debug, Serialize)]
+struct Found {
+    workload: String,
+    transactions: usize,
+    gas_used: u64,
+    threads: usize,
+    repeat: u32,
+    aim: f64,
+    sequential: Cost,
+    parallel: Vec<Row>,
+}
+
+/// What was found of one workload with one predictor.
+#[derive(Debug, Serialize)]
+struct Row {
+    predictor: PredictorKind,
+    #[serde(flatten)]
+    cost: Cost,
+    /// Sequential time over this, by medians.
+    speedup: f64,
+    /// Processor time of this over sequential, by medians.
+    cpu_ratio: f64,
+    mode: ExecutionMode,
+    /// The most transactions that ran more than once in a run.
+    reexecuted: usize,
+    /// The fewest transactions in a run that were predicted before somebody began with them.
+    predicted: usize,
+}
+
+#[derive(Clone, Copy, Debug, Serialize)]
+struct Cost {
+    total_ms: Spread,
+    /// User and system time of the whole process.
+    cpu_ms: Spread,
+    /// The most memory that was resident, in bytes, where the system says.
+    peak_bytes: Option<u64>,
+}
+
+fn main() -> io::Result<()> {
+    let args = Args::parse();
+    let pool = ThreadPoolBuilder::new().num_threads(args.threads).build();
+    let pool = pool.map_err(io::Error::other)?;
+    let mut out = io::stdout().lock();
+    if !args.json {
+        heading(&mut out, &args)?;
+    }
+    for (scenario, count, aim) in CASES {
+        let name = scenario.to_string();
+        if !args.only.is_empty() && !args.only.contains(&name) {
+            continue;
+        }
+        let found = measure(&args, name, aim, &scenario.generate(count, SEED), &pool);
+        if args.json {
+            serde_json::to_writer(&mut out, &found)?;
+            writeln!(out)?;
+        } else {
+            rows(&mut out, &found)?;
+        }
+        out.flush()?;
+    }
+    Ok(())
+}
+
+/// Runs of one way.
+#[derive(Debug, Default)]
+struct Runs {
+    times: Vec<Duration>,
+    cpu: Vec<Duration>,
+    peak: Option<u64>,
+}
+
+impl Runs {
+    /// Runs the block once more; what becomes of the outcome is not timed.
+    fn add(&mut self, run: impl FnOnce() -> BlockOutcome) -> BlockOutcome {
+        let timed = || {
+            let start = Instant::now();
+            let outcome = run();
+            (outcome, start.elapsed())
+        };
+        let (((outcome, time), cpu), peak) = with_peak_memory(|| with_cpu_time(timed));
+        self.times.push(time);
+        self.cpu.extend(cpu);
+        self.peak = self.peak.max(peak);
+        outcome
+    }
+
+    fn cost(self) -> Cost {
+        let Self { times, cpu, peak } = self;
+        Cost { total_ms: Spread::new(times), cpu_ms: Spread::new(cpu), peak_bytes: peak }
+    }
+}
+
+fn measure(
+    args: &Args,
+    workload: String,
+    aim: f64,
+    Workload { block, state }: &Workload,
+    pool: &ThreadPool,
+) -> Found {
+    let run = |predictor: PredictorKind| parallel(block, state, predictor, pool);
+    let truth = sequential(block, state).expect("a valid block");
+    for predictor in PREDICTORS {
+        let difference = run(predictor).first_difference(&truth);
+        assert_eq!(difference, None, "{workload}, {predictor}");
+    }
+    let mut alone = Runs::default();
+    let mut together = PREDICTORS.map(|_| (Runs::default(), Vec::new()));
+    for _ in 0..args.repeat {
+        drop(alone.add(|| sequential(block, state).expect("a valid block")));
+        for (predictor, (runs, stats)) in PREDICTORS.into_iter().zip(&mut together) {
+            stats.push(runs.add(|| run(predictor)).stats);
+        }
+    }
+    let sequential = alone.cost();
+    let rows = PREDICTORS.into_iter().zip(together).map(|(predictor, (runs, stats))| {
+        let cost = runs.cost();
+        Row {
+            predictor,
+            cost,
+            speedup: ratio(sequential.total_ms.median, cost.total_ms.median),
+            cpu_ratio: ratio(cost.cpu_ms.median, sequential.cpu_ms.median),
+            mode: stats.last().map(|stats| stats.mode).unwrap_or_default(),
+            reexecuted: stats.iter().map(|stats| stats.reexecuted.len()).max().unwrap_or_default(),
+            predicted: stats.iter().map(|stats| stats.predicted).min().unwrap_or_default(),
+        }
+    });
+    Found {
+        workload,
+        transactions: block.transactions.len(),
+        gas_used: truth.gas_used,
+        threads: args.threads,
+        repeat: args.repeat,
+        aim,
+        sequential,
+        parallel: rows.collect(),
+    }
+}
+
+fn parallel(
+    block: &Block,
+    state: &MemoryState,
+    predictor: PredictorKind,
+    pool: &ThreadPool,
+) -> BlockOutcome {
+    execute_block(block, state, &predictor, pool).expect("a valid block")
+}
+
+fn heading(out: &mut impl Write, args: &Args) -> io::Result<()> {
+    let Args { threads, repeat, .. } = args;
+    writeln!(out, "{threads} threads, medians of {repeat}, quartiles in brackets; times in ms")?;
+    writeln!(
+        out,
+        "{:<22} {:>6} {:>6} {:<21} {:<9} {:<21} {:>5} {:>5} {:>5} {:>6} {:>9} {:>5}  mode",
+        "workload",
+        "txs",
+        "Mgas",
+        "sequential",
+        "predictor",
+        "parallel, whole",
+        "ratio",
+        "aim",
+        "CPU",
+        "re-run",
+        "predicted",
+        "MB",
+    )
+}
+
+fn rows(out: &mut impl Write, found: &Found) -> io::Result<()> {
+    for row in &found.parallel {
+        writeln!(
+            out,
+            "{:<22} {:>6} {:>6.0} {:<21} {:<9} {:<21} {:>5.2} {:>5.2} {:>5.2} {:>6} {:>9} {:>5}  {:?}",
+            found.workload,
+            found.transactions,
+            found.gas_used as f64 / 1e6,
+            text(found.sequential.total_ms),
+            row.predictor.name(),
+            text(row.cost.total_ms),
+            row.speedup,
+            found.aim,
+            row.cpu_ratio,
+            row.reexecuted,
+            row.predicted,
+            row.cost.peak_bytes.map_or(0, |bytes| bytes >> 20),
+            row.mode,
+        )?;
+    }
+    Ok(())
+}
+
+fn text(Spread { median, lower, upper }: Spread) -> String {
+    format!("{median:.1} [{lower:.1}-{upper:.1}]")
+}
