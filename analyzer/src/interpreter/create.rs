@@ -19,7 +19,7 @@ pub(super) fn create<const IS_CREATE2: bool, DB: DatabaseRef>(
     machine: &mut Machine<'_, DB>,
     frame: &mut Frame,
 ) -> Step {
-    // Templates create nothing and destroy nothing.
+    // Templates create nothing.
     machine.trace.give_up();
     let [value, start, len] = frame.stack.pop_many();
     let salt = if IS_CREATE2 { frame.stack.pop() } else { Word::default() };
@@ -146,6 +146,26 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         frame.checkpoint = checkpoint;
         Ok(frame)
     }
+
+    /// Destroys an account in favour of another, as far as the fork does; true
+    /// if it has not been destroyed before.
+    pub(crate) fn destroy(&mut self, account: AccountId, target: AccountId) -> bool {
+        let balance = self.world.read_balance(account);
+        self.world.note_emptiness_read(target);
+        let now = self.world.account(account).now;
+        let destroys = now.created || !self.spec.is_enabled_in(SpecId::CANCUN);
+        if account != target {
+            self.world.change(account, |values| values.balance = U256::ZERO);
+            self.world.credit(target, balance);
+        }
+        if destroys {
+            self.world.change(account, |values| {
+                values.destroyed = true;
+                values.balance = U256::ZERO;
+            });
+        }
+        destroys && !now.destroyed
+    }
 }
 
 /// `SELFDESTRUCT`: since Cancun the account goes only in the transaction that
@@ -155,12 +175,14 @@ pub(super) fn selfdestruct<DB: DatabaseRef>(
     frame: &mut Frame,
 ) -> Step {
     let name = frame.stack.pop();
-    machine.trace.give_up();
     if frame.is_static {
         return Err(Exit::Halt);
     }
     let name = machine.resolve(name)?;
-    machine.guessed |= name.provenance.is_unknown();
+    if name.provenance.is_unknown() {
+        machine.trace.give_up();
+        machine.guessed = true;
+    }
     machine.bound_touched()?;
     let loaded = machine.world.load(name.to_address());
     let target = machine.known(loaded)?;
@@ -171,29 +193,17 @@ pub(super) fn selfdestruct<DB: DatabaseRef>(
     if is_cold && frame.gas < machine.gas_params.selfdestruct_cold_cost() {
         return Err(Exit::Halt);
     }
-    let (account, address) = (frame.account, machine.world.account(frame.account).address);
-    let balance = machine.world.read_balance(account);
+    let traced = machine.trace.account(name);
+    let balance = machine.world.read_balance(frame.account);
     let is_spurious = machine.spec.is_enabled_in(SpecId::SPURIOUS_DRAGON);
     let there = machine.world.account(target).now;
     let is_empty = if is_spurious { there.is_empty() } else { !there.exists };
     let tops_up = is_empty && (!is_spurious || !balance.is_zero());
     machine.world.note_emptiness_read(target);
     charge(frame, machine.gas_params.selfdestruct_cost(tops_up, is_cold))?;
-
-    let now = machine.world.account(account).now;
-    let destroys = now.created || !machine.spec.is_enabled_in(SpecId::CANCUN);
-    if address != name.to_address() {
-        machine.world.change(account, |values| values.balance = U256::ZERO);
-        machine.world.credit(target, balance);
-    }
-    if destroys {
-        if !now.destroyed {
-            frame.refund += machine.gas_params.selfdestruct_refund();
-        }
-        machine.world.change(account, |values| {
-            values.destroyed = true;
-            values.balance = U256::ZERO;
-        });
+    machine.trace.destroy(frame.traced, traced);
+    if machine.destroy(frame.account, target) {
+        frame.refund += machine.gas_params.selfdestruct_refund();
     }
     Err(Exit::Stop)
 }

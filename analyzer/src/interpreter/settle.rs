@@ -34,8 +34,7 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
             frame.refund = 0;
         }
         if exit == Exit::OutOfGas {
-            // A template does not follow the gas.
-            self.trace.give_up();
+            self.trace.exhaust();
         }
         if ending == Ending::Halt {
             frame.gas = 0;

@@ -260,10 +260,8 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
             && self.attempt != Attempt::Interpret
         {
             let tree = templates.read();
-            if self.attempt == Attempt::Success && tree.root(Attempt::Success).is_none() {
-                self.attempt = Attempt::Failure;
-            }
-            if tree.root(self.attempt).is_some() {
+            self.attempt = tree.attempt(self.attempt, gas);
+            if self.attempt != Attempt::Interpret {
                 let finished = self.finish_by_template(&tree, tx, to, gas, checkpoint)?;
                 templates.note_used();
                 return Ok(finished);
@@ -283,13 +281,13 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         }
         let is_recorded = self.trace.is_on();
         let finished = self.finish(frame)?;
-        if let Some((cache, key, templates)) = templates {
+        if let Some((cache, key, _)) = templates {
             if self.trace.is_on() {
                 let Finished { ending, gas_left, refund } = finished;
                 let outcome = Outcome { ending, gas: gas - gas_left, refund };
-                cache.insert(key, (&self.trace, &mut self.places), outcome, &self.limits);
-            } else if let Some(templates) = templates.filter(|_| is_recorded) {
-                templates.note_futile();
+                cache.insert(key, tx, (&self.trace, &mut self.places), outcome, &self.limits);
+            } else if is_recorded {
+                cache.note_futile(&key, tx);
             }
         }
         Ok(finished)
@@ -298,7 +296,8 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
     /// Starts to record the transaction's own call.
     fn record(&mut self, frame: &mut Frame) {
         let trace = &mut self.trace;
-        trace.start(self.limits.recorded_entries_max, frame.gas);
+        let has_selector = frame.calldata.len() >= 4;
+        trace.start(self.limits.recorded_entries_max, frame.gas, has_selector);
         frame.address = frame.address.with_id(trace.input(Input::To));
         frame.caller = frame.caller.with_id(trace.input(Input::Caller));
         frame.value = frame.value.with_id(trace.input(Input::CallValue));
@@ -317,10 +316,7 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         checkpoint: Checkpoint,
     ) -> Result<Finished, Exit> {
         let Replayed::Done(outcome) = self.replay(tree, self.attempt, tx, to, gas)? else {
-            self.attempt = match self.attempt {
-                Attempt::Success => Attempt::Failure,
-                Attempt::Failure | Attempt::Interpret => Attempt::Interpret,
-            };
+            self.attempt = tree.attempt_after(self.attempt, gas);
             return Err(Exit::Miss);
         };
         if outcome.ending != Ending::Success {

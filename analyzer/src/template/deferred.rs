@@ -210,8 +210,6 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
 
 /// `len` bytes of `value` from byte `from`, moved to byte `to`; zeros around.
 fn piece(value: U256, from: u8, to: u8, len: u8) -> U256 {
-    let [from, to, len] = [from, to, len].map(usize::from);
-    let mut bytes = [0; 32];
-    bytes[to..to + len].copy_from_slice(&value.to_be_bytes::<32>()[from..from + len]);
-    U256::from_be_bytes(bytes)
+    let [from, to, len] = [from, to, len].map(|bytes| 8 * usize::from(bytes));
+    (value << from) >> (256 - len) << (256 - to - len)
 }

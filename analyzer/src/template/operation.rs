@@ -42,20 +42,31 @@ pub(crate) enum Operation {
     TransientStore(AccountRef, Operand, Operand),
     Emptiness(AccountRef),
     Touch(AccountRef),
+    /// Destroys the first account, in favour of the second.
+    Destroy(AccountRef, AccountRef),
     /// Takes the next checkpoint.
     Checkpoint,
     Revert(CheckpointRef),
 }
 
 /// What a guard looks at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) enum Test {
     /// Whether the value is zero: 0, or 1.
     Truth(Operand),
+    /// Whether what the instruction computes is zero: 0, or 1.
+    Computed(u8, [Operand; 2]),
     /// The value.
     Value(Operand),
     /// The hash of the account's code.
     Code(AccountRef),
+}
+
+impl Test {
+    /// Whether it is about zero or not, and nothing else.
+    pub(crate) const fn is_truth(self) -> bool {
+        matches!(self, Self::Truth(_) | Self::Computed(..))
+    }
 }
 
 /// How the transaction's own call ends on a path.
@@ -81,6 +92,8 @@ pub(crate) struct Path {
     pub(crate) segments: Vec<Segment>,
     pub(crate) rest: Vec<Operation>,
     pub(crate) outcome: Outcome,
+    /// Whether a frame ran out of gas; then the first guard is on the gas.
+    pub(crate) is_exhausted: bool,
 }
 
 /// The constants of a tree's paths, each once.

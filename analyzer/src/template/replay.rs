@@ -19,6 +19,7 @@ use super::{
     tree::{Attempt, Next, Tree},
     value::{Input, Operand, Value},
 };
+use crate::alu::compute_of;
 use crate::interpreter::{
     Abandoned, AccountId, Content, Ending, Exit, Machine, Provenance, SlotId, Word,
 };
@@ -66,13 +67,23 @@ impl<DB: DatabaseRef> Evaluation<'_, '_, '_, DB> {
     fn walk(&mut self, tree: &Tree, attempt: Attempt) -> Result<Replayed, Exit> {
         let Some(mut node) = tree.root(attempt) else { return Ok(Replayed::Missed) };
         loop {
-            for operation in &node.operations {
+            for operation in tree.operations(node) {
                 if !self.step(operation)? {
                     return Ok(Replayed::Missed);
                 }
             }
-            let (test, ways) = match &node.next {
-                Next::Guard(test, ways) => (*test, ways),
+            let way = match &node.next {
+                Next::Truth(test, ways) => {
+                    let is_true = match *test {
+                        Test::Computed(code, args) => self.is_true(code, args),
+                        test => !self.answer(test).is_zero(),
+                    };
+                    ways[usize::from(is_true)]
+                }
+                Next::Guard(test, ways) => {
+                    let answer = self.answer(*test);
+                    ways.iter().find(|(expected, _)| *expected == answer).map(|(_, way)| *way)
+                }
                 Next::End(outcome) if outcome.ending == Ending::Halt => {
                     return Ok(Replayed::Done(Outcome { gas: self.gas, ..*outcome }));
                 }
@@ -81,24 +92,15 @@ impl<DB: DatabaseRef> Evaluation<'_, '_, '_, DB> {
                 }
                 Next::End(_) => return Ok(Replayed::Missed),
             };
-            let way = match test {
-                Test::Truth(value) => {
-                    let is_zero = self.get(value).is_zero();
-                    ways.iter().find(|(expected, _)| expected.is_zero() == is_zero)
-                }
-                test => {
-                    let answer = self.answer(test);
-                    ways.iter().find(|(expected, _)| *expected == answer)
-                }
-            };
-            let Some((_, way)) = way else { return Ok(Replayed::Missed) };
-            node = tree.node(*way);
+            let Some(way) = way else { return Ok(Replayed::Missed) };
+            node = tree.node(way);
         }
     }
 
     fn answer(&mut self, test: Test) -> U256 {
         match test {
             Test::Truth(value) | Test::Value(value) => self.get(value),
+            Test::Computed(code, args) => U256::from(u8::from(self.is_true(code, args))),
             Test::Code(account) => {
                 let id = self.buffers.account(account);
                 let world = &mut self.machine.world;
@@ -111,6 +113,13 @@ impl<DB: DatabaseRef> Evaluation<'_, '_, '_, DB> {
                 if is_precompile { U256::ZERO } else { hash.into() }
             }
         }
+    }
+
+    /// Whether what the instruction computes is not zero.
+    #[inline]
+    fn is_true(&self, code: u8, args: [Operand; 2]) -> bool {
+        let get = |at: usize| args.get(at).map_or(U256::ZERO, |arg| self.get(*arg));
+        compute_of(code, get, |word| !word.is_zero()).unwrap_or_default()
     }
 
     #[inline]
@@ -216,6 +225,11 @@ impl<DB: DatabaseRef> Evaluation<'_, '_, '_, DB> {
                 world.note_emptiness_read(self.buffers.account(account));
             }
             Operation::Touch(account) => world.credit(self.buffers.account(account), U256::ZERO),
+            Operation::Destroy(account, target) => {
+                let [account, target] =
+                    [account, target].map(|account| self.buffers.account(account));
+                self.machine.destroy(account, target);
+            }
             Operation::Pay { from, to, value } => {
                 let [from, to] = [from, to].map(|account| self.buffers.account(account));
                 let was_paid = self.pay(from, to, value);

@@ -39,6 +39,8 @@ pub(crate) enum Event {
     Emptiness(AccountRef),
     /// Before EIP-161 a call brings its target into being.
     Touch(AccountRef),
+    /// Destroys the first account, in favour of the second.
+    Destroy(AccountRef, AccountRef),
     /// Moves a value; whether it was there.
     Pay {
         from: AccountRef,
