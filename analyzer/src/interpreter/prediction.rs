@@ -20,7 +20,7 @@ use crate::{AccessKind, AccessSet, KeyOrigin, Location, PredictedAccess, Scope, 
 /// Scopes that a prediction names one by one; with more it is widened to everything.
 const WIDENED_MAX: usize = 64;
 
-/// Operations that are spent to find out whether a slot ends with another value.
+/// What is spent to find out whether a slot ends with another value, in simple instructions.
 const CERTAIN_COST_MAX: u32 = 64;
 
 impl<DB: DatabaseRef> Machine<'_, DB> {

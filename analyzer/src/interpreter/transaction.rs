@@ -111,7 +111,7 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         self.warm_lists(tx)?;
         let delegated = self.apply_authorizations(tx)?;
 
-        let intrinsic = self.gas_params.initial_tx_gas_for_tx(tx, None);
+        let intrinsic = self.call_data_gas.of(&self.gas_params, tx);
         let followed = tx.gas_limit.min(self.limits.gas_max).min(self.block_gas);
         let gas = followed.saturating_sub(intrinsic.initial_regular_gas());
         let finished = match tx.kind {

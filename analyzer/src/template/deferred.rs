@@ -68,7 +68,7 @@ impl Deferred {
         self.entries.len() + self.cells.len()
     }
 
-    /// Operations that it takes at most to compute the value, about.
+    /// How long it takes at most to compute the value, in simple instructions, about.
     pub(crate) fn cost(&self, id: DeferredId) -> u32 {
         let entry = &self.entries[id.0 as usize];
         if entry.word.is_some() { 0 } else { entry.cost }
@@ -82,7 +82,7 @@ impl Deferred {
     ) -> DeferredId {
         let cells = self.cells.len();
         self.cells.extend(program.captures.iter().map(|at| captured(*at)));
-        let mut cost = u32::try_from(program.operations.len()).unwrap_or(u32::MAX);
+        let mut cost = program.cost();
         for cell in &self.cells[cells..] {
             cost = cost.saturating_add(match cell {
                 Cell::Known(_) => 0,

@@ -133,6 +133,11 @@ pub(crate) struct Program {
 }
 
 impl Program {
+    /// How long it takes to compute, in simple instructions, about.
+    pub(crate) fn cost(&self) -> u32 {
+        self.operations.iter().map(Value::cost).fold(0, u32::saturating_add)
+    }
+
     /// Bytes that the program holds, about.
     pub(crate) fn bytes(&self) -> usize {
         size_of::<Self>()
