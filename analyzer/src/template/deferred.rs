@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use revm::{DatabaseRef, primitives::U256};
+use revm::{DatabaseRef, bytecode::opcode as op, primitives::U256};
 
 use super::{
     operation::Program,
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     alu::compute_of,
-    interpreter::{Exit, Machine, Provenance, SlotId, Word},
+    interpreter::{Content, Exit, Machine, Provenance, SlotId, Word},
 };
 
 /// Values that a table may have room for and be kept for the next block.
@@ -93,6 +93,31 @@ impl Deferred {
         let id = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
         self.entries.push(Entry { program: Arc::clone(program), cells, cost, word: None });
         DeferredId(id)
+    }
+
+    /// Whether the value differs from what the slot `id` started the transaction
+    /// with, where that shows without either: a sum differs from one of its terms
+    /// if the other is not zero.
+    pub(crate) fn differs(&self, id: DeferredId, slot: SlotId, start: Content) -> Option<bool> {
+        let Entry { program, cells, .. } = &self.entries[id.0 as usize];
+        let [Value::Compute(code, [one, other, _])] = &*program.operations else { return None };
+        let cell = |operand: &Operand| match operand.split() {
+            (at, true) => program.constants.get(at).copied().map(Cell::Known),
+            (at, false) => self.cells.get(cells + at).copied(),
+        };
+        let is_start = |cell: Cell| match (cell, start) {
+            (Cell::Unread(from), Content::Unread) => from == slot,
+            (Cell::Deferred(held), Content::Deferred(start)) => held == start,
+            _ => false,
+        };
+        match (*code, cell(one)?, cell(other)?) {
+            (op::ADD | op::SUB, held, Cell::Known(term)) | (op::ADD, Cell::Known(term), held)
+                if is_start(held) =>
+            {
+                Some(!term.is_zero())
+            }
+            _ => None,
+        }
     }
 
     /// The next captured value of `id` that is deferred itself and not known.

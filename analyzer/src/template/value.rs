@@ -173,9 +173,10 @@ impl Value {
     pub(crate) fn cost(&self) -> u32 {
         match self {
             Self::Compute(op::EXP, _) => 64,
-            Self::Compute(op::ADDMOD | op::MULMOD, _) => 8,
+            Self::Compute(op::ADDMOD | op::MULMOD, _) => 4,
             Self::Compute(op::DIV..=op::SMOD, _) => 2,
-            // A key is short, and likely to have been hashed before.
+            // What is short is likely to have been hashed before.
+            Self::Digest { function: Function::Keccak, parts, .. } if parts.len() <= 4 => 4,
             Self::Digest { function: Function::Keccak, parts, .. } => {
                 u32::try_from(4 * parts.len()).unwrap_or(u32::MAX)
             }
