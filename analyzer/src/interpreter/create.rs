@@ -4,7 +4,7 @@ use revm::{
     DatabaseRef,
     bytecode::Bytecode,
     context_interface::Cfg,
-    primitives::{Address, B256, Bytes, U256, hardfork::SpecId},
+    primitives::{Address, B256, Bytes, U256, hardfork::SpecId, keccak256},
 };
 
 use super::{
@@ -19,14 +19,14 @@ pub(super) fn create<const IS_CREATE2: bool, DB: DatabaseRef>(
     machine: &mut Machine<'_, DB>,
     frame: &mut Frame,
 ) -> Step {
-    // Templates create nothing.
-    machine.trace.give_up();
     let [value, start, len] = frame.stack.pop_many();
     let salt = if IS_CREATE2 { frame.stack.pop() } else { Word::default() };
     let creator = frame.account;
     if frame.is_static {
         return Err(Exit::Halt);
     }
+    machine.trace.pin(len);
+    machine.trace.decide(value);
     let bytes = usize::try_from(len.value).map_err(|_| Exit::OutOfGas)?;
     if bytes > 0 && machine.spec.is_enabled_in(SpecId::SHANGHAI) {
         // EIP-3860.
@@ -55,29 +55,39 @@ pub(super) fn create<const IS_CREATE2: bool, DB: DatabaseRef>(
     let has_value = !value.value.is_zero();
     let suffices = !has_value || machine.world.read_balance(creator) >= value.value;
     let too_deep = frame.depth >= CALL_DEPTH_MAX;
-    if too_deep || !suffices {
-        return fail(frame, gas);
-    }
-    let Some(next_nonce) = nonce.checked_add(1) else { return fail(frame, gas) };
+    let next_nonce = nonce.checked_add(1).filter(|_| !too_deep && suffices);
+    let Some(next_nonce) = next_nonce else { return machine.fail_creation(frame, gas) };
     machine.world.change(creator, |values| values.nonce = next_nonce);
     let knows_nonce = machine.world.knows_state() || machine.world.account(creator).now.created;
     machine.guessed |= !IS_CREATE2 && !knows_nonce;
 
+    if value.provenance.is_unknown() || salt.provenance.is_unknown() {
+        machine.trace.give_up();
+    }
+    machine.trace.pin_bytes(&frame.memory, range.start, range.len());
     let init_code = frame.memory.slice(range.start, range.len());
     let creator_address = machine.world.account(creator).address;
-    let (address, provenance) = if IS_CREATE2 {
-        let salt_bytes = B256::from(salt.value);
-        (creator_address.create2_from_code(salt_bytes, init_code), Provenance::INPUT)
+    let (address, provenance, id) = if IS_CREATE2 {
+        let hash = keccak256(init_code);
+        let address = creator_address.create2(B256::from(salt.value), hash);
+        let id = machine.trace.new_address(frame.traced, Some((salt, hash)));
+        (address, Provenance::INPUT, id)
     } else {
-        (creator_address.create(nonce), Provenance::STATE)
+        let id = machine.trace.new_address(frame.traced, None);
+        (creator_address.create(nonce), Provenance::STATE, id)
     };
     let init_code = Bytes::copy_from_slice(init_code);
+    let name = Word::address(address, provenance).with_id(id);
+    let traced = machine.trace.account(name);
+    let traced_checkpoint = machine.trace.create(frame.traced, traced, value);
     let Some((created, checkpoint)) = machine.open_account(creator, address, value.value)? else {
         // A collision consumes the gas.
-        return fail(frame, 0);
+        return machine.fail_creation(frame, 0);
     };
     let mut next = machine.creation_frame(init_code, created, gas, checkpoint)?;
-    next.address = Word::address(address, provenance);
+    (next.traced, next.traced_checkpoint) = (traced, traced_checkpoint);
+    next.traced_code = machine.trace.code(&next.code);
+    next.address = name;
     next.caller = frame.address;
     next.value = value;
     next.depth = frame.depth + 1;
@@ -88,16 +98,18 @@ pub(super) fn create<const IS_CREATE2: bool, DB: DatabaseRef>(
     Err(Exit::Enter)
 }
 
-fn fail(frame: &mut Frame, gas: u64) -> Step {
-    frame.gas = frame.gas.saturating_add(gas);
-    frame.stack.push(Word::new(U256::ZERO, Provenance::STATE));
-    Ok(())
-}
-
 impl<DB: DatabaseRef> Machine<'_, DB> {
+    /// Ends a creation that runs no code; no path follows that.
+    fn fail_creation(&mut self, frame: &mut Frame, gas: u64) -> Step {
+        self.trace.give_up();
+        frame.gas = frame.gas.saturating_add(gas);
+        frame.stack.push(Word::new(U256::ZERO, Provenance::STATE));
+        Ok(())
+    }
+
     /// Opens the account of a creation and pays its endowment; none on a
     /// collision (EIP-684). The checkpoint is for undoing the creation.
-    pub(super) fn open_account(
+    pub(crate) fn open_account(
         &mut self,
         creator: AccountId,
         address: Address,

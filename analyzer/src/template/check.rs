@@ -144,6 +144,15 @@ impl Known {
             Operation::TransientStore(account, key, value) => {
                 self.account(*account) && self.operand(*key) && self.operand(*value)
             }
+            Operation::NewAddress(creator, salted) => {
+                let is_salted =
+                    salted.is_none_or(|(salt, hash)| self.operand(salt) && self.operand(hash));
+                self.account(*creator) && is_salted
+            }
+            Operation::Create { creator, created, value } => {
+                self.account(*creator) && self.account(*created) && self.operand(*value)
+            }
+            Operation::Deploy(account, _) => self.account(*account),
             Operation::Checkpoint => true,
             Operation::Revert(checkpoint) => (checkpoint.0 as usize) < self.checkpoints,
         };
@@ -154,10 +163,11 @@ impl Known {
             | Operation::Balance(_)
             | Operation::CodeSize(_)
             | Operation::CodeHash(_)
+            | Operation::NewAddress(..)
             | Operation::Pay { .. } => self.values += 1,
             Operation::Account(_) => self.accounts += 1,
             Operation::Slot(..) => self.slots += 1,
-            Operation::Checkpoint => self.checkpoints += 1,
+            Operation::Checkpoint | Operation::Create { .. } => self.checkpoints += 1,
             Operation::Settle(_)
             | Operation::Store(..)
             | Operation::Defer(..)
@@ -165,6 +175,7 @@ impl Known {
             | Operation::Emptiness(_)
             | Operation::Touch(_)
             | Operation::Destroy(..)
+            | Operation::Deploy(..)
             | Operation::Revert(_) => {}
         }
         is_sound

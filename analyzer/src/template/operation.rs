@@ -4,7 +4,10 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use revm::primitives::{U256, map::DefaultHashBuilder};
+use revm::{
+    bytecode::Bytecode,
+    primitives::{B256, Bytes, KECCAK_EMPTY, U256, map::DefaultHashBuilder},
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -44,6 +47,17 @@ pub(crate) enum Operation {
     Touch(AccountRef),
     /// Destroys the first account, in favour of the second.
     Destroy(AccountRef, AccountRef),
+    /// The address that the account's next creation has; with salt and hash of the
+    /// init code (EIP-1014) if it is given them.
+    NewAddress(AccountRef, Option<(Operand, Operand)>),
+    /// Begins a creation, which takes the next checkpoint.
+    Create {
+        creator: AccountRef,
+        created: AccountRef,
+        value: Operand,
+    },
+    /// Gives the account its code.
+    Deploy(AccountRef, #[serde(with = "shared")] Arc<Deployment>),
     /// Takes the next checkpoint.
     Checkpoint,
     Revert(CheckpointRef),
@@ -60,6 +74,30 @@ pub(crate) enum Test {
     Value(Operand),
     /// The hash of the account's code.
     Code(AccountRef),
+}
+
+/// Code that a creation leaves.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "Bytes", into = "Bytes")]
+pub(crate) struct Deployment {
+    pub(crate) code: Bytecode,
+    pub(crate) hash: B256,
+}
+
+impl From<Bytes> for Deployment {
+    fn from(bytes: Bytes) -> Self {
+        if bytes.is_empty() {
+            return Self { code: Bytecode::default(), hash: KECCAK_EMPTY };
+        }
+        let code = Bytecode::new_legacy(bytes);
+        Self { hash: code.hash_slow(), code }
+    }
+}
+
+impl From<Deployment> for Bytes {
+    fn from(deployment: Deployment) -> Self {
+        deployment.code.original_bytes()
+    }
 }
 
 impl Test {
@@ -155,24 +193,28 @@ impl Operation {
             + match self {
                 Self::Value(value) => value.bytes(),
                 Self::Defer(_, program) => program.bytes(),
+                Self::Deploy(_, deployment) => size_of::<Deployment>() + 2 * deployment.code.len(),
                 _ => 0,
             }
     }
 }
 
-/// Shared programs, saved as what they share.
+/// What is shared, saved as what it is.
 mod shared {
     use serde::{Deserializer, Serializer};
 
-    use super::{Arc, Deserialize, Program, Serialize};
+    use super::{Arc, Deserialize, Serialize};
 
-    pub(super) fn serialize<S: Serializer>(program: &Program, to: S) -> Result<S::Ok, S::Error> {
-        program.serialize(to)
+    pub(super) fn serialize<T: Serialize, S: Serializer>(
+        shared: &Arc<T>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        T::serialize(shared, to)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
         from: D,
-    ) -> Result<Arc<Program>, D::Error> {
-        Program::deserialize(from).map(Arc::new)
+    ) -> Result<Arc<T>, D::Error> {
+        T::deserialize(from).map(Arc::new)
     }
 }

@@ -15,7 +15,7 @@ use revm::{
 
 use super::{
     assembly::Assembly,
-    operation::{Constants, Operation, Outcome, Path, Program, Segment, Test},
+    operation::{Constants, Deployment, Operation, Outcome, Path, Program, Segment, Test},
     signer::is_verified,
     trace::{AccountRef, Branch, Event, SlotRef, Trace, Truth},
     value::{Input, Operand, Value, ValueId},
@@ -177,6 +177,22 @@ impl<'a> Compiler<'a> {
                 let found = self.found(Operation::Pay { from, to, value });
                 self.place(paid, found);
             }
+            Event::NewAddress(creator, salted, id) => {
+                let salted = salted.map(|(salt, hash)| (self.demand(salt), self.demand(hash)));
+                let creator = self.account_at(creator);
+                let found = self.found(Operation::NewAddress(creator, salted));
+                self.place(id, found);
+            }
+            Event::Create { creator, created, value } => {
+                let value = self.demand(value);
+                let [creator, created] = [creator, created].map(|account| self.account_at(account));
+                self.emit(Operation::Create { creator, created, value });
+            }
+            Event::Deploy(account, code) => {
+                let code = self.trace.code_at(code)?.original_bytes();
+                let deployment = Arc::new(Deployment::from(code));
+                self.emit(Operation::Deploy(self.account_at(account), deployment));
+            }
             Event::Checkpoint => self.emit(Operation::Checkpoint),
             Event::Revert(checkpoint) => {
                 self.held.clear();
@@ -245,7 +261,7 @@ impl<'a> Compiler<'a> {
 
     /// Whether the code of a branch can only revert from `pc` on, as far as is seen.
     fn reverts(&mut self, branch: Branch, pc: usize) -> bool {
-        self.trace.code_of(branch).is_some_and(|code| self.reverting.reverts(code, pc))
+        self.trace.code_at(branch.code).is_some_and(|code| self.reverting.reverts(code, pc))
     }
 
     fn guard(&mut self, test: Test, answer: U256) {

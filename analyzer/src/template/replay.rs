@@ -8,13 +8,13 @@ use revm::{
     DatabaseRef,
     context::TxEnv,
     context_interface::Block as _,
-    primitives::{Address, KECCAK_EMPTY, U256, hardfork::SpecId},
+    primitives::{Address, B256, KECCAK_EMPTY, U256, hardfork::SpecId},
 };
 
 use super::{
     buffers::{Replay, Source, word},
     deferred::Cell,
-    operation::{Operation, Outcome, Test},
+    operation::{Deployment, Operation, Outcome, Test},
     trace::AccountRef,
     tree::{Attempt, Next, Tree},
     value::{Input, Operand, Value},
@@ -235,6 +235,24 @@ impl<DB: DatabaseRef> Evaluation<'_, '_, '_, DB> {
                 let was_paid = self.pay(from, to, value);
                 self.push(U256::from(u8::from(was_paid)));
             }
+            Operation::NewAddress(creator, salted) => {
+                let salted = salted.map(|(salt, hash)| (self.get(salt), self.get(hash)));
+                let creator = self.machine.world.account(self.buffers.account(creator));
+                let address = match salted {
+                    None => creator.address.create(creator.now.nonce),
+                    Some((salt, hash)) => {
+                        creator.address.create2(B256::from(salt), B256::from(hash))
+                    }
+                };
+                self.push(address.into_word().into());
+            }
+            Operation::Create { creator, created, value } => {
+                return self.create(creator, created, value);
+            }
+            Operation::Deploy(account, ref deployment) => {
+                let Deployment { code, hash } = &**deployment;
+                world.set_code(self.buffers.account(account), code.clone(), *hash);
+            }
             Operation::Checkpoint => self.buffers.checkpoints.push(world.checkpoint()),
             Operation::Revert(checkpoint) => {
                 world.revert(self.buffers.checkpoints[checkpoint.0 as usize]);
@@ -280,6 +298,26 @@ impl<DB: DatabaseRef> Evaluation<'_, '_, '_, DB> {
             world.credit(to, value);
         }
         was_paid
+    }
+
+    /// Begins a creation; false if it fails, which no path has seen.
+    fn create(
+        &mut self,
+        creator: AccountRef,
+        created: AccountRef,
+        value: Operand,
+    ) -> Result<bool, Exit> {
+        let (creator, value) = (self.buffers.account(creator), self.get(value));
+        let world = &mut self.machine.world;
+        let suffices = value.is_zero() || world.read_balance(creator) >= value;
+        let Some(nonce) = world.read_nonce(creator).checked_add(1).filter(|_| suffices) else {
+            return Ok(false);
+        };
+        world.change(creator, |values| values.nonce = nonce);
+        let address = world.account(self.buffers.account(created)).address;
+        let opened = self.machine.open_account(creator, address, value)?;
+        self.buffers.checkpoints.extend(opened.map(|(_, checkpoint)| checkpoint));
+        Ok(opened.is_some())
     }
 
     fn account(&mut self, address: Operand) -> Result<(), Exit> {

@@ -8,6 +8,7 @@
 //! dependency: an instruction that it cannot express ends the recording.
 
 mod bytes;
+mod creation;
 mod event;
 mod guards;
 mod simplify;
@@ -254,9 +255,9 @@ impl Trace {
         CodeRef(u32::try_from(self.codes.len() - 1).unwrap_or(u32::MAX))
     }
 
-    /// The code that a branch is in.
-    pub(super) fn code_of(&self, branch: Branch) -> Option<&Bytecode> {
-        self.codes.get(branch.code.0 as usize)
+    /// A piece of code that was named.
+    pub(super) fn code_at(&self, code: CodeRef) -> Option<&Bytecode> {
+        self.codes.get(code.0 as usize)
     }
 
     /// Names a slot.

@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use forewave_analyzer::{Limits, Location, PredictedAccess, StaticPredictor, TemplateCache};
 use proptest::prelude::*;
-use revm::primitives::{U256, keccak256};
+use revm::{
+    context::TxEnv,
+    primitives::{TxKind, U256, hardfork::SpecId, keccak256},
+};
 
 use crate::scene::{A, B, C, Scene, scene};
 
@@ -211,7 +214,8 @@ fn filled() -> (Scene, Arc<TemplateCache>) {
     let token = "4 CALLDATALOAD 0 MSTORE 1 32 MSTORE 64 0 KECCAK256 DUP1 SLOAD 36 CALLDATALOAD \
                  ADD SWAP1 SSTORE 0 0 0 0 0 $b GAS CALL POP 0 CALLDATALOAD 5 EQ @no JUMPI STOP \
                  no: 0 0 REVERT";
-    let scene = scene().contract(A, token).contract(B, "1 SLOAD 1 ADD 1 SSTORE STOP");
+    let factory = "1 SLOAD 1 ADD 1 SSTORE 412339929331 0 MSTORE 5 27 0 CREATE SELFDESTRUCT";
+    let scene = scene().contract(A, token).contract(B, factory);
     let scene = calls(scene, &[&[1, 7], &[5, 3]]).without_fees();
     let cache = Arc::new(TemplateCache::new());
     let predictor = StaticPredictor::sharing(Limits::default(), Arc::clone(&cache));
@@ -235,6 +239,52 @@ fn a_selector_that_is_copied_to_where_it_lies_across_words_keeps_its_bytes() {
         scene.call(A, &input)
     };
     check((0..9).fold(scene().contract(A, program), |scene, at| call(scene, at % 3)));
+}
+
+#[test]
+fn a_template_creates_destroys_and_calls_what_was_created() {
+    let programs = [
+        // The init code is the call data; what is there is looked at, and called.
+        "CALLDATASIZE 0 0 CALLDATACOPY CALLDATASIZE 0 0 CREATE DUP1 EXTCODESIZE SLOAD DUP1 \
+         EXTCODEHASH SLOAD 0 0 0 0 0 SWAP5 GAS CALL SLOAD STOP",
+        // With a salt that differs, and one that makes the second creation collide.
+        "CALLDATASIZE 0 0 CALLDATACOPY 5 SLOAD DUP1 1 ADD 5 SSTORE CALLDATASIZE 0 0 CREATE2 \
+         SLOAD STOP",
+        "CALLDATASIZE 0 0 CALLDATACOPY 7 CALLDATASIZE 0 0 CREATE2 SLOAD STOP",
+        // With a value that is there, or not.
+        "CALLDATASIZE 0 0 CALLDATACOPY CALLDATASIZE 0 1 CREATE SLOAD STOP",
+        // Destroyed in favour of somebody, and of itself.
+        "CALLDATASIZE SLOAD POP 4 CALLDATALOAD SELFDESTRUCT",
+        "ADDRESS SELFDESTRUCT",
+    ];
+    let codes: [&[u8]; 5] = [
+        // One zero byte; the first word of the call data of nobody; a store first.
+        &[0x60, 1, 0x60, 0, 0xF3],
+        &[0x60, 1, 0x60, 0, 0xFD],
+        &[0x60, 1, 0x60, 0, 0x55, 0x60, 1, 0x60, 0, 0xF3],
+        &[0x60, 1, 0x60, 0, 0x52, 0x60, 32, 0x60, 0, 0xF3],
+        &[0xFE],
+    ];
+    for program in programs {
+        for spec in [SpecId::BYZANTIUM, SpecId::SHANGHAI, SpecId::CANCUN] {
+            let block = (0..3).fold(Scene::new(spec).contract(A, program), |scene, _| {
+                codes.iter().fold(scene, |scene, code| scene.call(A, code))
+            });
+            check(block);
+        }
+    }
+}
+
+#[test]
+fn a_transaction_that_runs_out_of_gas_has_a_template_for_as_much_gas() {
+    let program = "0 CALLDATALOAD SLOAD POP loop: 1 SLOAD POP @loop JUMP";
+    let block = |gas_limits: &[u64]| {
+        gas_limits.iter().fold(scene().contract(A, program), |scene, gas_limit| {
+            let (kind, gas_limit) = (TxKind::Call(A), *gas_limit);
+            scene.tx(TxEnv { kind, gas_limit, data: words(&[1]).into(), ..TxEnv::default() })
+        })
+    };
+    check(block(&[50_000, 50_000, 60_000, 50_000, 70_000]));
 }
 
 #[test]

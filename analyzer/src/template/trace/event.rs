@@ -48,6 +48,17 @@ pub(crate) enum Event {
         value: Operand,
         paid: ValueId,
     },
+    /// The address that the account's next creation has; with salt and hash of the
+    /// init code if it is given them.
+    NewAddress(AccountRef, Option<(Operand, Operand)>, ValueId),
+    /// Begins a creation, which takes the next [`CheckpointRef`].
+    Create {
+        creator: AccountRef,
+        created: AccountRef,
+        value: Operand,
+    },
+    /// Gives the account its code.
+    Deploy(AccountRef, CodeRef),
     /// Takes the next [`CheckpointRef`].
     Checkpoint,
     Revert(CheckpointRef),
@@ -71,7 +82,7 @@ pub(crate) struct Truth {
 /// A conditional jump.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Branch {
-    pub(super) code: CodeRef,
+    pub(crate) code: CodeRef,
     /// Where it goes on, and where it would otherwise.
     pub(crate) taken: usize,
     pub(crate) left: usize,

@@ -17,7 +17,7 @@ use crate::{
 pub(super) type ByteSet = u32;
 
 /// Bytes above the twenty of an address.
-const ABOVE_ADDRESS: ByteSet = !0 << 20;
+pub(super) const ABOVE_ADDRESS: ByteSet = !0 << 20;
 
 /// Bytes above a 64-bit number.
 const ABOVE_U64: ByteSet = !0 << 8;
