@@ -37,6 +37,16 @@ struct Finished {
     refund: i64,
 }
 
+/// The transaction's own call or creation.
+struct Top {
+    /// What its templates are about, where there are any.
+    key: Option<TemplateKey>,
+    account: AccountId,
+    address: Address,
+    gas: u64,
+    checkpoint: Checkpoint,
+}
+
 impl<DB: DatabaseRef> Machine<'_, DB> {
     /// Predicts what `tx` accesses, after what the block did before.
     pub(crate) fn analyze(&mut self, tx: &TxEnv) -> Result<PredictedAccess, DB::Error> {
@@ -249,10 +259,27 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         if code.is_empty() {
             return Ok(Finished { ending: Ending::Success, gas_left: gas, refund: 0 });
         }
-        let templates = self.templates.map(|cache| {
-            let key = TemplateKey::new(code_hash, &tx.data, self.spec);
-            (cache, key, cache.get(&key))
-        });
+        let key = self.templates.map(|_| TemplateKey::new(code_hash, &tx.data, self.spec));
+        let top = Top { key, account: recipient, address: to, gas, checkpoint };
+        self.follow(tx, &top, |machine| {
+            let mut frame = machine.frame();
+            frame.calldata.fill(&tx.data, Provenance::INPUT);
+            frame.code = code;
+            frame.gas = gas;
+            Ok(frame)
+        })
+    }
+
+    /// Runs the transaction's own call or creation: by a template if one fits, or
+    /// else the frame that `enter` makes.
+    fn follow(
+        &mut self,
+        tx: &TxEnv,
+        top: &Top,
+        enter: impl FnOnce(&mut Self) -> Result<Box<Frame>, Exit>,
+    ) -> Result<Finished, Exit> {
+        let templates =
+            self.templates.zip(top.key).map(|(cache, key)| (cache, key, cache.get(&key)));
         if self.deferred.held() > self.limits.overlay_max {
             self.attempt = Attempt::Interpret;
         }
@@ -260,19 +287,19 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
             && self.attempt != Attempt::Interpret
         {
             let tree = templates.read();
-            self.attempt = tree.attempt(self.attempt, gas);
+            self.attempt = tree.attempt(self.attempt, top.gas);
             if self.attempt != Attempt::Interpret {
-                let finished = self.finish_by_template(&tree, tx, to, gas, checkpoint)?;
+                let finished = self.finish_by_template(&tree, tx, top)?;
                 templates.note_used();
                 return Ok(finished);
             }
         }
-        let mut frame = self.frame();
-        frame.calldata.fill(&tx.data, Provenance::INPUT);
-        frame.code = code;
-        frame.gas = gas;
-        self.open(&mut frame, recipient, to, tx.caller, tx.value);
-        frame.checkpoint = checkpoint;
+        let mut frame = enter(self)?;
+        self.open(&mut frame, top.account, top.address, tx.caller, tx.value);
+        if tx.kind.is_create() {
+            frame.kind = FrameKind::Create(top.account);
+        }
+        frame.checkpoint = top.checkpoint;
         if let Some((cache, key, entry)) = &templates {
             let bytes_max = self.limits.cache_bytes_max;
             if cache.wants(*key, entry.as_deref(), tx, bytes_max) {
@@ -284,7 +311,7 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         if let Some((cache, key, _)) = templates {
             if self.trace.is_on() {
                 let Finished { ending, gas_left, refund } = finished;
-                let outcome = Outcome { ending, gas: gas - gas_left, refund };
+                let outcome = Outcome { ending, gas: top.gas - gas_left, refund };
                 cache.insert(key, tx, (&self.trace, &mut self.places), outcome, &self.limits);
             } else if is_recorded {
                 cache.note_futile(&key, tx);
@@ -293,7 +320,7 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         Ok(finished)
     }
 
-    /// Starts to record the transaction's own call.
+    /// Starts to record the transaction's own call or creation.
     fn record(&mut self, frame: &mut Frame) {
         let trace = &mut self.trace;
         let has_selector = frame.calldata.len() >= 4;
@@ -301,21 +328,17 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         frame.address = frame.address.with_id(trace.input(Input::To));
         frame.caller = frame.caller.with_id(trace.input(Input::Caller));
         frame.value = frame.value.with_id(trace.input(Input::CallValue));
-        frame.calldata.mark_input();
+        if matches!(frame.kind, FrameKind::Top) {
+            frame.calldata.mark_input();
+        }
         frame.traced = trace.account(frame.address);
         frame.traced_checkpoint = trace.checkpoint();
         frame.traced_code = trace.code(&frame.code);
     }
 
-    fn finish_by_template(
-        &mut self,
-        tree: &Tree,
-        tx: &TxEnv,
-        to: Address,
-        gas: u64,
-        checkpoint: Checkpoint,
-    ) -> Result<Finished, Exit> {
-        let Replayed::Done(outcome) = self.replay(tree, self.attempt, tx, to, gas)? else {
+    fn finish_by_template(&mut self, tree: &Tree, tx: &TxEnv, top: &Top) -> Result<Finished, Exit> {
+        let &Top { address, gas, checkpoint, .. } = top;
+        let Replayed::Done(outcome) = self.replay(tree, self.attempt, tx, address, gas)? else {
             self.attempt = tree.attempt_after(self.attempt, gas);
             return Err(Exit::Miss);
         };
@@ -331,11 +354,11 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         let Some((created, checkpoint)) = self.open_account(sender, address, tx.value)? else {
             return Ok(Finished { ending: Ending::Halt, gas_left: 0, refund: 0 });
         };
-        let mut frame = self.creation_frame(tx.data.clone(), created, gas, checkpoint)?;
-        self.open(&mut frame, created, address, tx.caller, tx.value);
-        frame.kind = FrameKind::Create(created);
-        frame.checkpoint = checkpoint;
-        self.finish(frame)
+        let key = self.templates.map(|_| TemplateKey::creation(&tx.data, self.spec));
+        let top = Top { key, account: created, address, gas, checkpoint };
+        self.follow(tx, &top, |machine| {
+            machine.creation_frame(tx.data.clone(), created, gas, checkpoint)
+        })
     }
 
     /// Fills in what a frame without a calling frame sees.

@@ -11,7 +11,7 @@ use std::sync::{
 use hashbrown::HashMap;
 use revm::{
     context::TxEnv,
-    primitives::{B256, hardfork::SpecId, map::DefaultHashBuilder},
+    primitives::{B256, hardfork::SpecId, keccak256, map::DefaultHashBuilder},
 };
 use serde::{Deserialize, Serialize};
 
@@ -41,12 +41,20 @@ pub(crate) struct TemplateKey {
     /// The first four bytes of the call data, if it has as many.
     selector: Option<[u8; 4]>,
     spec: SpecId,
+    /// Whether the code is the init code of a creation.
+    is_creation: bool,
 }
 
 impl TemplateKey {
     /// The entry of a transaction with this call data into the code with this hash.
     pub(crate) fn new(code_hash: B256, call_data: &[u8], spec: SpecId) -> Self {
-        Self { code_hash, selector: call_data.first_chunk().copied(), spec }
+        let selector = call_data.first_chunk().copied();
+        Self { code_hash, selector, spec, is_creation: false }
+    }
+
+    /// The entry of a transaction that creates a contract with this init code.
+    pub(crate) fn creation(init_code: &[u8], spec: SpecId) -> Self {
+        Self { code_hash: keccak256(init_code), selector: None, spec, is_creation: true }
     }
 }
 

@@ -13,7 +13,10 @@ use revm::{
     primitives::{TxKind, U256, hardfork::SpecId, keccak256},
 };
 
-use crate::scene::{A, B, C, Scene, scene};
+use crate::{
+    assembler::assemble,
+    scene::{A, B, C, Scene, scene},
+};
 
 /// Interprets every transaction.
 fn interpreting() -> StaticPredictor {
@@ -272,6 +275,29 @@ fn a_template_creates_destroys_and_calls_what_was_created() {
             });
             check(block);
         }
+    }
+}
+
+#[test]
+fn a_template_creates_the_contract_of_a_transaction() {
+    // What it leaves depends on the caller, and on what a contract says; its call
+    // data is empty. Then it
+    // branches, fails, and runs out of gas.
+    let programs = [
+        "CALLER 0 MSTORE CALLDATASIZE SLOAD 0 CALLDATALOAD SLOAD SSTORE 32 0 RETURN",
+        "1 SLOAD 1 ADD 1 SSTORE ADDRESS SLOAD POP 0 0 0 0 0 $b GAS CALL 0 MSTORE 1 31 RETURN",
+        "CALLVALUE 5 LT @big JUMPI STOP big: 3 SLOAD POP STOP",
+        "CALLER SLOAD POP 0 0 REVERT",
+        "loop: @loop JUMP",
+    ];
+    for program in programs {
+        let code =
+            assemble(&program.replace("$b", &U256::from_be_bytes(B.into_word().0).to_string()));
+        let create = |scene: Scene, value: u64| {
+            let (kind, value) = (TxKind::Create, U256::from(value));
+            scene.tx(TxEnv { kind, value, data: code.clone().into(), ..TxEnv::default() })
+        };
+        check((0..9).fold(scene().contract(B, "2 SLOAD STOP"), |scene, at| create(scene, at % 7)));
     }
 }
 
