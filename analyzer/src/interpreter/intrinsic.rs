@@ -93,7 +93,7 @@ mod tests {
                 for kind in [TxKind::Create, TxKind::Call(Address::ZERO)] {
                     for tx_type in [0, 1] {
                         let data: Vec<u8> =
-                            (0..len).map(|at: u32| u8::from(at % 3 != 0) * 200).collect();
+                            (0..len).map(|at: u32| u8::from(!at.is_multiple_of(3)) * 200).collect();
                         let access_list = list.clone();
                         let data = data.into();
                         let tx = TxEnv { kind, data, tx_type, access_list, ..TxEnv::default() };

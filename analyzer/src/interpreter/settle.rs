@@ -54,16 +54,16 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         if too_long || reserved {
             return Ending::Halt;
         }
-        match frame.gas.checked_sub(self.gas_params.code_deposit_cost(code.len())) {
-            Some(rest) => frame.gas = rest,
+        let cost = self.gas_params.code_deposit_cost(code.len());
+        if let Some(rest) = frame.gas.checked_sub(cost) {
+            frame.gas = rest;
+        } else {
+            self.trace.exhaust();
             // EIP-2: before Homestead the account stays without code.
-            None => {
-                self.trace.exhaust();
-                if self.spec.is_enabled_in(SpecId::HOMESTEAD) {
-                    return Ending::Halt;
-                }
-                code = &[];
+            if self.spec.is_enabled_in(SpecId::HOMESTEAD) {
+                return Ending::Halt;
             }
+            code = &[];
         }
         let (code, hash) = if code.is_empty() {
             (Bytecode::default(), KECCAK_EMPTY)

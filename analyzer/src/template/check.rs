@@ -130,7 +130,8 @@ impl Known {
             | Operation::CodeSize(account)
             | Operation::CodeHash(account)
             | Operation::Emptiness(account)
-            | Operation::Touch(account) => self.account(*account),
+            | Operation::Touch(account)
+            | Operation::Deploy(account, _) => self.account(*account),
             Operation::Destroy(account, target) => self.account(*account) && self.account(*target),
             Operation::Pay { from, to, value } => {
                 self.account(*from) && self.account(*to) && self.operand(*value)
@@ -152,7 +153,6 @@ impl Known {
             Operation::Create { creator, created, value } => {
                 self.account(*creator) && self.account(*created) && self.operand(*value)
             }
-            Operation::Deploy(account, _) => self.account(*account),
             Operation::Checkpoint => true,
             Operation::Revert(checkpoint) => (checkpoint.0 as usize) < self.checkpoints,
         };

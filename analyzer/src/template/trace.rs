@@ -46,6 +46,7 @@ struct Known {
 }
 
 /// Records one transaction. While it is off, everything counts as constant.
+#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 #[derive(Debug, Default)]
 pub(crate) struct Trace {
     is_on: bool,
