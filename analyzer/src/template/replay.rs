@@ -16,7 +16,7 @@ use super::{
     deferred::Cell,
     operation::{Deployment, Operation, Outcome, Test},
     trace::AccountRef,
-    tree::{Attempt, Next, Tree},
+    tree::{Attempt, Next, Tree, way},
     value::{Input, Operand, Value},
 };
 use crate::alu::compute_of;
@@ -82,7 +82,7 @@ impl<DB: DatabaseRef> Evaluation<'_, '_, '_, DB> {
                 }
                 Next::Guard(test, ways) => {
                     let answer = self.answer(*test);
-                    ways.iter().find(|(expected, _)| *expected == answer).map(|(_, way)| *way)
+                    way(ways, answer)
                 }
                 Next::End(outcome) if outcome.ending == Ending::Halt => {
                     return Ok(Replayed::Done(Outcome { gas: self.gas, ..*outcome }));

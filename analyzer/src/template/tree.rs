@@ -44,7 +44,7 @@ impl Node {
 pub(crate) enum Next {
     /// The way on where the guard finds zero, and where it does not.
     Truth(Test, [Option<NodeId>; 2]),
-    /// The way on, by the answer of another guard.
+    /// The ways on, sorted by the answer of another guard.
     Guard(Test, Vec<(U256, NodeId)>),
     End(Outcome),
 }
@@ -130,7 +130,7 @@ impl Tree {
     fn may_fit(&self, attempt: Attempt, gas: u64) -> bool {
         match self.root(attempt).map(|root| &root.next) {
             Some(Next::Guard(_, ways)) if attempt == Attempt::Exhaustion => {
-                ways.iter().any(|(supplied, _)| *supplied == U256::from(gas))
+                way(ways, U256::from(gas)).is_some()
             }
             root => root.is_some(),
         }
@@ -194,8 +194,7 @@ impl Tree {
             let (test, way) = match &node.next {
                 Next::Truth(test, ways) => (test, ways[usize::from(!segment.answer.is_zero())]),
                 Next::Guard(test, ways) if ways.len() < limits.branches_max => {
-                    let known = ways.iter().find(|(answer, _)| *answer == segment.answer);
-                    (test, known.map(|(_, way)| *way))
+                    (test, way(ways, segment.answer))
                 }
                 Next::Guard(..) | Next::End(_) => return false,
             };
@@ -234,16 +233,25 @@ impl Tree {
         self.operations.extend(operations);
         let node = Node { operations: (start, position(self.operations.len())), next };
         self.nodes.push(node);
-        let way = NodeId(position(id));
+        let to = NodeId(position(id));
         match from.map(|(from, answer)| (&mut self.nodes[from].next, answer)) {
             Some((Next::Truth(_, ways), answer)) => {
-                ways[usize::from(!answer.is_zero())] = Some(way);
+                ways[usize::from(!answer.is_zero())] = Some(to);
             }
-            Some((Next::Guard(_, ways), answer)) => ways.push((answer, way)),
+            Some((Next::Guard(_, ways), answer)) => {
+                let at = ways.partition_point(|(other, _)| *other < answer);
+                ways.insert(at, (answer, to));
+            }
             Some((Next::End(_), _)) | None => {}
         }
         id
     }
+}
+
+/// The way that a guard's answer leads to.
+pub(crate) fn way(ways: &[(U256, NodeId)], answer: U256) -> Option<NodeId> {
+    let at = ways.binary_search_by_key(&answer, |(answer, _)| *answer).ok()?;
+    Some(ways[at].1)
 }
 
 /// A position in a table of the tree, whose size is limited.
