@@ -4,10 +4,14 @@
 //! [`AccessSetBuilder`], so that two equal sets compare and print equal. A
 //! prediction and an observation are different types and never interchangeable.
 
+mod prediction;
+
 use core::fmt;
 
 use revm::primitives::{Address, StorageKey};
 use serde::{Deserialize, Serialize};
+
+pub use self::prediction::{Confidence, KeyOrigin, PredictedAccess, Scope, WidenedAccess};
 
 /// Position of a transaction in its block, counted from 0.
 #[derive(
@@ -94,13 +98,45 @@ pub enum AccessKind {
 /// that is stored to is in `reads` as well, since the gas of an `SSTORE`
 /// depends on the old value (EIP-2200).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Lists", into = "Lists")]
 pub struct AccessSet {
+    /// Reads, then writes, then deltas: one allocation for a prediction that lives as
+    /// long as its block.
+    locations: Vec<Location>,
+    /// Where the writes begin.
+    writes_at: usize,
+    /// Where the deltas begin.
+    deltas_at: usize,
+}
+
+/// The three sets, as they are built and saved.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename = "AccessSet")]
+struct Lists {
     reads: Vec<Location>,
     writes: Vec<Location>,
     deltas: Vec<Location>,
 }
 
+impl From<Lists> for AccessSet {
+    fn from(Lists { reads, writes, deltas }: Lists) -> Self {
+        Self::joined(&reads, &writes, &deltas)
+    }
+}
+
+impl From<AccessSet> for Lists {
+    fn from(set: AccessSet) -> Self {
+        Self { reads: set.reads().into(), writes: set.writes().into(), deltas: set.deltas().into() }
+    }
+}
+
 impl AccessSet {
+    fn joined(reads: &[Location], writes: &[Location], deltas: &[Location]) -> Self {
+        let writes_at = reads.len();
+        let deltas_at = writes_at + writes.len();
+        Self { locations: [reads, writes, deltas].concat(), writes_at, deltas_at }
+    }
+
     /// The set of what is sorted already, each without repetitions.
     pub(crate) fn from_sorted(
         reads: &[Location],
@@ -108,43 +144,42 @@ impl AccessSet {
         deltas: &[Location],
     ) -> Self {
         debug_assert!([reads, writes, deltas].iter().all(|set| set.is_sorted_by(|a, b| a < b)));
-        Self { reads: reads.to_vec(), writes: writes.to_vec(), deltas: deltas.to_vec() }
+        Self::joined(reads, writes, deltas)
     }
 
     /// The locations whose value the outcome may depend on, sorted.
     pub fn reads(&self) -> &[Location] {
-        &self.reads
+        &self.locations[..self.writes_at]
     }
 
     /// The locations whose value is replaced, sorted.
     pub fn writes(&self) -> &[Location] {
-        &self.writes
+        &self.locations[self.writes_at..self.deltas_at]
     }
 
     /// The locations that are credited unseen, sorted.
     pub fn deltas(&self) -> &[Location] {
-        &self.deltas
+        &self.locations[self.deltas_at..]
     }
 
     /// Whether nothing is touched at all.
     pub const fn is_empty(&self) -> bool {
-        self.reads.is_empty() && self.writes.is_empty() && self.deltas.is_empty()
+        self.locations.is_empty()
     }
 
     /// Whether `location` is in the set for this use.
     pub fn contains(&self, location: &Location, kind: AccessKind) -> bool {
         let set = match kind {
-            AccessKind::Read => &self.reads,
-            AccessKind::Write => &self.writes,
-            AccessKind::Delta => &self.deltas,
+            AccessKind::Read => self.reads(),
+            AccessKind::Write => self.writes(),
+            AccessKind::Delta => self.deltas(),
         };
         set.binary_search(location).is_ok()
     }
 
     /// Every touched location once, sorted.
     pub fn locations(&self) -> Vec<Location> {
-        let mut all: Vec<Location> =
-            self.reads.iter().chain(&self.writes).chain(&self.deltas).copied().collect();
+        let mut all = self.locations.clone();
         all.sort_unstable();
         all.dedup();
         all
@@ -153,13 +188,16 @@ impl AccessSet {
     /// Turns what `sender` pays, and the bump of its nonce, into deltas.
     fn commute_payment(&mut self, sender: Address) {
         for location in [Location::Balance(sender), Location::Nonce(sender)] {
-            if let Ok(at) = self.reads.binary_search(&location) {
-                self.reads.remove(at);
+            if let Ok(at) = self.reads().binary_search(&location) {
+                self.locations.remove(at);
+                self.writes_at -= 1;
+                self.deltas_at -= 1;
             }
-            if let Ok(at) = self.writes.binary_search(&location) {
-                self.writes.remove(at);
-                if let Err(at) = self.deltas.binary_search(&location) {
-                    self.deltas.insert(at, location);
+            if let Ok(at) = self.writes().binary_search(&location) {
+                self.locations.remove(self.writes_at + at);
+                self.deltas_at -= 1;
+                if let Err(at) = self.deltas().binary_search(&location) {
+                    self.locations.insert(self.deltas_at + at, location);
                 }
             }
         }
@@ -168,18 +206,18 @@ impl AccessSet {
     /// Every access, in the order reads, writes, deltas, each sorted.
     pub fn iter(&self) -> impl Iterator<Item = (AccessKind, &Location)> {
         let tag = |kind| move |location| (kind, location);
-        self.reads
+        self.reads()
             .iter()
             .map(tag(AccessKind::Read))
-            .chain(self.writes.iter().map(tag(AccessKind::Write)))
-            .chain(self.deltas.iter().map(tag(AccessKind::Delta)))
+            .chain(self.writes().iter().map(tag(AccessKind::Write)))
+            .chain(self.deltas().iter().map(tag(AccessKind::Delta)))
     }
 }
 
 /// Collects accesses in any order and with repetitions.
 #[derive(Clone, Debug, Default)]
 pub struct AccessSetBuilder {
-    set: AccessSet,
+    lists: Lists,
 }
 
 impl AccessSetBuilder {
@@ -190,19 +228,19 @@ impl AccessSetBuilder {
 
     /// Adds a read.
     pub fn read(&mut self, location: Location) -> &mut Self {
-        self.set.reads.push(location);
+        self.lists.reads.push(location);
         self
     }
 
     /// Adds a write.
     pub fn write(&mut self, location: Location) -> &mut Self {
-        self.set.writes.push(location);
+        self.lists.writes.push(location);
         self
     }
 
     /// Adds a delta.
     pub fn delta(&mut self, location: Location) -> &mut Self {
-        self.set.deltas.push(location);
+        self.lists.deltas.push(location);
         self
     }
 
@@ -217,13 +255,13 @@ impl AccessSetBuilder {
 
     /// The set: sorted, without repetitions, writes before deltas.
     pub fn build(self) -> AccessSet {
-        let AccessSet { mut reads, mut writes, mut deltas } = self.set;
+        let Lists { mut reads, mut writes, mut deltas } = self.lists;
         for set in [&mut reads, &mut writes, &mut deltas] {
             set.sort_unstable();
             set.dedup();
         }
         deltas.retain(|location| writes.binary_search(location).is_err());
-        AccessSet { reads, writes, deltas }
+        AccessSet::joined(&reads, &writes, &deltas)
     }
 }
 
@@ -231,184 +269,6 @@ impl AccessSetBuilder {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct ObservedAccess(pub AccessSet);
-
-/// How a storage key came about, as far as the analyzer knows.
-///
-/// Keys of different origin cannot be equal (up to a Keccak-256 collision), so
-/// the origin decides whether a widened mapping covers a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum KeyOrigin {
-    /// A number that no hash went into, such as the slot of a plain variable.
-    Plain,
-    /// An entry of the mapping or dynamic array whose declared slot this is;
-    /// of a nested one, the slot of the outermost.
-    Mapping(StorageKey),
-}
-
-/// What a prediction covers where it does not know the exact location.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(tag = "scope", rename_all = "snake_case")]
-pub enum Scope {
-    /// Every entry of the mapping at `slot` of one contract.
-    Mapping {
-        /// The contract.
-        address: Address,
-        /// The slot that the mapping is declared at.
-        slot: StorageKey,
-    },
-    /// Every storage slot of one contract.
-    Contract {
-        /// The contract.
-        address: Address,
-    },
-    /// Every location there is.
-    Everything,
-}
-
-impl fmt::Display for Scope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Mapping { address, slot } => write!(f, "mapping({address}, {slot:#x})"),
-            Self::Contract { address } => write!(f, "contract({address})"),
-            Self::Everything => f.write_str("everything"),
-        }
-    }
-}
-
-/// One widened access: a scope instead of a location.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct WidenedAccess {
-    /// What it covers.
-    #[serde(flatten)]
-    pub scope: Scope,
-    /// [`AccessKind::Read`] or [`AccessKind::Write`]; a write is a read too.
-    pub kind: AccessKind,
-}
-
-/// How much a prediction claims.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Confidence {
-    /// Every location is named.
-    Exact,
-    /// Something was not known; this is the widest scope used.
-    Widened(Scope),
-}
-
-/// What a transaction is predicted to touch.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PredictedAccess {
-    set: AccessSet,
-    widened: Vec<WidenedAccess>,
-    origins: Vec<(Address, StorageKey, KeyOrigin)>,
-    gas: u64,
-    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
-    payer_seen: bool,
-}
-
-impl PredictedAccess {
-    /// A prediction that names every location, with a gas estimate.
-    pub const fn exact(set: AccessSet, gas: u64) -> Self {
-        Self { set, widened: Vec::new(), origins: Vec::new(), gas, payer_seen: false }
-    }
-
-    /// The prediction of total ignorance: everything, read and written.
-    pub fn everything(gas: u64) -> Self {
-        let everything = WidenedAccess { scope: Scope::Everything, kind: AccessKind::Write };
-        Self::exact(AccessSet::default(), gas).with_widened([everything])
-    }
-
-    /// Adds widened accesses.
-    #[must_use]
-    pub fn with_widened(mut self, widened: impl IntoIterator<Item = WidenedAccess>) -> Self {
-        self.widened.extend(widened);
-        self.widened.sort_unstable();
-        self.widened.dedup();
-        self
-    }
-
-    /// Adds what is known of the origin of storage keys.
-    #[must_use]
-    pub fn with_origins(
-        mut self,
-        origins: impl IntoIterator<Item = (Address, StorageKey, KeyOrigin)>,
-    ) -> Self {
-        self.origins.extend(origins);
-        self.origins.sort_unstable();
-        self.origins.dedup();
-        self
-    }
-
-    /// The same, of origins that are sorted already, without repetitions.
-    pub(crate) fn with_sorted_origins(
-        mut self,
-        origins: &[(Address, StorageKey, KeyOrigin)],
-    ) -> Self {
-        debug_assert!(self.origins.is_empty() && origins.is_sorted_by(|a, b| a < b));
-        self.origins = origins.to_vec();
-        self
-    }
-
-    /// Says whether code looks at the balance of the sender, which otherwise
-    /// only has to suffice for what the transaction may cost.
-    #[must_use]
-    pub const fn with_payer_seen(mut self, seen: bool) -> Self {
-        self.payer_seen = seen;
-        self
-    }
-
-    /// Whether code looks at the balance of the sender, as far as is known.
-    pub const fn sees_payer(&self) -> bool {
-        self.payer_seen
-    }
-
-    /// Turns what `sender` pays, and the bump of its nonce, into deltas.
-    pub(crate) fn commute_payment(&mut self, sender: Address) {
-        self.set.commute_payment(sender);
-    }
-
-    /// The named locations.
-    pub const fn set(&self) -> &AccessSet {
-        &self.set
-    }
-
-    /// The scopes that stand for locations which could not be named, sorted.
-    pub fn widened(&self) -> &[WidenedAccess] {
-        &self.widened
-    }
-
-    /// Known origins of storage keys, sorted. A key that is absent may come
-    /// from anywhere in its contract.
-    pub fn origins(&self) -> &[(Address, StorageKey, KeyOrigin)] {
-        &self.origins
-    }
-
-    /// The origin of one storage key, where known.
-    pub fn origin(&self, address: Address, key: StorageKey) -> Option<KeyOrigin> {
-        let at = self.origins.partition_point(|&(a, k, _)| (a, k) < (address, key));
-        let &(a, k, origin) = self.origins.get(at)?;
-        ((a, k) == (address, key)).then_some(origin)
-    }
-
-    /// Estimated gas used.
-    pub const fn gas(&self) -> u64 {
-        self.gas
-    }
-
-    /// Exact, or the widest scope that was needed.
-    pub fn confidence(&self) -> Confidence {
-        self.widened
-            .iter()
-            .map(|widened| widened.scope)
-            .max_by_key(|scope| match scope {
-                Scope::Mapping { .. } => 0,
-                Scope::Contract { .. } => 1,
-                Scope::Everything => 2,
-            })
-            .map_or(Confidence::Exact, Confidence::Widened)
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -430,20 +290,5 @@ mod tests {
         assert_eq!(set.writes(), [Location::Balance(a)]);
         assert_eq!(set.deltas(), [Location::Balance(b)]);
         assert_eq!(set.locations().len(), 3);
-    }
-
-    #[test]
-    fn confidence_is_the_widest_scope() {
-        let address = Address::repeat_byte(7);
-        let mapping = WidenedAccess {
-            scope: Scope::Mapping { address, slot: StorageKey::ZERO },
-            kind: AccessKind::Read,
-        };
-        let contract =
-            WidenedAccess { scope: Scope::Contract { address }, kind: AccessKind::Write };
-        let exact = PredictedAccess::exact(AccessSet::default(), 0);
-        assert_eq!(exact.confidence(), Confidence::Exact);
-        let widened = exact.with_widened([contract, mapping]);
-        assert_eq!(widened.confidence(), Confidence::Widened(Scope::Contract { address }));
     }
 }

@@ -29,6 +29,7 @@ mod environment;
 mod frame;
 mod guesses;
 mod hash_cache;
+mod intrinsic;
 mod machine;
 mod memory;
 mod origin;

@@ -18,6 +18,7 @@ mod alu;
 mod block;
 mod expr;
 mod interpreter;
+mod keys;
 mod limits;
 mod panicked;
 mod payments;

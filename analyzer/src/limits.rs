@@ -60,7 +60,7 @@ impl Default for Limits {
             recorded_memory_bytes_max: 1 << 20,
             recorded_entries_max: 1 << 17,
             path_operations_max: 1 << 15,
-            branches_max: 16,
+            branches_max: 256,
             template_bytes_max: 4 << 20,
             cache_bytes_max: 256 << 20,
         }

@@ -15,6 +15,8 @@ use revm::{
     state::AccountInfo,
 };
 
+use crate::keys::{AddressKey, WordKey};
+
 /// Something the state was asked for and cannot know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StateError {
@@ -32,13 +34,13 @@ impl DBErrorMarker for StateError {}
 #[derive(Clone, Debug, Default)]
 struct StateAccount {
     info: AccountInfo,
-    storage: HashMap<StorageKey, StorageValue, DefaultHashBuilder>,
+    storage: HashMap<WordKey, StorageValue, DefaultHashBuilder>,
 }
 
 /// A flat state in memory.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryState {
-    accounts: HashMap<Address, StateAccount, DefaultHashBuilder>,
+    accounts: HashMap<AddressKey, StateAccount, DefaultHashBuilder>,
     code: HashMap<FixedBytes<32>, Bytecode, DefaultHashBuilder>,
     block_hashes: HashMap<u64, B256, DefaultHashBuilder>,
 }
@@ -50,27 +52,27 @@ impl MemoryState {
             info.code_hash = code.hash_slow();
             self.code.insert(info.code_hash, code.clone());
         }
-        self.accounts.entry(address).or_default().info = info;
+        self.accounts.entry(AddressKey(address)).or_default().info = info;
     }
 
     /// Sets one slot; a zero value removes it. Creates the account if needed.
     pub fn insert_storage(&mut self, address: Address, key: StorageKey, value: StorageValue) {
-        let storage = &mut self.accounts.entry(address).or_default().storage;
+        let storage = &mut self.accounts.entry(AddressKey(address)).or_default().storage;
         if value.is_zero() {
-            storage.remove(&key);
+            storage.remove(&WordKey(key));
         } else {
-            storage.insert(key, value);
+            storage.insert(WordKey(key), value);
         }
     }
 
     /// Removes an account and its storage.
     pub fn remove_account(&mut self, address: Address) {
-        self.accounts.remove(&address);
+        self.accounts.remove(&AddressKey(address));
     }
 
     /// Removes every slot of an account.
     pub fn clear_storage(&mut self, address: Address) {
-        if let Some(account) = self.accounts.get_mut(&address) {
+        if let Some(account) = self.accounts.get_mut(&AddressKey(address)) {
             account.storage.clear();
         }
     }
@@ -85,11 +87,11 @@ impl MemoryState {
         &self,
     ) -> impl Iterator<Item = (Address, &AccountInfo, Vec<(StorageKey, StorageValue)>)> {
         let mut accounts: Vec<_> = self.accounts.iter().collect();
-        accounts.sort_unstable_by_key(|(address, _)| **address);
+        accounts.sort_unstable_by_key(|(address, _)| address.0);
         accounts.into_iter().map(|(address, account)| {
-            let mut storage: Vec<_> = account.storage.iter().map(|(k, v)| (*k, *v)).collect();
+            let mut storage: Vec<_> = account.storage.iter().map(|(k, v)| (k.0, *v)).collect();
             storage.sort_unstable();
-            (*address, &account.info, storage)
+            (address.0, &account.info, storage)
         })
     }
 
@@ -105,7 +107,7 @@ impl DatabaseRef for MemoryState {
     type Error = StateError;
 
     fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, StateError> {
-        Ok(self.accounts.get(&address).map(|account| account.info.clone()))
+        Ok(self.accounts.get(&AddressKey(address)).map(|account| account.info.clone()))
     }
 
     fn code_by_hash_ref(&self, code_hash: B256) -> Result<Bytecode, StateError> {
@@ -116,7 +118,10 @@ impl DatabaseRef for MemoryState {
     }
 
     fn storage_ref(&self, address: Address, key: StorageKey) -> Result<StorageValue, StateError> {
-        let slot = self.accounts.get(&address).and_then(|account| account.storage.get(&key));
+        let slot = self
+            .accounts
+            .get(&AddressKey(address))
+            .and_then(|account| account.storage.get(&WordKey(key)));
         Ok(slot.copied().unwrap_or_default())
     }
 

@@ -11,9 +11,9 @@
 //! interpreted and its path added. [`saved`] turns a cache into bytes and back,
 //! and [`check`] looks at what comes back.
 //!
-//! What a template does not follow: the gas (its estimate is that of the
-//! recorded run), creation and destruction. Transactions that need them are
-//! interpreted.
+//! What a template does not follow is the gas: its estimate is that of the
+//! recorded run, and a path on which a frame runs out of it only fits what brings
+//! as much.
 
 mod answers;
 mod assembly;

@@ -4,7 +4,7 @@ use revm::{
     DatabaseRef,
     bytecode::Bytecode,
     context_interface::Cfg,
-    primitives::{Address, B256, Bytes, U256, hardfork::SpecId},
+    primitives::{Address, B256, Bytes, U256, hardfork::SpecId, keccak256},
 };
 
 use super::{
@@ -19,14 +19,14 @@ pub(super) fn create<const IS_CREATE2: bool, DB: DatabaseRef>(
     machine: &mut Machine<'_, DB>,
     frame: &mut Frame,
 ) -> Step {
-    // Templates create nothing and destroy nothing.
-    machine.trace.give_up();
     let [value, start, len] = frame.stack.pop_many();
     let salt = if IS_CREATE2 { frame.stack.pop() } else { Word::default() };
     let creator = frame.account;
     if frame.is_static {
         return Err(Exit::Halt);
     }
+    machine.trace.pin(len);
+    machine.trace.decide(value);
     let bytes = usize::try_from(len.value).map_err(|_| Exit::OutOfGas)?;
     if bytes > 0 && machine.spec.is_enabled_in(SpecId::SHANGHAI) {
         // EIP-3860.
@@ -55,29 +55,39 @@ pub(super) fn create<const IS_CREATE2: bool, DB: DatabaseRef>(
     let has_value = !value.value.is_zero();
     let suffices = !has_value || machine.world.read_balance(creator) >= value.value;
     let too_deep = frame.depth >= CALL_DEPTH_MAX;
-    if too_deep || !suffices {
-        return fail(frame, gas);
-    }
-    let Some(next_nonce) = nonce.checked_add(1) else { return fail(frame, gas) };
+    let next_nonce = nonce.checked_add(1).filter(|_| !too_deep && suffices);
+    let Some(next_nonce) = next_nonce else { return machine.fail_creation(frame, gas) };
     machine.world.change(creator, |values| values.nonce = next_nonce);
     let knows_nonce = machine.world.knows_state() || machine.world.account(creator).now.created;
     machine.guessed |= !IS_CREATE2 && !knows_nonce;
 
+    if value.provenance.is_unknown() || salt.provenance.is_unknown() {
+        machine.trace.give_up();
+    }
+    machine.trace.pin_bytes(&frame.memory, range.start, range.len());
     let init_code = frame.memory.slice(range.start, range.len());
     let creator_address = machine.world.account(creator).address;
-    let (address, provenance) = if IS_CREATE2 {
-        let salt_bytes = B256::from(salt.value);
-        (creator_address.create2_from_code(salt_bytes, init_code), Provenance::INPUT)
+    let (address, provenance, id) = if IS_CREATE2 {
+        let hash = keccak256(init_code);
+        let address = creator_address.create2(B256::from(salt.value), hash);
+        let id = machine.trace.new_address(frame.traced, Some((salt, hash)));
+        (address, Provenance::INPUT, id)
     } else {
-        (creator_address.create(nonce), Provenance::STATE)
+        let id = machine.trace.new_address(frame.traced, None);
+        (creator_address.create(nonce), Provenance::STATE, id)
     };
     let init_code = Bytes::copy_from_slice(init_code);
+    let name = Word::address(address, provenance).with_id(id);
+    let traced = machine.trace.account(name);
+    let traced_checkpoint = machine.trace.create(frame.traced, traced, value);
     let Some((created, checkpoint)) = machine.open_account(creator, address, value.value)? else {
         // A collision consumes the gas.
-        return fail(frame, 0);
+        return machine.fail_creation(frame, 0);
     };
     let mut next = machine.creation_frame(init_code, created, gas, checkpoint)?;
-    next.address = Word::address(address, provenance);
+    (next.traced, next.traced_checkpoint) = (traced, traced_checkpoint);
+    next.traced_code = machine.trace.code(&next.code);
+    next.address = name;
     next.caller = frame.address;
     next.value = value;
     next.depth = frame.depth + 1;
@@ -88,16 +98,18 @@ pub(super) fn create<const IS_CREATE2: bool, DB: DatabaseRef>(
     Err(Exit::Enter)
 }
 
-fn fail(frame: &mut Frame, gas: u64) -> Step {
-    frame.gas = frame.gas.saturating_add(gas);
-    frame.stack.push(Word::new(U256::ZERO, Provenance::STATE));
-    Ok(())
-}
-
 impl<DB: DatabaseRef> Machine<'_, DB> {
+    /// Ends a creation that runs no code; no path follows that.
+    fn fail_creation(&mut self, frame: &mut Frame, gas: u64) -> Step {
+        self.trace.give_up();
+        frame.gas = frame.gas.saturating_add(gas);
+        frame.stack.push(Word::new(U256::ZERO, Provenance::STATE));
+        Ok(())
+    }
+
     /// Opens the account of a creation and pays its endowment; none on a
     /// collision (EIP-684). The checkpoint is for undoing the creation.
-    pub(super) fn open_account(
+    pub(crate) fn open_account(
         &mut self,
         creator: AccountId,
         address: Address,
@@ -146,6 +158,26 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         frame.checkpoint = checkpoint;
         Ok(frame)
     }
+
+    /// Destroys an account in favour of another, as far as the fork does; true
+    /// if it has not been destroyed before.
+    pub(crate) fn destroy(&mut self, account: AccountId, target: AccountId) -> bool {
+        let balance = self.world.read_balance(account);
+        self.world.note_emptiness_read(target);
+        let now = self.world.account(account).now;
+        let destroys = now.created || !self.spec.is_enabled_in(SpecId::CANCUN);
+        if account != target {
+            self.world.change(account, |values| values.balance = U256::ZERO);
+            self.world.credit(target, balance);
+        }
+        if destroys {
+            self.world.change(account, |values| {
+                values.destroyed = true;
+                values.balance = U256::ZERO;
+            });
+        }
+        destroys && !now.destroyed
+    }
 }
 
 /// `SELFDESTRUCT`: since Cancun the account goes only in the transaction that
@@ -155,12 +187,14 @@ pub(super) fn selfdestruct<DB: DatabaseRef>(
     frame: &mut Frame,
 ) -> Step {
     let name = frame.stack.pop();
-    machine.trace.give_up();
     if frame.is_static {
         return Err(Exit::Halt);
     }
     let name = machine.resolve(name)?;
-    machine.guessed |= name.provenance.is_unknown();
+    if name.provenance.is_unknown() {
+        machine.trace.give_up();
+        machine.guessed = true;
+    }
     machine.bound_touched()?;
     let loaded = machine.world.load(name.to_address());
     let target = machine.known(loaded)?;
@@ -171,29 +205,17 @@ pub(super) fn selfdestruct<DB: DatabaseRef>(
     if is_cold && frame.gas < machine.gas_params.selfdestruct_cold_cost() {
         return Err(Exit::Halt);
     }
-    let (account, address) = (frame.account, machine.world.account(frame.account).address);
-    let balance = machine.world.read_balance(account);
+    let traced = machine.trace.account(name);
+    let balance = machine.world.read_balance(frame.account);
     let is_spurious = machine.spec.is_enabled_in(SpecId::SPURIOUS_DRAGON);
     let there = machine.world.account(target).now;
     let is_empty = if is_spurious { there.is_empty() } else { !there.exists };
     let tops_up = is_empty && (!is_spurious || !balance.is_zero());
     machine.world.note_emptiness_read(target);
     charge(frame, machine.gas_params.selfdestruct_cost(tops_up, is_cold))?;
-
-    let now = machine.world.account(account).now;
-    let destroys = now.created || !machine.spec.is_enabled_in(SpecId::CANCUN);
-    if address != name.to_address() {
-        machine.world.change(account, |values| values.balance = U256::ZERO);
-        machine.world.credit(target, balance);
-    }
-    if destroys {
-        if !now.destroyed {
-            frame.refund += machine.gas_params.selfdestruct_refund();
-        }
-        machine.world.change(account, |values| {
-            values.destroyed = true;
-            values.balance = U256::ZERO;
-        });
+    machine.trace.destroy(frame.traced, traced);
+    if machine.destroy(frame.account, target) {
+        frame.refund += machine.gas_params.selfdestruct_refund();
     }
     Err(Exit::Stop)
 }

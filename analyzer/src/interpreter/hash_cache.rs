@@ -5,6 +5,8 @@
 //! state. Bounded: a table that is full forgets everything. The whole input is
 //! compared, so that an answer is always right.
 
+use core::hash::{Hash, Hasher};
+
 use hashbrown::{HashMap, hash_map::Entry};
 use revm::primitives::{B256, keccak256, map::DefaultHashBuilder};
 
@@ -24,15 +26,49 @@ const LONG_BYTES_MAX: usize = 135;
 /// Hashes that have been needed already.
 #[derive(Default)]
 pub(crate) struct HashCache {
-    short: Table<SHORT_BYTES_MAX>,
-    long: Table<LONG_BYTES_MAX>,
+    short: Table<{ SHORT_BYTES_MAX.div_ceil(8) }>,
+    long: Table<{ LONG_BYTES_MAX.div_ceil(8) }>,
 }
 
-/// Hashes of inputs of up to `N` bytes.
+/// Hashes of inputs of up to `8 * N` bytes.
 #[derive(Default)]
 struct Table<const N: usize> {
-    /// By length and bytes, zeros behind.
-    entries: HashMap<(u8, [u8; N]), B256, DefaultHashBuilder>,
+    entries: HashMap<Input<N>, B256, DefaultHashBuilder>,
+}
+
+/// A short input: its bytes as numbers, zeros behind, and its length.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Input<const N: usize> {
+    bytes: [u64; N],
+    len: u64,
+}
+
+impl<const N: usize> Input<N> {
+    /// The input, no longer than fits.
+    fn new(input: &[u8]) -> Self {
+        let mut bytes = [0; N];
+        let (words, rest) = input.as_chunks::<8>();
+        for (to, word) in bytes.iter_mut().zip(words) {
+            *to = u64::from_ne_bytes(*word);
+        }
+        if let Some(to) = bytes.get_mut(words.len()) {
+            let mut last = [0; 8];
+            last[..rest.len()].copy_from_slice(rest);
+            *to = u64::from_ne_bytes(last);
+        }
+        Self { bytes, len: input.len() as u64 }
+    }
+}
+
+impl<const N: usize> Hash for Input<N> {
+    /// Number by number, which is inlined, where a slice of bytes is not.
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        for word in self.bytes {
+            state.write_u64(word);
+        }
+        state.write_u64(self.len);
+    }
 }
 
 impl HashCache {
@@ -50,13 +86,10 @@ impl HashCache {
 
 impl<const N: usize> Table<N> {
     fn keccak256(&mut self, input: &[u8], entries_max: usize) -> B256 {
-        let mut key = [0; N];
-        key[..input.len()].copy_from_slice(input);
-        let len = u8::try_from(input.len()).unwrap_or(u8::MAX);
         if self.entries.len() >= entries_max {
             self.entries.clear();
         }
-        match self.entries.entry((len, key)) {
+        match self.entries.entry(Input::new(input)) {
             Entry::Occupied(known) => *known.get(),
             Entry::Vacant(new) => *new.insert(keccak256(input)),
         }
@@ -83,7 +116,7 @@ mod tests {
 
     #[test]
     fn a_full_table_forgets_and_answers_right() {
-        let mut table = Table::<SHORT_BYTES_MAX>::default();
+        let mut table = Table::<8>::default();
         for number in (0..100_u8).chain(0..100) {
             assert_eq!(table.keccak256(&[number], 16), keccak256([number]));
             assert!(table.entries.len() <= 16);

@@ -20,8 +20,8 @@ use crate::{AccessKind, AccessSet, KeyOrigin, Location, PredictedAccess, Scope, 
 /// Scopes that a prediction names one by one; with more it is widened to everything.
 const WIDENED_MAX: usize = 64;
 
-/// Operations that are spent to find out whether a slot ends with another value.
-const CERTAIN_COST_MAX: u32 = 64;
+/// What is spent to find out whether a slot ends with another value, in simple instructions.
+const CERTAIN_COST_MAX: u32 = 96;
 
 impl<DB: DatabaseRef> Machine<'_, DB> {
     /// Everything, and what is certain of a transaction whose analysis was abandoned.
@@ -111,6 +111,11 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         let slot = self.world.slot(id);
         if slot.now == slot.start {
             return Ok(matches!(slot.now, Content::Word(word) if self.is_unsure(word)));
+        }
+        if let Content::Deferred(now) = slot.now
+            && let Some(differs) = self.deferred.differs(now, id, slot.start)
+        {
+            return Ok(differs);
         }
         if [slot.now, slot.start].iter().any(|content| self.is_dear(*content)) {
             return Ok(true);

@@ -34,8 +34,7 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
             frame.refund = 0;
         }
         if exit == Exit::OutOfGas {
-            // A template does not follow the gas.
-            self.trace.give_up();
+            self.trace.exhaust();
         }
         if ending == Ending::Halt {
             frame.gas = 0;
@@ -46,6 +45,7 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
 
     /// Turns the output of init code into the code of `account`.
     fn deploy(&mut self, account: AccountId, frame: &mut Frame) -> Ending {
+        self.trace.pin_bytes(&frame.memory, frame.output.start, frame.output.len());
         let mut code = frame.memory.slice(frame.output.start, frame.output.len());
         let too_long = self.spec.is_enabled_in(SpecId::SPURIOUS_DRAGON)
             && code.len() > self.block.cfg.max_code_size();
@@ -54,19 +54,26 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         if too_long || reserved {
             return Ending::Halt;
         }
-        match frame.gas.checked_sub(self.gas_params.code_deposit_cost(code.len())) {
-            Some(rest) => frame.gas = rest,
+        let cost = self.gas_params.code_deposit_cost(code.len());
+        if let Some(rest) = frame.gas.checked_sub(cost) {
+            frame.gas = rest;
+        } else {
+            self.trace.exhaust();
             // EIP-2: before Homestead the account stays without code.
-            None if self.spec.is_enabled_in(SpecId::HOMESTEAD) => return Ending::Halt,
-            None => code = &[],
+            if self.spec.is_enabled_in(SpecId::HOMESTEAD) {
+                return Ending::Halt;
+            }
+            code = &[];
         }
-        if code.is_empty() {
-            self.world.set_code(account, Bytecode::default(), KECCAK_EMPTY);
+        let (code, hash) = if code.is_empty() {
+            (Bytecode::default(), KECCAK_EMPTY)
         } else {
             let code = Bytecode::new_legacy(code.to_vec().into());
             let hash = code.hash_slow();
-            self.world.set_code(account, code, hash);
-        }
+            (code, hash)
+        };
+        self.trace.deploy(frame.traced, &code);
+        self.world.set_code(account, code, hash);
         Ending::Success
     }
 
@@ -77,13 +84,12 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         let held = caller.held_bytes();
         caller.returndata.clear();
         match &callee.kind {
-            FrameKind::Create(account) => {
+            FrameKind::Create(_) => {
                 if ending == Ending::Revert {
                     take_output(&mut caller.returndata, callee);
                 }
-                let created = self.world.account(*account).address;
                 caller.stack.push(match ending {
-                    Ending::Success => Word::address(created, callee.address.provenance),
+                    Ending::Success => callee.address,
                     _ => Word::new(U256::ZERO, callee.address.provenance),
                 });
             }

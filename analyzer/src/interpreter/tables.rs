@@ -4,7 +4,7 @@
 use hashbrown::HashMap;
 use revm::{
     bytecode::Bytecode,
-    primitives::{Address, StorageKey, map::DefaultHashBuilder},
+    primitives::{StorageKey, map::DefaultHashBuilder},
 };
 
 use super::{
@@ -12,6 +12,7 @@ use super::{
     slot::{Content, Slot, SlotId},
     word::Word,
 };
+use crate::keys::{AddressKey, WordKey};
 
 /// Accounts and slots that a table may have room for and be kept for the next block.
 const KEPT_ENTRIES_MAX: usize = 1 << 16;
@@ -20,9 +21,9 @@ const KEPT_ENTRIES_MAX: usize = 1 << 16;
 #[derive(Debug, Default)]
 pub(crate) struct Tables {
     pub(super) accounts: Vec<Account>,
-    pub(super) account_ids: HashMap<Address, AccountId, DefaultHashBuilder>,
+    pub(super) account_ids: HashMap<AddressKey, AccountId, DefaultHashBuilder>,
     pub(super) slots: Vec<Slot>,
-    pub(super) slot_ids: HashMap<(AccountId, StorageKey), SlotId, DefaultHashBuilder>,
+    pub(super) slot_ids: HashMap<(AccountId, WordKey), SlotId, DefaultHashBuilder>,
     pub(super) transient: HashMap<(AccountId, StorageKey), Word, DefaultHashBuilder>,
     pub(super) journal: Vec<Undo>,
     pub(super) touched_accounts: Vec<AccountId>,

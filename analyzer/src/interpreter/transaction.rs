@@ -37,6 +37,16 @@ struct Finished {
     refund: i64,
 }
 
+/// The transaction's own call or creation.
+struct Top {
+    /// What its templates are about, where there are any.
+    key: Option<TemplateKey>,
+    account: AccountId,
+    address: Address,
+    gas: u64,
+    checkpoint: Checkpoint,
+}
+
 impl<DB: DatabaseRef> Machine<'_, DB> {
     /// Predicts what `tx` accesses, after what the block did before.
     pub(crate) fn analyze(&mut self, tx: &TxEnv) -> Result<PredictedAccess, DB::Error> {
@@ -111,7 +121,7 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         self.warm_lists(tx)?;
         let delegated = self.apply_authorizations(tx)?;
 
-        let intrinsic = self.gas_params.initial_tx_gas_for_tx(tx, None);
+        let intrinsic = self.call_data_gas.of(&self.gas_params, tx);
         let followed = tx.gas_limit.min(self.limits.gas_max).min(self.block_gas);
         let gas = followed.saturating_sub(intrinsic.initial_regular_gas());
         let finished = match tx.kind {
@@ -249,10 +259,27 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         if code.is_empty() {
             return Ok(Finished { ending: Ending::Success, gas_left: gas, refund: 0 });
         }
-        let templates = self.templates.map(|cache| {
-            let key = TemplateKey::new(code_hash, &tx.data, self.spec);
-            (cache, key, cache.get(&key))
-        });
+        let key = self.templates.map(|_| TemplateKey::new(code_hash, &tx.data, self.spec));
+        let top = Top { key, account: recipient, address: to, gas, checkpoint };
+        self.follow(tx, &top, |machine| {
+            let mut frame = machine.frame();
+            frame.calldata.fill(&tx.data, Provenance::INPUT);
+            frame.code = code;
+            frame.gas = gas;
+            Ok(frame)
+        })
+    }
+
+    /// Runs the transaction's own call or creation: by a template if one fits, or
+    /// else the frame that `enter` makes.
+    fn follow(
+        &mut self,
+        tx: &TxEnv,
+        top: &Top,
+        enter: impl FnOnce(&mut Self) -> Result<Box<Frame>, Exit>,
+    ) -> Result<Finished, Exit> {
+        let templates =
+            self.templates.zip(top.key).map(|(cache, key)| (cache, key, cache.get(&key)));
         if self.deferred.held() > self.limits.overlay_max {
             self.attempt = Attempt::Interpret;
         }
@@ -260,21 +287,19 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
             && self.attempt != Attempt::Interpret
         {
             let tree = templates.read();
-            if self.attempt == Attempt::Success && tree.root(Attempt::Success).is_none() {
-                self.attempt = Attempt::Failure;
-            }
-            if tree.root(self.attempt).is_some() {
-                let finished = self.finish_by_template(&tree, tx, to, gas, checkpoint)?;
+            self.attempt = tree.attempt(self.attempt, top.gas);
+            if self.attempt != Attempt::Interpret {
+                let finished = self.finish_by_template(&tree, tx, top)?;
                 templates.note_used();
                 return Ok(finished);
             }
         }
-        let mut frame = self.frame();
-        frame.calldata.fill(&tx.data, Provenance::INPUT);
-        frame.code = code;
-        frame.gas = gas;
-        self.open(&mut frame, recipient, to, tx.caller, tx.value);
-        frame.checkpoint = checkpoint;
+        let mut frame = enter(self)?;
+        self.open(&mut frame, top.account, top.address, tx.caller, tx.value);
+        if tx.kind.is_create() {
+            frame.kind = FrameKind::Create(top.account);
+        }
+        frame.checkpoint = top.checkpoint;
         if let Some((cache, key, entry)) = &templates {
             let bytes_max = self.limits.cache_bytes_max;
             if cache.wants(*key, entry.as_deref(), tx, bytes_max) {
@@ -283,44 +308,38 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         }
         let is_recorded = self.trace.is_on();
         let finished = self.finish(frame)?;
-        if let Some((cache, key, templates)) = templates {
+        if let Some((cache, key, _)) = templates {
             if self.trace.is_on() {
                 let Finished { ending, gas_left, refund } = finished;
-                let outcome = Outcome { ending, gas: gas - gas_left, refund };
-                cache.insert(key, (&self.trace, &mut self.places), outcome, &self.limits);
-            } else if let Some(templates) = templates.filter(|_| is_recorded) {
-                templates.note_futile();
+                let outcome = Outcome { ending, gas: top.gas - gas_left, refund };
+                cache.insert(key, tx, (&self.trace, &mut self.places), outcome, &self.limits);
+            } else if is_recorded {
+                cache.note_futile(&key, tx);
             }
         }
         Ok(finished)
     }
 
-    /// Starts to record the transaction's own call.
+    /// Starts to record the transaction's own call or creation.
     fn record(&mut self, frame: &mut Frame) {
         let trace = &mut self.trace;
-        trace.start(self.limits.recorded_entries_max, frame.gas);
+        let has_selector = frame.calldata.len() >= 4;
+        trace.start(self.limits.recorded_entries_max, frame.gas, has_selector);
         frame.address = frame.address.with_id(trace.input(Input::To));
         frame.caller = frame.caller.with_id(trace.input(Input::Caller));
         frame.value = frame.value.with_id(trace.input(Input::CallValue));
-        frame.calldata.mark_input();
+        if matches!(frame.kind, FrameKind::Top) {
+            frame.calldata.mark_input();
+        }
         frame.traced = trace.account(frame.address);
         frame.traced_checkpoint = trace.checkpoint();
         frame.traced_code = trace.code(&frame.code);
     }
 
-    fn finish_by_template(
-        &mut self,
-        tree: &Tree,
-        tx: &TxEnv,
-        to: Address,
-        gas: u64,
-        checkpoint: Checkpoint,
-    ) -> Result<Finished, Exit> {
-        let Replayed::Done(outcome) = self.replay(tree, self.attempt, tx, to, gas)? else {
-            self.attempt = match self.attempt {
-                Attempt::Success => Attempt::Failure,
-                Attempt::Failure | Attempt::Interpret => Attempt::Interpret,
-            };
+    fn finish_by_template(&mut self, tree: &Tree, tx: &TxEnv, top: &Top) -> Result<Finished, Exit> {
+        let &Top { address, gas, checkpoint, .. } = top;
+        let Replayed::Done(outcome) = self.replay(tree, self.attempt, tx, address, gas)? else {
+            self.attempt = tree.attempt_after(self.attempt, gas);
             return Err(Exit::Miss);
         };
         if outcome.ending != Ending::Success {
@@ -335,11 +354,11 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         let Some((created, checkpoint)) = self.open_account(sender, address, tx.value)? else {
             return Ok(Finished { ending: Ending::Halt, gas_left: 0, refund: 0 });
         };
-        let mut frame = self.creation_frame(tx.data.clone(), created, gas, checkpoint)?;
-        self.open(&mut frame, created, address, tx.caller, tx.value);
-        frame.kind = FrameKind::Create(created);
-        frame.checkpoint = checkpoint;
-        self.finish(frame)
+        let key = self.templates.map(|_| TemplateKey::creation(&tx.data, self.spec));
+        let top = Top { key, account: created, address, gas, checkpoint };
+        self.follow(tx, &top, |machine| {
+            machine.creation_frame(tx.data.clone(), created, gas, checkpoint)
+        })
     }
 
     /// Fills in what a frame without a calling frame sees.

@@ -31,7 +31,7 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         if !is_plain || !is_apart || parties.iter().any(|party| self.is_precompile(party)) {
             return Ok(None);
         }
-        let gas = self.gas_params.initial_tx_gas_for_tx(tx, None);
+        let gas = self.call_data_gas.of(&self.gas_params, tx);
         let gas = gas.initial_regular_gas().max(gas.floor_gas());
         if tx.gas_limit < gas || tx.gas_limit > self.limits.gas_max.min(self.block_gas) {
             return Ok(None);

@@ -19,6 +19,7 @@ use super::{
     tables::{Tables, Undo},
     word::{Provenance, Word},
 };
+use crate::keys::{AddressKey, WordKey};
 
 /// How far the journal had come; later entries can be undone.
 #[derive(Clone, Copy, Debug, Default)]
@@ -74,7 +75,7 @@ impl<'a, DB: DatabaseRef> World<'a, DB> {
 
     /// The account at `address`, loaded if it is not yet.
     pub(crate) fn load(&mut self, address: Address) -> Result<AccountId, DB::Error> {
-        let id = match self.tables.account_ids.entry(address) {
+        let id = match self.tables.account_ids.entry(AddressKey(address)) {
             Entry::Occupied(known) => *known.get(),
             Entry::Vacant(new) => {
                 let position = u32::try_from(self.tables.accounts.len()).unwrap_or(u32::MAX);
@@ -197,7 +198,7 @@ impl<'a, DB: DatabaseRef> World<'a, DB> {
     /// The slot at `key`. What it holds is read when somebody asks.
     pub(crate) fn find_slot(&mut self, account: AccountId, key: Word) -> SlotId {
         let &Account { address, generation, now, .. } = self.account(account);
-        let id = match self.tables.slot_ids.entry((account, key.value)) {
+        let id = match self.tables.slot_ids.entry((account, WordKey(key.value))) {
             Entry::Occupied(known) => *known.get(),
             Entry::Vacant(new) => {
                 let cleared = generation > 0 || now.created;
@@ -243,11 +244,19 @@ impl<'a, DB: DatabaseRef> World<'a, DB> {
         id
     }
 
-    /// What the slot holds in the state before the block.
-    pub(crate) fn read_slot(&self, id: SlotId) -> Result<Word, DB::Error> {
+    /// What the slot holds in the state before the block, read once as long as
+    /// nothing was stored to it.
+    pub(crate) fn read_slot(&mut self, id: SlotId) -> Result<Word, DB::Error> {
         let slot = self.slot(id);
         let address = self.account(slot.account).address;
-        Ok(Word::new(self.db.storage_ref(address, slot.key.value)?, Provenance::STATE))
+        let word = Word::new(self.db.storage_ref(address, slot.key.value)?, Provenance::STATE);
+        let slot = &mut self.tables.slots[id.0 as usize];
+        for content in [&mut slot.now, &mut slot.start] {
+            if *content == Content::Unread {
+                *content = Content::Word(word);
+            }
+        }
+        Ok(word)
     }
 
     /// Notes what the slot holds, and held at the start of the transaction.

@@ -11,7 +11,7 @@ use std::sync::{
 use hashbrown::HashMap;
 use revm::{
     context::TxEnv,
-    primitives::{B256, hardfork::SpecId, map::DefaultHashBuilder},
+    primitives::{B256, hardfork::SpecId, keccak256, map::DefaultHashBuilder},
 };
 use serde::{Deserialize, Serialize};
 
@@ -41,12 +41,20 @@ pub(crate) struct TemplateKey {
     /// The first four bytes of the call data, if it has as many.
     selector: Option<[u8; 4]>,
     spec: SpecId,
+    /// Whether the code is the init code of a creation.
+    is_creation: bool,
 }
 
 impl TemplateKey {
     /// The entry of a transaction with this call data into the code with this hash.
     pub(crate) fn new(code_hash: B256, call_data: &[u8], spec: SpecId) -> Self {
-        Self { code_hash, selector: call_data.first_chunk().copied(), spec }
+        let selector = call_data.first_chunk().copied();
+        Self { code_hash, selector, spec, is_creation: false }
+    }
+
+    /// The entry of a transaction that creates a contract with this init code.
+    pub(crate) fn creation(init_code: &[u8], spec: SpecId) -> Self {
+        Self { code_hash: keccak256(init_code), selector: None, spec, is_creation: true }
     }
 }
 
@@ -59,11 +67,6 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// Notes that a recording was given up.
-    pub(crate) fn note_futile(&self) {
-        self.learning.recorded(false);
-    }
-
     /// Notes that a path has served a transaction.
     pub(crate) fn note_used(&self) {
         self.learning.used();
@@ -119,10 +122,11 @@ impl TemplateCache {
         Some(Arc::clone(entry))
     }
 
-    /// Adds the path that `trace` took.
+    /// Adds the path that `trace` took with `tx`.
     pub(crate) fn insert(
         &self,
         key: TemplateKey,
+        tx: &TxEnv,
         (trace, places): (&Trace, &mut RevertingPlaces),
         outcome: Outcome,
         limits: &Limits,
@@ -130,16 +134,26 @@ impl TemplateCache {
         let entry = self.get(&key).unwrap_or_else(|| self.create(key));
         let mut tree = entry.tree.write().unwrap_or_else(PoisonError::into_inner);
         let before = tree.bytes();
-        if before > limits.template_bytes_max {
-            entry.note_futile();
-            return;
+        let path = (before <= limits.template_bytes_max).then(|| {
+            let operations_max = limits.path_operations_max;
+            path::compile(trace, places, &mut tree.constants, outcome, operations_max)
+        });
+        let was_added = path.flatten().is_some_and(|path| tree.insert(path, limits));
+        entry.learning.recorded(was_added);
+        if !was_added {
+            self.sightings.note_futile(tx);
         }
-        let operations_max = limits.path_operations_max;
-        let path = path::compile(trace, places, &mut tree.constants, outcome, operations_max);
-        entry.learning.recorded(path.is_some_and(|path| tree.insert(path, limits)));
         self.bytes.fetch_add(tree.bytes() - before, Ordering::Relaxed);
         drop(tree);
         self.bound(limits.cache_bytes_max);
+    }
+
+    /// Notes that the recording of `tx` was given up.
+    pub(crate) fn note_futile(&self, key: &TemplateKey, tx: &TxEnv) {
+        self.sightings.note_futile(tx);
+        if let Some(entry) = self.get(key) {
+            entry.learning.recorded(false);
+        }
     }
 
     /// Notes that a transaction is interpreted; whether to record it.
@@ -150,11 +164,11 @@ impl TemplateCache {
         tx: &TxEnv,
         bytes_max: usize,
     ) -> bool {
-        let was_seen = self.sightings.note(tx);
+        let sighting = self.sightings.note(tx);
         if let Some(entry) = entry {
-            return entry.learning.wants(was_seen);
+            return entry.learning.wants(sighting);
         }
-        let wants = self.create(key).learning.wants(was_seen);
+        let wants = self.create(key).learning.wants(sighting);
         self.bound(bytes_max);
         wants
     }

@@ -4,12 +4,10 @@
 //! One from a file is not trusted to: every name is looked at once, so that an
 //! evaluation can index without asking.
 
-use revm::primitives::U256;
-
 use super::{
     operation::{Operation, Program, Test},
     trace::AccountRef,
-    tree::{Next, Node, NodeId},
+    tree::{Next, Node, NodeId, Roots},
     value::{Operand, Value},
 };
 
@@ -26,7 +24,12 @@ struct Known {
 /// Whether every node that a root leads to names only what is there.
 ///
 /// A node lies behind the one that leads to it, so there is no way in a circle.
-pub(super) fn is_sound(nodes: &[Node], roots: [Option<NodeId>; 2], constants: usize) -> bool {
+pub(super) fn is_sound(
+    nodes: &[Node],
+    operations: &[Operation],
+    roots: Roots,
+    constants: usize,
+) -> bool {
     let mut known: Vec<Option<Known>> = vec![None; nodes.len()];
     for root in roots.into_iter().flatten() {
         match known.get_mut(root.index()) {
@@ -36,11 +39,26 @@ pub(super) fn is_sound(nodes: &[Node], roots: [Option<NodeId>; 2], constants: us
     }
     for (at, node) in nodes.iter().enumerate() {
         let Some(mut here) = known[at] else { return false };
-        if !node.operations.iter().all(|operation| here.operation(operation)) {
+        let Some(operations) = operations.get(node.range()) else { return false };
+        if !operations.iter().all(|operation| here.operation(operation)) {
             return false;
         }
-        let Next::Guard(test, ways) = &node.next else { continue };
-        if !here.test(*test) || !ways.iter().all(|way| here.way(at, *way, &mut known)) {
+        let is_sound = match &node.next {
+            Next::Truth(test, ways) => {
+                let mut ways = ways.iter().flatten();
+                test.is_truth()
+                    && here.test(*test)
+                    && ways.all(|way| here.way(at, *way, &mut known))
+            }
+            Next::Guard(test, ways) => {
+                let is_other = !test.is_truth();
+                is_other
+                    && here.test(*test)
+                    && ways.iter().all(|way| here.way(at, way.1, &mut known))
+            }
+            Next::End(_) => true,
+        };
+        if !is_sound {
             return false;
         }
     }
@@ -49,8 +67,8 @@ pub(super) fn is_sound(nodes: &[Node], roots: [Option<NodeId>; 2], constants: us
 
 impl Known {
     /// Notes what a way leads to; false if that is not a node behind `at` of its own.
-    fn way(self, at: usize, way: (U256, NodeId), known: &mut [Option<Self>]) -> bool {
-        let to = way.1.index();
+    fn way(self, at: usize, way: NodeId, known: &mut [Option<Self>]) -> bool {
+        let to = way.index();
         let is_new = to > at && known.get(to).is_some_and(Option::is_none);
         if is_new {
             known[to] = Some(self);
@@ -61,6 +79,7 @@ impl Known {
     const fn test(self, test: Test) -> bool {
         match test {
             Test::Truth(value) | Test::Value(value) => self.operand(value),
+            Test::Computed(_, [one, other]) => self.operand(one) && self.operand(other),
             Test::Code(account) => self.account(account),
         }
     }
@@ -111,7 +130,9 @@ impl Known {
             | Operation::CodeSize(account)
             | Operation::CodeHash(account)
             | Operation::Emptiness(account)
-            | Operation::Touch(account) => self.account(*account),
+            | Operation::Touch(account)
+            | Operation::Deploy(account, _) => self.account(*account),
+            Operation::Destroy(account, target) => self.account(*account) && self.account(*target),
             Operation::Pay { from, to, value } => {
                 self.account(*from) && self.account(*to) && self.operand(*value)
             }
@@ -124,6 +145,14 @@ impl Known {
             Operation::TransientStore(account, key, value) => {
                 self.account(*account) && self.operand(*key) && self.operand(*value)
             }
+            Operation::NewAddress(creator, salted) => {
+                let is_salted =
+                    salted.is_none_or(|(salt, hash)| self.operand(salt) && self.operand(hash));
+                self.account(*creator) && is_salted
+            }
+            Operation::Create { creator, created, value } => {
+                self.account(*creator) && self.account(*created) && self.operand(*value)
+            }
             Operation::Checkpoint => true,
             Operation::Revert(checkpoint) => (checkpoint.0 as usize) < self.checkpoints,
         };
@@ -134,16 +163,19 @@ impl Known {
             | Operation::Balance(_)
             | Operation::CodeSize(_)
             | Operation::CodeHash(_)
+            | Operation::NewAddress(..)
             | Operation::Pay { .. } => self.values += 1,
             Operation::Account(_) => self.accounts += 1,
             Operation::Slot(..) => self.slots += 1,
-            Operation::Checkpoint => self.checkpoints += 1,
+            Operation::Checkpoint | Operation::Create { .. } => self.checkpoints += 1,
             Operation::Settle(_)
             | Operation::Store(..)
             | Operation::Defer(..)
             | Operation::TransientStore(..)
             | Operation::Emptiness(_)
             | Operation::Touch(_)
+            | Operation::Destroy(..)
+            | Operation::Deploy(..)
             | Operation::Revert(_) => {}
         }
         is_sound

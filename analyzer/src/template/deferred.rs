@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use revm::{DatabaseRef, primitives::U256};
+use revm::{DatabaseRef, bytecode::opcode as op, primitives::U256};
 
 use super::{
     operation::Program,
@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     alu::compute_of,
-    interpreter::{Exit, Machine, Provenance, SlotId, Word},
+    interpreter::{Content, Exit, Machine, Provenance, SlotId, Word},
 };
 
 /// Values that a table may have room for and be kept for the next block.
@@ -68,7 +68,7 @@ impl Deferred {
         self.entries.len() + self.cells.len()
     }
 
-    /// Operations that it takes at most to compute the value, about.
+    /// How long it takes at most to compute the value, in simple instructions, about.
     pub(crate) fn cost(&self, id: DeferredId) -> u32 {
         let entry = &self.entries[id.0 as usize];
         if entry.word.is_some() { 0 } else { entry.cost }
@@ -82,7 +82,7 @@ impl Deferred {
     ) -> DeferredId {
         let cells = self.cells.len();
         self.cells.extend(program.captures.iter().map(|at| captured(*at)));
-        let mut cost = u32::try_from(program.operations.len()).unwrap_or(u32::MAX);
+        let mut cost = program.cost();
         for cell in &self.cells[cells..] {
             cost = cost.saturating_add(match cell {
                 Cell::Known(_) => 0,
@@ -93,6 +93,31 @@ impl Deferred {
         let id = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
         self.entries.push(Entry { program: Arc::clone(program), cells, cost, word: None });
         DeferredId(id)
+    }
+
+    /// Whether the value differs from what the slot `id` started the transaction
+    /// with, where that shows without either: a sum differs from one of its terms
+    /// if the other is not zero.
+    pub(crate) fn differs(&self, id: DeferredId, slot: SlotId, start: Content) -> Option<bool> {
+        let Entry { program, cells, .. } = &self.entries[id.0 as usize];
+        let [Value::Compute(code, [one, other, _])] = &*program.operations else { return None };
+        let cell = |operand: &Operand| match operand.split() {
+            (at, true) => program.constants.get(at).copied().map(Cell::Known),
+            (at, false) => self.cells.get(cells + at).copied(),
+        };
+        let is_start = |cell: Cell| match (cell, start) {
+            (Cell::Unread(from), Content::Unread) => from == slot,
+            (Cell::Deferred(held), Content::Deferred(start)) => held == start,
+            _ => false,
+        };
+        match (*code, cell(one)?, cell(other)?) {
+            (op::ADD | op::SUB, held, Cell::Known(term)) | (op::ADD, Cell::Known(term), held)
+                if is_start(held) =>
+            {
+                Some(!term.is_zero())
+            }
+            _ => None,
+        }
     }
 
     /// The next captured value of `id` that is deferred itself and not known.
@@ -210,8 +235,6 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
 
 /// `len` bytes of `value` from byte `from`, moved to byte `to`; zeros around.
 fn piece(value: U256, from: u8, to: u8, len: u8) -> U256 {
-    let [from, to, len] = [from, to, len].map(usize::from);
-    let mut bytes = [0; 32];
-    bytes[to..to + len].copy_from_slice(&value.to_be_bytes::<32>()[from..from + len]);
-    U256::from_be_bytes(bytes)
+    let [from, to, len] = [from, to, len].map(|bytes| 8 * usize::from(bytes));
+    (value << from) >> (256 - len) << (256 - to - len)
 }

@@ -3,8 +3,9 @@
 //! Recording and compiling cost several times what interpreting does, and are
 //! paid back by later transactions on the same path. Two things speak for those:
 //! the transaction itself was analysed before, so it will be again (a builder
-//! tries orders and states); or its entry is seen often. Recordings that add no
-//! path make an entry wait, each time twice as long.
+//! tries orders and states); or its entry is seen often. A transaction whose
+//! recording added no path is not recorded again as long as it is remembered, and
+//! such recordings make its entry wait for others, each time twice as long.
 
 use core::fmt;
 use std::sync::{
@@ -36,13 +37,13 @@ pub(super) struct Learning {
 
 impl Learning {
     /// Notes that a transaction is interpreted; whether to record it.
-    pub(super) fn wants(&self, was_seen: bool) -> bool {
+    pub(super) fn wants(&self, sighting: Sighting) -> bool {
         let futile = self.futile.load(Ordering::Relaxed);
         let idle = self.idle.load(Ordering::Relaxed);
-        let wait = match (was_seen, futile) {
-            (true, 0) => 0,
-            (true, _) => 1 << futile.min(DOUBLINGS_MAX),
-            (false, _) => PATIENCE << (futile + idle).min(DOUBLINGS_MAX),
+        let wait = match sighting {
+            Sighting::First => PATIENCE << (futile + idle).min(DOUBLINGS_MAX),
+            Sighting::Again => 0,
+            Sighting::Futile => return false,
         };
         let wants = self.interpreted.fetch_add(1, Ordering::Relaxed) >= wait;
         if wants {
@@ -74,19 +75,49 @@ impl Learning {
 #[derive(Default)]
 pub(super) struct Sightings(Mutex<Vec<u32>>);
 
+/// What is remembered of a transaction that is interpreted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sighting {
+    /// Nothing.
+    First,
+    /// It was interpreted before.
+    Again,
+    /// It was recorded before, in vain.
+    Futile,
+}
+
 impl Sightings {
-    /// Notes a transaction; whether it was noted before.
-    pub(super) fn note(&self, tx: &TxEnv) -> bool {
+    /// Set in a fingerprint of a transaction that was recorded in vain.
+    const FUTILE: u32 = 2;
+
+    /// Notes a transaction, and says what was noted before.
+    pub(super) fn note(&self, tx: &TxEnv) -> Sighting {
+        self.place(tx, |place, fingerprint| {
+            if *place == fingerprint | Self::FUTILE {
+                Sighting::Futile
+            } else if core::mem::replace(place, fingerprint) == fingerprint {
+                Sighting::Again
+            } else {
+                Sighting::First
+            }
+        })
+    }
+
+    /// Notes that a transaction was recorded in vain.
+    pub(super) fn note_futile(&self, tx: &TxEnv) {
+        self.place(tx, |place, fingerprint| *place = fingerprint | Self::FUTILE);
+    }
+
+    fn place<T>(&self, tx: &TxEnv, look: impl FnOnce(&mut u32, u32) -> T) -> T {
         let hash = fingerprint(tx);
         // Zero stands for none.
-        let fingerprint = (hash >> 32) as u32 | 1;
+        let fingerprint = ((hash >> 32) as u32 | 1) & !Self::FUTILE;
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.is_empty() {
             seen.resize(SIGHTINGS_MAX, 0);
         }
         let place = usize::try_from(hash % SIGHTINGS_MAX as u64).unwrap_or_default();
-        let place = &mut seen[place];
-        core::mem::replace(place, fingerprint) == fingerprint
+        look(&mut seen[place], fingerprint)
     }
 }
 
@@ -117,8 +148,8 @@ mod tests {
     #[test]
     fn a_transaction_that_was_seen_is_recorded_and_others_once_their_entry_is_seen_often() {
         let (seen, popular) = (Learning::default(), Learning::default());
-        assert!(seen.wants(true));
-        let wanted: Vec<bool> = (0..=PATIENCE).map(|_| popular.wants(false)).collect();
+        assert!(seen.wants(Sighting::Again));
+        let wanted: Vec<bool> = (0..=PATIENCE).map(|_| popular.wants(Sighting::First)).collect();
         assert_eq!(wanted.iter().filter(|wants| **wants).count(), 1);
         assert!(wanted[PATIENCE as usize]);
     }
@@ -129,7 +160,7 @@ mod tests {
         let mut waits = Vec::new();
         let mut waited = 0;
         while waits.len() < 8 {
-            if entry.wants(true) {
+            if entry.wants(Sighting::First) {
                 entry.recorded(false);
                 waits.push(waited);
                 waited = 0;
@@ -137,14 +168,28 @@ mod tests {
                 waited += 1;
             }
         }
-        assert_eq!(waits, [0, 2, 4, 8, 16, 32, 64, 128]);
+        assert_eq!(waits, [4, 8, 16, 32, 64, 128, 256, 512]);
+    }
+
+    #[test]
+    fn a_transaction_that_was_recorded_in_vain_is_not_recorded_again_and_others_are() {
+        let (sightings, entry) = (Sightings::default(), Learning::default());
+        let [vain, other] = [1, 2].map(|nonce| TxEnv { nonce, ..TxEnv::default() });
+        let wants = |tx: &TxEnv| entry.wants(sightings.note(tx));
+        assert!(!wants(&vain) && !wants(&other));
+        assert!(wants(&vain));
+        entry.recorded(false);
+        sightings.note_futile(&vain);
+        assert!((0..100).all(|_| !wants(&vain)));
+        assert!(wants(&other));
     }
 
     #[test]
     fn a_transaction_is_seen_again_by_sender_and_nonce() {
         let sightings = Sightings::default();
         let tx = |nonce| TxEnv { nonce, ..TxEnv::default() };
-        assert!((0..1000).all(|nonce| !sightings.note(&tx(nonce))));
-        assert!((0..1000).filter(|nonce| sightings.note(&tx(*nonce))).count() > 950);
+        let is_first = |nonce: &u64| sightings.note(&tx(*nonce)) == Sighting::First;
+        assert!((0..1000).all(|nonce| is_first(&nonce)));
+        assert!((0..1000).filter(is_first).count() < 50);
     }
 }

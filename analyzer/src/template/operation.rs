@@ -4,7 +4,10 @@
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use revm::primitives::{U256, map::DefaultHashBuilder};
+use revm::{
+    bytecode::Bytecode,
+    primitives::{B256, Bytes, KECCAK_EMPTY, U256, map::DefaultHashBuilder},
+};
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -42,20 +45,66 @@ pub(crate) enum Operation {
     TransientStore(AccountRef, Operand, Operand),
     Emptiness(AccountRef),
     Touch(AccountRef),
+    /// Destroys the first account, in favour of the second.
+    Destroy(AccountRef, AccountRef),
+    /// The address that the account's next creation has; with salt and hash of the
+    /// init code (EIP-1014) if it is given them.
+    NewAddress(AccountRef, Option<(Operand, Operand)>),
+    /// Begins a creation, which takes the next checkpoint.
+    Create {
+        creator: AccountRef,
+        created: AccountRef,
+        value: Operand,
+    },
+    /// Gives the account its code.
+    Deploy(AccountRef, #[serde(with = "shared")] Arc<Deployment>),
     /// Takes the next checkpoint.
     Checkpoint,
     Revert(CheckpointRef),
 }
 
 /// What a guard looks at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) enum Test {
     /// Whether the value is zero: 0, or 1.
     Truth(Operand),
+    /// Whether what the instruction computes is zero: 0, or 1.
+    Computed(u8, [Operand; 2]),
     /// The value.
     Value(Operand),
     /// The hash of the account's code.
     Code(AccountRef),
+}
+
+/// Code that a creation leaves.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "Bytes", into = "Bytes")]
+pub(crate) struct Deployment {
+    pub(crate) code: Bytecode,
+    pub(crate) hash: B256,
+}
+
+impl From<Bytes> for Deployment {
+    fn from(bytes: Bytes) -> Self {
+        if bytes.is_empty() {
+            return Self { code: Bytecode::default(), hash: KECCAK_EMPTY };
+        }
+        let code = Bytecode::new_legacy(bytes);
+        Self { hash: code.hash_slow(), code }
+    }
+}
+
+impl From<Deployment> for Bytes {
+    fn from(deployment: Deployment) -> Self {
+        deployment.code.original_bytes()
+    }
+}
+
+impl Test {
+    /// Whether it is about zero or not, and nothing else.
+    pub(crate) const fn is_truth(self) -> bool {
+        matches!(self, Self::Truth(_) | Self::Computed(..))
+    }
 }
 
 /// How the transaction's own call ends on a path.
@@ -81,6 +130,8 @@ pub(crate) struct Path {
     pub(crate) segments: Vec<Segment>,
     pub(crate) rest: Vec<Operation>,
     pub(crate) outcome: Outcome,
+    /// Whether a frame ran out of gas; then the first guard is on the gas.
+    pub(crate) is_exhausted: bool,
 }
 
 /// The constants of a tree's paths, each once.
@@ -120,6 +171,11 @@ pub(crate) struct Program {
 }
 
 impl Program {
+    /// How long it takes to compute, in simple instructions, about.
+    pub(crate) fn cost(&self) -> u32 {
+        self.operations.iter().map(Value::cost).fold(0, u32::saturating_add)
+    }
+
     /// Bytes that the program holds, about.
     pub(crate) fn bytes(&self) -> usize {
         size_of::<Self>()
@@ -137,24 +193,28 @@ impl Operation {
             + match self {
                 Self::Value(value) => value.bytes(),
                 Self::Defer(_, program) => program.bytes(),
+                Self::Deploy(_, deployment) => size_of::<Deployment>() + 2 * deployment.code.len(),
                 _ => 0,
             }
     }
 }
 
-/// Shared programs, saved as what they share.
+/// What is shared, saved as what it is.
 mod shared {
     use serde::{Deserializer, Serializer};
 
-    use super::{Arc, Deserialize, Program, Serialize};
+    use super::{Arc, Deserialize, Serialize};
 
-    pub(super) fn serialize<S: Serializer>(program: &Program, to: S) -> Result<S::Ok, S::Error> {
-        program.serialize(to)
+    pub(super) fn serialize<T: Serialize, S: Serializer>(
+        shared: &Arc<T>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        T::serialize(shared, to)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(super) fn deserialize<'de, T: Deserialize<'de>, D: Deserializer<'de>>(
         from: D,
-    ) -> Result<Arc<Program>, D::Error> {
-        Program::deserialize(from).map(Arc::new)
+    ) -> Result<Arc<T>, D::Error> {
+        T::deserialize(from).map(Arc::new)
     }
 }

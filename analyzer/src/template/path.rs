@@ -15,10 +15,10 @@ use revm::{
 
 use super::{
     assembly::Assembly,
-    operation::{Constants, Operation, Outcome, Path, Program, Segment, Test},
+    operation::{Constants, Deployment, Operation, Outcome, Path, Program, Segment, Test},
     signer::is_verified,
     trace::{AccountRef, Branch, Event, SlotRef, Trace, Truth},
-    value::{Operand, Value, ValueId},
+    value::{Input, Operand, Value, ValueId},
 };
 use crate::interpreter::RevertingPlaces;
 
@@ -34,10 +34,16 @@ pub(crate) fn compile(
     operations_max: usize,
 ) -> Option<Path> {
     let mut compiler = Compiler::new(trace, places, constants, operations_max);
+    let is_exhausted = trace.is_exhausted();
+    if is_exhausted {
+        // A template does not follow the gas. So it only fits what has as much.
+        let gas = compiler.found(Operation::Value(Value::Input(Input::Gas(0))));
+        compiler.guard(Test::Value(gas), U256::from(trace.gas));
+    }
     for event in &trace.events {
         compiler.event(event)?;
     }
-    Some(Path { segments: compiler.segments, rest: compiler.operations, outcome })
+    Some(Path { segments: compiler.segments, rest: compiler.operations, outcome, is_exhausted })
 }
 
 struct Compiler<'a> {
@@ -59,7 +65,7 @@ struct Compiler<'a> {
     loaded: HashSet<Operand, DefaultHashBuilder>,
     /// What slots hold, as long as nothing was stored.
     held: HashMap<SlotRef, Operand, DefaultHashBuilder>,
-    decided: HashSet<Operand, DefaultHashBuilder>,
+    decided: HashSet<Test, DefaultHashBuilder>,
     coded: HashSet<AccountRef, DefaultHashBuilder>,
     pending: Vec<usize>,
     /// The last walk over missing values that came to each value.
@@ -161,11 +167,31 @@ impl<'a> Compiler<'a> {
                 self.emit(Operation::Emptiness(self.account_at(account)));
             }
             Event::Touch(account) => self.emit(Operation::Touch(self.account_at(account))),
+            Event::Destroy(account, target) => {
+                let [account, target] = [account, target].map(|account| self.account_at(account));
+                self.emit(Operation::Destroy(account, target));
+            }
             Event::Pay { from, to, value, paid } => {
                 let value = self.demand(value);
                 let [from, to] = [from, to].map(|account| self.account_at(account));
                 let found = self.found(Operation::Pay { from, to, value });
                 self.place(paid, found);
+            }
+            Event::NewAddress(creator, salted, id) => {
+                let salted = salted.map(|(salt, hash)| (self.demand(salt), self.demand(hash)));
+                let creator = self.account_at(creator);
+                let found = self.found(Operation::NewAddress(creator, salted));
+                self.place(id, found);
+            }
+            Event::Create { creator, created, value } => {
+                let value = self.demand(value);
+                let [creator, created] = [creator, created].map(|account| self.account_at(account));
+                self.emit(Operation::Create { creator, created, value });
+            }
+            Event::Deploy(account, code) => {
+                let code = self.trace.code_at(code)?.original_bytes();
+                let deployment = Arc::new(Deployment::from(code));
+                self.emit(Operation::Deploy(self.account_at(account), deployment));
             }
             Event::Checkpoint => self.emit(Operation::Checkpoint),
             Event::Revert(checkpoint) => {
@@ -205,15 +231,37 @@ impl<'a> Compiler<'a> {
         {
             return;
         }
-        let value = self.demand(value);
-        if self.decided.insert(value) {
-            self.guard(Test::Truth(value), U256::from(u8::from(is_true)));
+        let test = self.test(value);
+        if self.decided.insert(test) {
+            self.guard(test, U256::from(u8::from(is_true)));
+        }
+    }
+
+    /// The test of whether a value is zero. What is computed for nothing else is
+    /// not kept: a path that has decided a comparison knows what it is.
+    fn test(&mut self, value: Operand) -> Test {
+        let before = self.values as usize;
+        let place = self.demand(value);
+        let is_last =
+            place.position().is_some_and(|at| at >= before && at + 1 == self.values as usize);
+        match (value.position(), self.operations.last()) {
+            (Some(at), Some(Operation::Value(Value::Compute(code, [one, other, _]))))
+                if is_last && matches!(*code, opcode::LT..=opcode::EQ | opcode::AND) =>
+            {
+                let test = Test::Computed(*code, [*one, *other]);
+                let operation = self.operations.pop().expect("there is a last operation");
+                self.known_values.remove(&operation);
+                self.places[at] = None;
+                self.values -= 1;
+                test
+            }
+            _ => Test::Truth(place),
         }
     }
 
     /// Whether the code of a branch can only revert from `pc` on, as far as is seen.
     fn reverts(&mut self, branch: Branch, pc: usize) -> bool {
-        self.trace.code_of(branch).is_some_and(|code| self.reverting.reverts(code, pc))
+        self.trace.code_at(branch.code).is_some_and(|code| self.reverting.reverts(code, pc))
     }
 
     fn guard(&mut self, test: Test, answer: U256) {

@@ -8,17 +8,18 @@ use revm::{
     DatabaseRef,
     context::TxEnv,
     context_interface::Block as _,
-    primitives::{Address, KECCAK_EMPTY, U256, hardfork::SpecId},
+    primitives::{Address, B256, KECCAK_EMPTY, U256, hardfork::SpecId},
 };
 
 use super::{
     buffers::{Replay, Source, word},
     deferred::Cell,
-    operation::{Operation, Outcome, Test},
+    operation::{Deployment, Operation, Outcome, Test},
     trace::AccountRef,
-    tree::{Attempt, Next, Tree},
+    tree::{Attempt, Next, Tree, way},
     value::{Input, Operand, Value},
 };
+use crate::alu::compute_of;
 use crate::interpreter::{
     Abandoned, AccountId, Content, Ending, Exit, Machine, Provenance, SlotId, Word,
 };
@@ -66,13 +67,23 @@ impl<DB: DatabaseRef> Evaluation<'_, '_, '_, DB> {
     fn walk(&mut self, tree: &Tree, attempt: Attempt) -> Result<Replayed, Exit> {
         let Some(mut node) = tree.root(attempt) else { return Ok(Replayed::Missed) };
         loop {
-            for operation in &node.operations {
+            for operation in tree.operations(node) {
                 if !self.step(operation)? {
                     return Ok(Replayed::Missed);
                 }
             }
-            let (test, ways) = match &node.next {
-                Next::Guard(test, ways) => (*test, ways),
+            let way = match &node.next {
+                Next::Truth(test, ways) => {
+                    let is_true = match *test {
+                        Test::Computed(code, args) => self.is_true(code, args),
+                        test => !self.answer(test).is_zero(),
+                    };
+                    ways[usize::from(is_true)]
+                }
+                Next::Guard(test, ways) => {
+                    let answer = self.answer(*test);
+                    way(ways, answer)
+                }
                 Next::End(outcome) if outcome.ending == Ending::Halt => {
                     return Ok(Replayed::Done(Outcome { gas: self.gas, ..*outcome }));
                 }
@@ -81,24 +92,15 @@ impl<DB: DatabaseRef> Evaluation<'_, '_, '_, DB> {
                 }
                 Next::End(_) => return Ok(Replayed::Missed),
             };
-            let way = match test {
-                Test::Truth(value) => {
-                    let is_zero = self.get(value).is_zero();
-                    ways.iter().find(|(expected, _)| expected.is_zero() == is_zero)
-                }
-                test => {
-                    let answer = self.answer(test);
-                    ways.iter().find(|(expected, _)| *expected == answer)
-                }
-            };
-            let Some((_, way)) = way else { return Ok(Replayed::Missed) };
-            node = tree.node(*way);
+            let Some(way) = way else { return Ok(Replayed::Missed) };
+            node = tree.node(way);
         }
     }
 
     fn answer(&mut self, test: Test) -> U256 {
         match test {
             Test::Truth(value) | Test::Value(value) => self.get(value),
+            Test::Computed(code, args) => U256::from(u8::from(self.is_true(code, args))),
             Test::Code(account) => {
                 let id = self.buffers.account(account);
                 let world = &mut self.machine.world;
@@ -111,6 +113,13 @@ impl<DB: DatabaseRef> Evaluation<'_, '_, '_, DB> {
                 if is_precompile { U256::ZERO } else { hash.into() }
             }
         }
+    }
+
+    /// Whether what the instruction computes is not zero.
+    #[inline]
+    fn is_true(&self, code: u8, args: [Operand; 2]) -> bool {
+        let get = |at: usize| args.get(at).map_or(U256::ZERO, |arg| self.get(*arg));
+        compute_of(code, get, |word| !word.is_zero()).unwrap_or_default()
     }
 
     #[inline]
@@ -216,10 +225,33 @@ impl<DB: DatabaseRef> Evaluation<'_, '_, '_, DB> {
                 world.note_emptiness_read(self.buffers.account(account));
             }
             Operation::Touch(account) => world.credit(self.buffers.account(account), U256::ZERO),
+            Operation::Destroy(account, target) => {
+                let [account, target] =
+                    [account, target].map(|account| self.buffers.account(account));
+                self.machine.destroy(account, target);
+            }
             Operation::Pay { from, to, value } => {
                 let [from, to] = [from, to].map(|account| self.buffers.account(account));
                 let was_paid = self.pay(from, to, value);
                 self.push(U256::from(u8::from(was_paid)));
+            }
+            Operation::NewAddress(creator, salted) => {
+                let salted = salted.map(|(salt, hash)| (self.get(salt), self.get(hash)));
+                let creator = self.machine.world.account(self.buffers.account(creator));
+                let address = match salted {
+                    None => creator.address.create(creator.now.nonce),
+                    Some((salt, hash)) => {
+                        creator.address.create2(B256::from(salt), B256::from(hash))
+                    }
+                };
+                self.push(address.into_word().into());
+            }
+            Operation::Create { creator, created, value } => {
+                return self.create(creator, created, value);
+            }
+            Operation::Deploy(account, ref deployment) => {
+                let Deployment { code, hash } = &**deployment;
+                world.set_code(self.buffers.account(account), code.clone(), *hash);
             }
             Operation::Checkpoint => self.buffers.checkpoints.push(world.checkpoint()),
             Operation::Revert(checkpoint) => {
@@ -266,6 +298,26 @@ impl<DB: DatabaseRef> Evaluation<'_, '_, '_, DB> {
             world.credit(to, value);
         }
         was_paid
+    }
+
+    /// Begins a creation; false if it fails, which no path has seen.
+    fn create(
+        &mut self,
+        creator: AccountRef,
+        created: AccountRef,
+        value: Operand,
+    ) -> Result<bool, Exit> {
+        let (creator, value) = (self.buffers.account(creator), self.get(value));
+        let world = &mut self.machine.world;
+        let suffices = value.is_zero() || world.read_balance(creator) >= value;
+        let Some(nonce) = world.read_nonce(creator).checked_add(1).filter(|_| suffices) else {
+            return Ok(false);
+        };
+        world.change(creator, |values| values.nonce = nonce);
+        let address = world.account(self.buffers.account(created)).address;
+        let opened = self.machine.open_account(creator, address, value)?;
+        self.buffers.checkpoints.extend(opened.map(|(_, checkpoint)| checkpoint));
+        Ok(opened.is_some())
     }
 
     fn account(&mut self, address: Operand) -> Result<(), Exit> {

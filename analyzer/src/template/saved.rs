@@ -17,7 +17,7 @@ use super::{
 const MAGIC: [u8; 8] = *b"FWTMPL\r\n";
 
 /// Version of the format. A change of what an operation means is one, too.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Bytes of the header: magic, version, length, checksum.
 const HEADER_BYTES: usize = 8 + 4 + 8 + 32;
@@ -100,7 +100,7 @@ impl TemplateCache {
         if bytes.len() as u64 != found || keccak256(&bytes) != checksum {
             return Err(TemplateError::Checksum);
         }
-        let saved: Vec<(TemplateKey, SavedTree<_, _>)> = ciborium::from_reader(&*bytes)
+        let saved: Vec<(TemplateKey, SavedTree<_, _, _>)> = ciborium::from_reader(&*bytes)
             .map_err(|error| TemplateError::Malformed(error.to_string()))?;
         let cache = Self::new();
         for (at, (key, tree)) in saved.into_iter().enumerate() {

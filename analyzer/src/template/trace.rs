@@ -7,8 +7,11 @@
 //! one straight line across all contracts. The recorder must never lose a
 //! dependency: an instruction that it cannot express ends the recording.
 
+mod bytes;
+mod creation;
 mod event;
 mod guards;
+mod simplify;
 
 use revm::{
     bytecode::{Bytecode, opcode as op},
@@ -16,14 +19,15 @@ use revm::{
 };
 
 pub(crate) use self::event::{AccountRef, Branch, CheckpointRef, CodeRef, Event, SlotRef, Truth};
-use super::value::{Function, Input, Operand, Value, ValueId};
-use crate::interpreter::{
-    Word,
-    region::{Region, Shadow},
-};
+use self::simplify::{ByteSet, Simpler, zeros_of_input};
+use super::value::{Input, Operand, Value, ValueId};
+use crate::interpreter::Word;
 
 /// Bytes of a word.
 const WORD_BYTES: usize = 32;
+
+/// Bytes of call data that choose a template.
+const SELECTOR_BYTES: u32 = 4;
 
 /// Values and events that a trace may have room for and be kept for the next block.
 const KEPT_ENTRIES_MAX: usize = 1 << 15;
@@ -37,9 +41,12 @@ struct Known {
     decided: bool,
     /// Bytes at its front that are constant.
     lead: u8,
+    /// Bytes that are zero whatever the transaction and the state.
+    zeros: ByteSet,
 }
 
 /// Records one transaction. While it is off, everything counts as constant.
+#[allow(clippy::struct_excessive_bools, reason = "independent facts")]
 #[derive(Debug, Default)]
 pub(crate) struct Trace {
     is_on: bool,
@@ -56,16 +63,21 @@ pub(crate) struct Trace {
     pub(crate) gas: u64,
     /// Whether memory has grown as the path does not say.
     has_grown_freely: bool,
+    /// Whether a frame has run out of gas.
+    is_exhausted: bool,
+    /// Whether the first four bytes of the call data are those that chose the template.
+    has_selector: bool,
 }
 
 impl Trace {
     /// Starts recording, at most `entries_max` values and events.
-    pub(crate) fn start(&mut self, entries_max: usize, gas: u64) {
+    pub(crate) fn start(&mut self, entries_max: usize, gas: u64, has_selector: bool) {
         self.clear();
         // What stands where an instruction has no operand.
         self.constants.push(U256::ZERO);
         (self.is_on, self.entries_max, self.gas) = (true, entries_max, gas);
-        self.has_grown_freely = false;
+        (self.has_grown_freely, self.is_exhausted) = (false, false);
+        self.has_selector = has_selector;
     }
 
     /// Stops recording; what was recorded is discarded.
@@ -157,7 +169,16 @@ impl Trace {
 
     /// Something that the transaction, the call or the block gives.
     pub(crate) fn input(&mut self, input: Input) -> ValueId {
-        self.value(Value::Input(input))
+        let id = self.value(Value::Input(input));
+        if let Some(known) = id.position().and_then(|at| self.known.get_mut(at)) {
+            known.zeros = zeros_of_input(input);
+            if let Input::CallData(at @ 0..SELECTOR_BYTES) = input
+                && self.has_selector
+            {
+                known.lead = u8::try_from(SELECTOR_BYTES - at).unwrap_or(0);
+            }
+        }
+        id
     }
 
     /// The word computed by the instruction `code` from its operands.
@@ -173,11 +194,21 @@ impl Trace {
         if words.iter().all(|word| self.is_constant(*word)) || self.is_front(code, words) {
             return ValueId::CONSTANT;
         }
+        match self.simpler(code, words) {
+            Simpler::No => {}
+            Simpler::Is(id) => return id,
+            Simpler::Compute(code, words) => return self.compute_value(code, &words),
+        }
+        let zeros = self.zeros_of(code, words);
         let mut args = [Operand::ZERO; 3];
         for (arg, word) in args.iter_mut().zip(words) {
             *arg = self.operand(*word);
         }
-        self.value(Value::Compute(code, args))
+        let id = self.value(Value::Compute(code, args));
+        if let Some(known) = id.position().and_then(|at| self.known.get_mut(at)) {
+            known.zeros = zeros;
+        }
+        id
     }
 
     /// Whether an instruction keeps only the constant bytes at the front of a word.
@@ -196,89 +227,6 @@ impl Trace {
         bits + 8 * usize::from(self.known(word.id).lead) >= 256
     }
 
-    /// The word at `start` of a region.
-    #[inline]
-    pub(crate) fn word(&mut self, region: &Region, start: usize) -> ValueId {
-        if !self.is_on {
-            return ValueId::CONSTANT;
-        }
-        if region.is_input() {
-            let id = self.input(Input::CallData(u32::try_from(start).unwrap_or(u32::MAX)));
-            // The first four bytes of call data choose the template.
-            if start == 0
-                && region.len() >= 4
-                && let Some(at) = id.position()
-            {
-                self.known[at].lead = 4;
-            }
-            return id;
-        }
-        match region.shadow(start) {
-            Shadow::Constant => ValueId::CONSTANT,
-            Shadow::Whole(id) => id,
-            Shadow::Mixed => self.compose(region.word(start).value, &region.shadow_bytes(start)),
-        }
-    }
-
-    /// A word whose bytes come from several values; `bytes` says from which.
-    fn compose(&mut self, value: U256, bytes: &[Option<(ValueId, u8)>; WORD_BYTES]) -> ValueId {
-        let mut rest = value.to_be_bytes::<WORD_BYTES>();
-        let lead = bytes.iter().take_while(|byte| byte.is_none()).count();
-        let mut word: Option<Word> = None;
-        let mut at = 0;
-        while at < WORD_BYTES {
-            let Some((id, from)) = bytes[at] else {
-                at += 1;
-                continue;
-            };
-            let len = bytes[at..]
-                .iter()
-                .zip(from..)
-                .take_while(|(byte, from)| **byte == Some((id, *from)))
-                .count();
-            // A pinned value's bytes are constant and stay in `rest`.
-            if !self.known(id).pinned {
-                rest[at..at + len].fill(0);
-                let of = self.operand(Word { id, ..Word::default() });
-                let [to, len] = [at, len].map(|n| u8::try_from(n).unwrap_or(u8::MAX));
-                let piece =
-                    Word { id: self.value(Value::Piece { of, from, to, len }), ..Word::default() };
-                word = Some(match word {
-                    None => piece,
-                    Some(word) => {
-                        Word { id: self.compute(op::OR, [word, piece]), ..Word::default() }
-                    }
-                });
-            }
-            at += len;
-        }
-        let rest = Word::constant(U256::from_be_bytes(rest));
-        let id = match word {
-            None => return ValueId::CONSTANT,
-            Some(word) if rest.value.is_zero() => word.id,
-            Some(word) => self.compute(op::OR, [word, rest]),
-        };
-        if let Some(known) = id.position().and_then(|at| self.known.get_mut(at)) {
-            known.lead = u8::try_from(lead).unwrap_or(0);
-        }
-        id
-    }
-
-    /// The words of `len` bytes at `start`, as operands; none if all are constant.
-    fn parts(&mut self, region: &Region, start: usize, len: usize) -> Option<Box<[Operand]>> {
-        let words: Vec<Word> = (start..start + len)
-            .step_by(WORD_BYTES)
-            .map(|at| Word { id: self.word(region, at), ..region.word(at) })
-            .collect();
-        let is_constant = words.iter().all(|word| self.is_constant(*word));
-        (!is_constant).then(|| words.into_iter().map(|word| self.operand(word)).collect())
-    }
-
-    /// The Keccak-256 of `len` bytes at `start` of a region.
-    pub(crate) fn keccak(&mut self, region: &Region, start: usize, len: usize) -> ValueId {
-        self.digest(Function::Keccak, region, start, len)
-    }
-
     /// The hash of the block with this number.
     pub(crate) fn block_hash(&mut self, number: Word) -> ValueId {
         if !self.is_on {
@@ -288,52 +236,13 @@ impl Trace {
         self.value(Value::BlockHash(number))
     }
 
-    /// A function of `len` bytes at `start` of a region.
-    pub(crate) fn digest(
-        &mut self,
-        function: Function,
-        region: &Region,
-        start: usize,
-        len: usize,
-    ) -> ValueId {
-        if !self.is_on {
-            return ValueId::CONSTANT;
-        }
-        if len / WORD_BYTES > self.entries_max.saturating_sub(self.values.len()) {
-            self.give_up();
-            return ValueId::CONSTANT;
-        }
-        match self.parts(region, start, len) {
-            Some(parts) => {
-                let bytes = u32::try_from(len).unwrap_or(u32::MAX);
-                self.value(Value::Digest { function, parts, bytes })
-            }
-            None => ValueId::CONSTANT,
-        }
-    }
-
-    /// Notes bytes of the transaction's call data that were copied to memory.
-    pub(crate) fn copy_input(&mut self, memory: &mut Region, to: usize, from: usize, len: usize) {
-        if len / WORD_BYTES > self.entries_max.saturating_sub(self.values.len()) {
-            self.give_up();
-        }
-        if !self.is_on {
-            return;
-        }
-        for at in (0..len).step_by(WORD_BYTES) {
-            let from = u32::try_from(from.saturating_add(at)).unwrap_or(u32::MAX);
-            let id = self.input(Input::CallData(from));
-            memory.set_shadow(to + at, WORD_BYTES.min(len - at), id);
-        }
-    }
-
     /// Names an account.
     pub(crate) fn account(&mut self, name: Word) -> AccountRef {
         if !self.is_on {
             return AccountRef::default();
         }
         let address = self.operand(name);
-        self.event(Event::Account(address));
+        self.event(Event::Account(self.address_under(address)));
         self.accounts += 1;
         AccountRef(self.accounts - 1)
     }
@@ -347,9 +256,9 @@ impl Trace {
         CodeRef(u32::try_from(self.codes.len() - 1).unwrap_or(u32::MAX))
     }
 
-    /// The code that a branch is in.
-    pub(super) fn code_of(&self, branch: Branch) -> Option<&Bytecode> {
-        self.codes.get(branch.code.0 as usize)
+    /// A piece of code that was named.
+    pub(super) fn code_at(&self, code: CodeRef) -> Option<&Bytecode> {
+        self.codes.get(code.0 as usize)
     }
 
     /// Names a slot.
@@ -419,6 +328,20 @@ impl Trace {
 
     pub(crate) fn touch(&mut self, account: AccountRef) {
         self.event(Event::Touch(account));
+    }
+
+    pub(crate) fn destroy(&mut self, account: AccountRef, target: AccountRef) {
+        self.event(Event::Destroy(account, target));
+    }
+
+    /// A frame runs out of gas.
+    pub(crate) fn exhaust(&mut self) {
+        self.is_exhausted = true;
+    }
+
+    /// Whether a frame has run out of gas.
+    pub(crate) const fn is_exhausted(&self) -> bool {
+        self.is_exhausted
     }
 
     /// A payment, and whether it could be made.

@@ -1,5 +1,6 @@
 //! Values of a trace and of a template, and how they name each other.
 
+use revm::bytecode::opcode as op;
 use serde::{Deserialize, Serialize};
 
 /// Names a value of a [`Trace`](super::trace::Trace); none of a constant.
@@ -165,6 +166,22 @@ impl Value {
                 parts: parts.iter().map(|part| map(*part)).collect(),
                 bytes: *bytes,
             },
+        }
+    }
+
+    /// How long it takes to compute, in simple instructions, about.
+    pub(crate) fn cost(&self) -> u32 {
+        match self {
+            Self::Compute(op::EXP, _) => 64,
+            Self::Compute(op::ADDMOD | op::MULMOD, _) => 4,
+            Self::Compute(op::DIV..=op::SMOD, _) => 2,
+            // What is short is likely to have been hashed before.
+            Self::Digest { function: Function::Keccak, parts, .. } if parts.len() <= 4 => 4,
+            Self::Digest { function: Function::Keccak, parts, .. } => {
+                u32::try_from(4 * parts.len()).unwrap_or(u32::MAX)
+            }
+            Self::Digest { .. } => 256,
+            _ => 1,
         }
     }
 

@@ -8,9 +8,15 @@ use std::sync::Arc;
 
 use forewave_analyzer::{Limits, Location, PredictedAccess, StaticPredictor, TemplateCache};
 use proptest::prelude::*;
-use revm::primitives::{U256, keccak256};
+use revm::{
+    context::TxEnv,
+    primitives::{TxKind, U256, hardfork::SpecId, keccak256},
+};
 
-use crate::scene::{A, B, C, Scene, scene};
+use crate::{
+    assembler::assemble,
+    scene::{A, B, C, Scene, scene},
+};
 
 /// Interprets every transaction.
 fn interpreting() -> StaticPredictor {
@@ -211,7 +217,8 @@ fn filled() -> (Scene, Arc<TemplateCache>) {
     let token = "4 CALLDATALOAD 0 MSTORE 1 32 MSTORE 64 0 KECCAK256 DUP1 SLOAD 36 CALLDATALOAD \
                  ADD SWAP1 SSTORE 0 0 0 0 0 $b GAS CALL POP 0 CALLDATALOAD 5 EQ @no JUMPI STOP \
                  no: 0 0 REVERT";
-    let scene = scene().contract(A, token).contract(B, "1 SLOAD 1 ADD 1 SSTORE STOP");
+    let factory = "1 SLOAD 1 ADD 1 SSTORE 412339929331 0 MSTORE 5 27 0 CREATE SELFDESTRUCT";
+    let scene = scene().contract(A, token).contract(B, factory);
     let scene = calls(scene, &[&[1, 7], &[5, 3]]).without_fees();
     let cache = Arc::new(TemplateCache::new());
     let predictor = StaticPredictor::sharing(Limits::default(), Arc::clone(&cache));
@@ -223,6 +230,87 @@ fn saved(cache: &TemplateCache) -> Vec<u8> {
     let mut bytes = Vec::new();
     cache.save(&mut bytes).unwrap();
     bytes
+}
+
+#[test]
+fn a_selector_that_is_copied_to_where_it_lies_across_words_keeps_its_bytes() {
+    let program = "CALLDATASIZE 0 30 CALLDATACOPY 0 MLOAD SLOAD 32 MLOAD SLOAD 1 MLOAD SSTORE \
+                   2 MLOAD 224 SHR SLOAD CALLDATASIZE 0 3 CALLDATACOPY 0 MLOAD SLOAD 3 MLOAD \
+                   SLOAD STOP";
+    let call = |scene: Scene, last: u8| {
+        let input = [[0xA9, 5, 0x9C, 0xBB].as_slice(), &[7; 31], &[last]].concat();
+        scene.call(A, &input)
+    };
+    check((0..9).fold(scene().contract(A, program), |scene, at| call(scene, at % 3)));
+}
+
+#[test]
+fn a_template_creates_destroys_and_calls_what_was_created() {
+    let programs = [
+        // The init code is the call data; what is there is looked at, and called.
+        "CALLDATASIZE 0 0 CALLDATACOPY CALLDATASIZE 0 0 CREATE DUP1 EXTCODESIZE SLOAD DUP1 \
+         EXTCODEHASH SLOAD 0 0 0 0 0 SWAP5 GAS CALL SLOAD STOP",
+        // With a salt that differs, and one that makes the second creation collide.
+        "CALLDATASIZE 0 0 CALLDATACOPY 5 SLOAD DUP1 1 ADD 5 SSTORE CALLDATASIZE 0 0 CREATE2 \
+         SLOAD STOP",
+        "CALLDATASIZE 0 0 CALLDATACOPY 7 CALLDATASIZE 0 0 CREATE2 SLOAD STOP",
+        // With a value that is there, or not.
+        "CALLDATASIZE 0 0 CALLDATACOPY CALLDATASIZE 0 1 CREATE SLOAD STOP",
+        // Destroyed in favour of somebody, and of itself.
+        "CALLDATASIZE SLOAD POP 4 CALLDATALOAD SELFDESTRUCT",
+        "ADDRESS SELFDESTRUCT",
+    ];
+    let codes: [&[u8]; 5] = [
+        // One zero byte; the first word of the call data of nobody; a store first.
+        &[0x60, 1, 0x60, 0, 0xF3],
+        &[0x60, 1, 0x60, 0, 0xFD],
+        &[0x60, 1, 0x60, 0, 0x55, 0x60, 1, 0x60, 0, 0xF3],
+        &[0x60, 1, 0x60, 0, 0x52, 0x60, 32, 0x60, 0, 0xF3],
+        &[0xFE],
+    ];
+    for program in programs {
+        for spec in [SpecId::BYZANTIUM, SpecId::SHANGHAI, SpecId::CANCUN] {
+            let block = (0..3).fold(Scene::new(spec).contract(A, program), |scene, _| {
+                codes.iter().fold(scene, |scene, code| scene.call(A, code))
+            });
+            check(block);
+        }
+    }
+}
+
+#[test]
+fn a_template_creates_the_contract_of_a_transaction() {
+    // What it leaves depends on the caller, and on what a contract says; its call
+    // data is empty. Then it
+    // branches, fails, and runs out of gas.
+    let programs = [
+        "CALLER 0 MSTORE CALLDATASIZE SLOAD 0 CALLDATALOAD SLOAD SSTORE 32 0 RETURN",
+        "1 SLOAD 1 ADD 1 SSTORE ADDRESS SLOAD POP 0 0 0 0 0 $b GAS CALL 0 MSTORE 1 31 RETURN",
+        "CALLVALUE 5 LT @big JUMPI STOP big: 3 SLOAD POP STOP",
+        "CALLER SLOAD POP 0 0 REVERT",
+        "loop: @loop JUMP",
+    ];
+    for program in programs {
+        let code =
+            assemble(&program.replace("$b", &U256::from_be_bytes(B.into_word().0).to_string()));
+        let create = |scene: Scene, value: u64| {
+            let (kind, value) = (TxKind::Create, U256::from(value));
+            scene.tx(TxEnv { kind, value, data: code.clone().into(), ..TxEnv::default() })
+        };
+        check((0..9).fold(scene().contract(B, "2 SLOAD STOP"), |scene, at| create(scene, at % 7)));
+    }
+}
+
+#[test]
+fn a_transaction_that_runs_out_of_gas_has_a_template_for_as_much_gas() {
+    let program = "0 CALLDATALOAD SLOAD POP loop: 1 SLOAD POP @loop JUMP";
+    let block = |gas_limits: &[u64]| {
+        gas_limits.iter().fold(scene().contract(A, program), |scene, gas_limit| {
+            let (kind, gas_limit) = (TxKind::Call(A), *gas_limit);
+            scene.tx(TxEnv { kind, gas_limit, data: words(&[1]).into(), ..TxEnv::default() })
+        })
+    };
+    check(block(&[50_000, 50_000, 60_000, 50_000, 70_000]));
 }
 
 #[test]
@@ -246,7 +334,7 @@ fn a_cache_that_is_damaged_older_or_too_long_is_refused_with_the_reason() {
     };
     let cases = [
         (changed(0), "these are no templates"),
-        (changed(11), "of version 0, expected 1"),
+        (changed(11), "of version 3, expected 2"),
         (changed(12), "more than the 1000000 allowed"),
         (changed(25), "checksum"),
         (changed(bytes.len() - 1), "checksum"),

@@ -39,6 +39,8 @@ pub(crate) enum Event {
     Emptiness(AccountRef),
     /// Before EIP-161 a call brings its target into being.
     Touch(AccountRef),
+    /// Destroys the first account, in favour of the second.
+    Destroy(AccountRef, AccountRef),
     /// Moves a value; whether it was there.
     Pay {
         from: AccountRef,
@@ -46,6 +48,17 @@ pub(crate) enum Event {
         value: Operand,
         paid: ValueId,
     },
+    /// The address that the account's next creation has; with salt and hash of the
+    /// init code if it is given them.
+    NewAddress(AccountRef, Option<(Operand, Operand)>, ValueId),
+    /// Begins a creation, which takes the next [`CheckpointRef`].
+    Create {
+        creator: AccountRef,
+        created: AccountRef,
+        value: Operand,
+    },
+    /// Gives the account its code.
+    Deploy(AccountRef, CodeRef),
     /// Takes the next [`CheckpointRef`].
     Checkpoint,
     Revert(CheckpointRef),
@@ -69,7 +82,7 @@ pub(crate) struct Truth {
 /// A conditional jump.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Branch {
-    pub(super) code: CodeRef,
+    pub(crate) code: CodeRef,
     /// Where it goes on, and where it would otherwise.
     pub(crate) taken: usize,
     pub(crate) left: usize,

@@ -1,0 +1,207 @@
+//! What a transaction is predicted to touch: locations by name, scopes for what
+//! could not be named, and what is known of where storage keys come from.
+
+use core::fmt;
+
+use revm::primitives::{Address, StorageKey};
+use serde::{Deserialize, Serialize};
+
+use super::{AccessKind, AccessSet};
+
+/// How a storage key came about, as far as the analyzer knows.
+///
+/// Keys of different origin cannot be equal (up to a Keccak-256 collision), so
+/// the origin decides whether a widened mapping covers a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyOrigin {
+    /// A number that no hash went into, such as the slot of a plain variable.
+    Plain,
+    /// An entry of the mapping or dynamic array whose declared slot this is;
+    /// of a nested one, the slot of the outermost.
+    Mapping(StorageKey),
+}
+
+/// What a prediction covers where it does not know the exact location.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(tag = "scope", rename_all = "snake_case")]
+pub enum Scope {
+    /// Every entry of the mapping at `slot` of one contract.
+    Mapping {
+        /// The contract.
+        address: Address,
+        /// The slot that the mapping is declared at.
+        slot: StorageKey,
+    },
+    /// Every storage slot of one contract.
+    Contract {
+        /// The contract.
+        address: Address,
+    },
+    /// Every location there is.
+    Everything,
+}
+
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Mapping { address, slot } => write!(f, "mapping({address}, {slot:#x})"),
+            Self::Contract { address } => write!(f, "contract({address})"),
+            Self::Everything => f.write_str("everything"),
+        }
+    }
+}
+
+/// One widened access: a scope instead of a location.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct WidenedAccess {
+    /// What it covers.
+    #[serde(flatten)]
+    pub scope: Scope,
+    /// [`AccessKind::Read`] or [`AccessKind::Write`]; a write is a read too.
+    pub kind: AccessKind,
+}
+
+/// How much a prediction claims.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Confidence {
+    /// Every location is named.
+    Exact,
+    /// Something was not known; this is the widest scope used.
+    Widened(Scope),
+}
+
+/// What a transaction is predicted to touch.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PredictedAccess {
+    set: AccessSet,
+    widened: Vec<WidenedAccess>,
+    origins: Vec<(Address, StorageKey, KeyOrigin)>,
+    gas: u64,
+    #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+    payer_seen: bool,
+}
+
+impl PredictedAccess {
+    /// A prediction that names every location, with a gas estimate.
+    pub const fn exact(set: AccessSet, gas: u64) -> Self {
+        Self { set, widened: Vec::new(), origins: Vec::new(), gas, payer_seen: false }
+    }
+
+    /// The prediction of total ignorance: everything, read and written.
+    pub fn everything(gas: u64) -> Self {
+        let everything = WidenedAccess { scope: Scope::Everything, kind: AccessKind::Write };
+        Self::exact(AccessSet::default(), gas).with_widened([everything])
+    }
+
+    /// Adds widened accesses.
+    #[must_use]
+    pub fn with_widened(mut self, widened: impl IntoIterator<Item = WidenedAccess>) -> Self {
+        self.widened.extend(widened);
+        self.widened.sort_unstable();
+        self.widened.dedup();
+        self
+    }
+
+    /// Adds what is known of the origin of storage keys.
+    #[must_use]
+    pub fn with_origins(
+        mut self,
+        origins: impl IntoIterator<Item = (Address, StorageKey, KeyOrigin)>,
+    ) -> Self {
+        self.origins.extend(origins);
+        self.origins.sort_unstable();
+        self.origins.dedup();
+        self
+    }
+
+    /// The same, of origins that are sorted already, without repetitions.
+    pub(crate) fn with_sorted_origins(
+        mut self,
+        origins: &[(Address, StorageKey, KeyOrigin)],
+    ) -> Self {
+        debug_assert!(self.origins.is_empty() && origins.is_sorted_by(|a, b| a < b));
+        self.origins = origins.to_vec();
+        self
+    }
+
+    /// Says whether code looks at the balance of the sender, which otherwise
+    /// only has to suffice for what the transaction may cost.
+    #[must_use]
+    pub const fn with_payer_seen(mut self, seen: bool) -> Self {
+        self.payer_seen = seen;
+        self
+    }
+
+    /// Whether code looks at the balance of the sender, as far as is known.
+    pub const fn sees_payer(&self) -> bool {
+        self.payer_seen
+    }
+
+    /// Turns what `sender` pays, and the bump of its nonce, into deltas.
+    pub(crate) fn commute_payment(&mut self, sender: Address) {
+        self.set.commute_payment(sender);
+    }
+
+    /// The named locations.
+    pub const fn set(&self) -> &AccessSet {
+        &self.set
+    }
+
+    /// The scopes that stand for locations which could not be named, sorted.
+    pub fn widened(&self) -> &[WidenedAccess] {
+        &self.widened
+    }
+
+    /// Known origins of storage keys, sorted. A key that is absent may come
+    /// from anywhere in its contract.
+    pub fn origins(&self) -> &[(Address, StorageKey, KeyOrigin)] {
+        &self.origins
+    }
+
+    /// The origin of one storage key, where known.
+    pub fn origin(&self, address: Address, key: StorageKey) -> Option<KeyOrigin> {
+        let at = self.origins.partition_point(|&(a, k, _)| (a, k) < (address, key));
+        let &(a, k, origin) = self.origins.get(at)?;
+        ((a, k) == (address, key)).then_some(origin)
+    }
+
+    /// Estimated gas used.
+    pub const fn gas(&self) -> u64 {
+        self.gas
+    }
+
+    /// Exact, or the widest scope that was needed.
+    pub fn confidence(&self) -> Confidence {
+        self.widened
+            .iter()
+            .map(|widened| widened.scope)
+            .max_by_key(|scope| match scope {
+                Scope::Mapping { .. } => 0,
+                Scope::Contract { .. } => 1,
+                Scope::Everything => 2,
+            })
+            .map_or(Confidence::Exact, Confidence::Widened)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn confidence_is_the_widest_scope() {
+        let address = Address::repeat_byte(7);
+        let mapping = WidenedAccess {
+            scope: Scope::Mapping { address, slot: StorageKey::ZERO },
+            kind: AccessKind::Read,
+        };
+        let contract =
+            WidenedAccess { scope: Scope::Contract { address }, kind: AccessKind::Write };
+        let exact = PredictedAccess::exact(AccessSet::default(), 0);
+        assert_eq!(exact.confidence(), Confidence::Exact);
+        let widened = exact.with_widened([contract, mapping]);
+        assert_eq!(widened.confidence(), Confidence::Widened(Scope::Contract { address }));
+    }
+}
