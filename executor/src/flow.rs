@@ -42,21 +42,21 @@
 //! the window stays wide open.) So while nobody runs a task
 //! and nobody holds the turn, there is always one to take or to settle.
 
+use core::ops::Range;
 use std::sync::PoisonError;
 
 use crate::{
     followers::Followers,
-    ready::{ReadySet, Want, bits},
+    pace::{Pace, WINDOW_MAX},
+    ready::ReadySet,
     sync::{
         Condvar, Mutex, SPINS_BEFORE_SLEEP,
         atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering, fence},
         panicking,
     },
     tasks::{Tasks, Unlock},
+    window,
 };
-
-/// The widest window that is counted: beyond it nothing is gained.
-const WINDOW_MAX: usize = 1 << 20;
 
 /// See the module's documentation. `T` is what the thread whose turn it is works on.
 #[derive(Debug)]
@@ -72,13 +72,21 @@ pub(crate) struct Flow<'a, T> {
     ready: ReadySet,
     finished: Vec<AtomicBool>,
     settled: AtomicUsize,
-    turn: Mutex<T>,
+    turn: Mutex<Turn<T>>,
     /// How far ahead of the first unsettled task others are taken.
     window: AtomicUsize,
     stopped: AtomicBool,
     sleepers: AtomicUsize,
     bed: Mutex<()>,
     alarm: Condvar,
+}
+
+/// What belongs to the thread whose turn it is.
+#[derive(Debug)]
+struct Turn<T> {
+    work: T,
+    /// `None` where the window stays as it is.
+    pace: Option<Pace>,
 }
 
 /// What a thread that asks for work gets.
@@ -104,8 +112,10 @@ pub(crate) enum Settled {
 }
 
 impl<'a, T> Flow<'a, T> {
-    pub(crate) fn new(tasks: &'a Tasks, turn: T) -> Self {
+    pub(crate) fn new(tasks: &'a Tasks, work: T) -> Self {
         let len = tasks.len();
+        let window = tasks.window().min(WINDOW_MAX);
+        let pace = tasks.window_after_miss().map(|after_miss| Pace::new(window, after_miss));
         let published = if tasks.are_published() { 0 } else { len };
         let flow = Self {
             tasks,
@@ -116,8 +126,8 @@ impl<'a, T> Flow<'a, T> {
             ready: ReadySet::new(len),
             finished: core::iter::repeat_with(AtomicBool::default).take(len).collect(),
             settled: AtomicUsize::new(0),
-            turn: Mutex::new(turn),
-            window: AtomicUsize::new(tasks.window().min(WINDOW_MAX)),
+            turn: Mutex::new(Turn { work, pace }),
+            window: AtomicUsize::new(window),
             stopped: AtomicBool::new(false),
             sleepers: AtomicUsize::new(0),
             bed: Mutex::new(()),
@@ -136,7 +146,7 @@ impl<'a, T> Flow<'a, T> {
 
     /// What the turns have left, once all threads have returned.
     pub(crate) fn into_turn(self) -> T {
-        self.turn.into_inner().expect("a thread that panicked has panicked here too")
+        self.turn.into_inner().expect("a thread that panicked has panicked here too").work
     }
 
     /// Takes tasks into `claimed`, as many as make one portion of work.
@@ -144,27 +154,11 @@ impl<'a, T> Flow<'a, T> {
         if self.is_over() {
             return Claim::Over;
         }
-        let end = self.end();
-        let mut portion = self.tasks.portion();
-        let found = self.ready.take(|rank| {
-            let task = self.tasks.at(rank);
-            if portion == 0 {
-                return Want::Enough;
-            }
-            if task >= end {
-                return Want::No;
-            }
-            portion = portion.saturating_sub(self.tasks.weight(task));
-            Want::Yes
-        });
-        match found {
-            Some((first, taken)) => {
-                claimed.extend(bits(taken).map(|bit| self.tasks.at(first + bit)));
-            }
-            None => match self.first_unpublished().filter(|&task| self.reserve(task)) {
+        if !window::take(self.tasks, &self.ready, self.window(), claimed) {
+            match self.first_unpublished().filter(|&task| self.reserve(task)) {
                 Some(task) => claimed.push(task),
                 None => return Claim::Idle,
-            },
+            }
         }
         self.wake_for_work();
         Claim::Some
@@ -221,11 +215,14 @@ impl<'a, T> Flow<'a, T> {
             let Ok(mut turn) = self.turn.try_lock() else { return };
             let mut next = self.settled();
             while self.is_finished(next) && !self.stopped.load(Ordering::Relaxed) {
-                let settled = settle(&mut turn, next);
+                let settled = settle(&mut turn.work, next);
                 if settled == Settled::Stop {
                     return self.stop();
                 }
-                self.adapt(settled);
+                if let Some(pace) = &mut turn.pace {
+                    let window = pace.settled(settled == Settled::Again);
+                    self.window.store(window, Ordering::Relaxed);
+                }
                 next += 1;
                 self.settled.store(next, Ordering::Release);
             }
@@ -278,14 +275,14 @@ impl<'a, T> Flow<'a, T> {
         self.finished.get(task).is_some_and(|finished| finished.load(Ordering::Acquire))
     }
 
-    /// The first task beyond the window.
-    fn end(&self) -> usize {
-        self.settled().saturating_add(self.window.load(Ordering::Relaxed))
+    /// The unsettled tasks that may be taken.
+    fn window(&self) -> Range<usize> {
+        let settled = self.settled();
+        settled..settled.saturating_add(self.window.load(Ordering::Relaxed))
     }
 
     fn has_work(&self) -> bool {
-        let end = self.end();
-        self.ready.has(|rank| self.tasks.at(rank) < end) || self.first_unpublished().is_some()
+        window::has(self.tasks, &self.ready, self.window()) || self.first_unpublished().is_some()
     }
 
     /// The first task that is not published, if it may be taken.
@@ -316,18 +313,6 @@ impl<'a, T> Flow<'a, T> {
         let bed = self.bed.lock().unwrap_or_else(PoisonError::into_inner);
         self.alarm.notify_all();
         drop(bed);
-    }
-
-    /// Halves the window for a task that was done in vain, and widens it by a
-    /// constant part for one that was not. Only the thread whose turn it is comes here.
-    fn adapt(&self, settled: Settled) {
-        let Some(after_miss) = self.tasks.window_after_miss() else { return };
-        let window = self.window.load(Ordering::Relaxed);
-        let adapted = match settled {
-            Settled::Again => (window.min(after_miss) / 2).max(1),
-            _ => (window + 1).min(WINDOW_MAX),
-        };
-        self.window.store(adapted, Ordering::Relaxed);
     }
 }
 

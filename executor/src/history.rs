@@ -89,9 +89,12 @@ impl History {
     fn before(&self, bucket: usize, transition: &Transition) -> u32 {
         let accounts = transition.accounts.iter();
         let links = accounts.flat_map(|(address, change)| {
-            let account = change.changes_account().then(|| (self.of_account(*address), &change.link));
+            let account =
+                change.changes_account().then(|| (self.of_account(*address), &change.link));
             let slots = change.slots().iter();
-            account.into_iter().chain(slots.map(|slot| (self.of_slot(*address, slot.key), &slot.link)))
+            account
+                .into_iter()
+                .chain(slots.map(|slot| (self.of_slot(*address, slot.key), &slot.link)))
         });
         let links = links.filter(|(other, _)| *other == bucket).map(|(_, link)| link.get());
         links.min().expect("what is in a bucket is linked")

@@ -32,6 +32,7 @@ mod needs;
 mod observation;
 mod outcome;
 mod overlap;
+mod pace;
 mod parallel;
 mod predictors;
 mod prefetch;
@@ -46,6 +47,7 @@ mod tracking;
 mod transfer;
 mod transition;
 mod view;
+mod window;
 mod worker;
 
 pub use cancel::{CancelToken, Cancellable, CancellableError};

@@ -6,19 +6,49 @@
 
 use std::sync::OnceLock;
 
-use forewave_analyzer::{AccessKind, Location, PredictedAccess, TxIndex};
+use forewave_analyzer::{AccessKind, Block, Location, PredictedAccess, TxIndex};
 use forewave_scheduler::ConflictGraph;
-use revm::primitives::Address;
+use revm::primitives::{Address, AddressMap, TxKind};
+
+use crate::tasks::calls;
 
 /// See the module's documentation.
 #[derive(Debug)]
 pub(crate) enum Needs<'a> {
-    /// Nobody knows.
-    Unknown,
+    /// By who sends and who is paid alone.
+    Senders(Earlier),
     /// By the graph of the whole block.
     Graph(&'a ConflictGraph),
     /// By what was published of each transaction before it ran, if anything was.
     Published(Vec<OnceLock<Publication>>),
+}
+
+/// Of each transaction the last one before it that its sender sent, or that paid
+/// its sender.
+#[derive(Debug)]
+pub(crate) struct Earlier(Vec<Option<TxIndex>>);
+
+impl Earlier {
+    pub(crate) fn new(block: &Block) -> Self {
+        let transactions = block.transactions.len();
+        let mut last = AddressMap::<TxIndex>::default();
+        last.reserve(transactions);
+        let earlier = block.indexed().map(|(tx, env)| {
+            let earlier = last.insert(env.caller, tx);
+            if let TxKind::Call(to) = env.kind
+                && !env.value.is_zero()
+                && !calls(env)
+            {
+                last.insert(to, tx);
+            }
+            earlier
+        });
+        Self(earlier.collect())
+    }
+
+    pub(crate) fn of(&self, tx: TxIndex) -> Option<TxIndex> {
+        self.0[tx.index()]
+    }
 }
 
 /// What is published of one transaction.
@@ -53,10 +83,20 @@ impl Needs<'_> {
         }
     }
 
-    /// Calls `each` for those that `tx` needs, in ascending order.
-    pub(crate) fn for_each(&self, tx: TxIndex, each: impl FnMut(TxIndex)) {
+    /// Calls `each` for those that `tx` needs, in ascending order, unless they are
+    /// before the first `settled` transactions.
+    pub(crate) fn for_each(&self, tx: TxIndex, settled: usize, mut each: impl FnMut(TxIndex)) {
+        let each = |needed: TxIndex| {
+            if needed.index() >= settled {
+                each(needed);
+            }
+        };
         match self {
-            Self::Unknown => {}
+            Self::Senders(earlier) => {
+                let chain = core::iter::successors(earlier.of(tx), |&needed| earlier.of(needed));
+                let chain: Vec<_> = chain.take_while(|needed| needed.index() >= settled).collect();
+                chain.into_iter().rev().for_each(each);
+            }
             Self::Graph(graph) => graph.predecessors(tx).for_each(each),
             Self::Published(published) => {
                 let needed = published[tx.index()].get().map(|publication| &publication.needed);
@@ -69,7 +109,7 @@ impl Needs<'_> {
     /// waited for what it was before: whoever needs it need not look further back.
     pub(crate) fn replaces_balance(&self, tx: TxIndex, address: Address) -> bool {
         match self {
-            Self::Unknown => false,
+            Self::Senders(_) => false,
             Self::Graph(graph) => {
                 let table = graph.accesses();
                 let id = table.id_used_by(tx, &Location::Balance(address));

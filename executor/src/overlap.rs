@@ -26,7 +26,7 @@ use crate::{
     flow::Flow,
     ledger::Ledger,
     needs::{Needs, Publication},
-    parallel::{Plan, Run, execute_unplanned, is_worth_planning, may_pay, run_planned},
+    parallel::{Plan, Run, execute_unplanned, is_worth_planning, run_planned},
     tasks::Tasks,
 };
 
@@ -37,8 +37,12 @@ const PREDICTIONS_BEFORE_JUDGED: usize = 16;
 /// to be worth its time.
 const PREDICTED_PER_SETTLED_MIN: usize = 2;
 
+/// Threads from which on one of them may predict.
+const PREDICTING_THREADS_MIN: usize = 3;
+
 /// Executes the block on the threads of `pool` while `predictor` predicts it on
-/// the calling thread, or serially where threads would not pay.
+/// the calling thread; without a prediction, or serially, where that is estimated
+/// to be as fast. Of two threads none is spared to predict.
 ///
 /// The outcome equals that of [`sequential`](crate::sequential), statistics
 /// aside, whatever is predicted. `state` is only read; a panic of it, on whichever
@@ -54,7 +58,7 @@ where
     DB: DatabaseRef<Error: Send> + Sync,
 {
     let threads = pool.current_num_threads();
-    if !may_pay(block, threads) || !is_worth_planning(block) {
+    if threads < PREDICTING_THREADS_MIN || !is_worth_planning(block) {
         return execute_unplanned(block, state, pool);
     }
     execute_overlapped(block, state, predictor, pool)

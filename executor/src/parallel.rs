@@ -22,7 +22,7 @@ use rayon::{
     ThreadPool,
     iter::{IntoParallelIterator, ParallelIterator},
 };
-use revm::{DatabaseRef, context::TxEnv, primitives::TxKind};
+use revm::DatabaseRef;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -32,11 +32,11 @@ use crate::{
     flow::Flow,
     history::History,
     ledger::Ledger,
-    needs::Needs,
+    needs::{Earlier, Needs},
     runs::TxRuns,
     serial::run_serially,
     system::{apply_post_block, apply_pre_block},
-    tasks::Tasks,
+    tasks::{Tasks, calls},
     transfer::TransferRules,
     worker::Worker,
 };
@@ -50,9 +50,9 @@ const PARALLEL_NS: u64 = 30_000;
 /// What an estimated nanosecond of work costs when it is shared out, in hundredths.
 const PARALLEL_PERCENT: u64 = 115;
 
-/// What each thread pays for each transaction of the block, whoever runs it, in
-/// nanoseconds: applying it to its replica, settling. Beyond a number of
-/// transactions the replicas do not fit the caches.
+/// What each transaction costs besides, in nanoseconds: recording, settling, and
+/// bringing up to date what others have changed. Beyond a number of transactions
+/// that does not fit the caches.
 const SETTLING_NS: u64 = 500;
 const SETTLING_OUT_OF_CACHE_NS: u64 = 2_500;
 const TRANSACTIONS_IN_CACHE_MAX: usize = 2_048;
@@ -64,8 +64,12 @@ const SHARED_CLOSING_MIN: usize = 2_048;
 /// thread is awake.
 const CALLS_MIN: usize = 24;
 
-/// Transactions for each that calls or creates, above which the others decide.
-const TRANSFERS_PER_CALL_MAX: usize = 5;
+/// Transactions for each that calls or creates, above which handing them out costs
+/// more than running them.
+const TRANSACTIONS_PER_CALL_MAX: usize = 20;
+
+/// The same, above which looking at them costs more.
+const PREDICTED_PER_CALL_MAX: usize = 5;
 
 /// How a block is run. The outcome is the same each time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -132,7 +136,7 @@ where
     let (mode, tasks) = match mode {
         ExecutionMode::Serial => (mode, None),
         ExecutionMode::Waves => (mode, Some(Tasks::waves(block, graph, schedule, threads))),
-        ExecutionMode::Optimistic => (mode, Some(Tasks::block_order(block, threads))),
+        ExecutionMode::Optimistic => (mode, Some(Tasks::block_order(block, threads, |_| None))),
         ExecutionMode::Dataflow | ExecutionMode::Overlapped => {
             (ExecutionMode::Dataflow, Some(Tasks::dataflow(block, graph, threads)))
         }
@@ -163,11 +167,12 @@ where
     DB: DatabaseRef<Error: Send> + Sync,
 {
     let threads = pool.current_num_threads();
-    let pays = may_pay(block, threads) && is_worth_planning(block);
-    let tasks = pays.then(|| Tasks::block_order(block, threads));
+    let pays = may_pay(block, threads) && has_calls(block, TRANSACTIONS_PER_CALL_MAX);
+    let earlier = Earlier::new(block);
+    let tasks = pays.then(|| Tasks::block_order(block, threads, |tx| earlier.of(tx)));
     let mode = if tasks.is_some() { ExecutionMode::Optimistic } else { ExecutionMode::Serial };
     let stats = ExecutionStats { mode, ..ExecutionStats::default() };
-    let plan = Plan { tasks, needs: Needs::Unknown, stats };
+    let plan = Plan { tasks, needs: Needs::Senders(earlier), stats };
     PanickedError::catch(|| run_planned(block, state, plan, pool, |_, _| {}))?
 }
 
@@ -176,9 +181,13 @@ where
 /// transfers. A transfer runs in less time than it takes to predict it, or to hand
 /// it to another thread.
 pub fn is_worth_planning(block: &Block) -> bool {
-    let does_more = |tx: &&TxEnv| tx.kind == TxKind::Create || !tx.data.is_empty();
-    let calls = block.transactions.iter().filter(does_more).count();
-    calls >= CALLS_MIN && calls.saturating_mul(TRANSFERS_PER_CALL_MAX) >= block.transactions.len()
+    has_calls(block, PREDICTED_PER_CALL_MAX)
+}
+
+/// Whether some transactions call or create: one in so many at least.
+fn has_calls(block: &Block, transactions_per_call: usize) -> bool {
+    let calls = block.transactions.iter().filter(|tx| calls(tx)).count();
+    calls >= CALLS_MIN && calls.saturating_mul(transactions_per_call) >= block.transactions.len()
 }
 
 /// Whether a block can be worth several threads at all.

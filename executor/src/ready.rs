@@ -48,42 +48,69 @@ impl ReadySet {
             let mut candidates = self.summary[summary].load(Ordering::Acquire);
             while candidates != 0 {
                 let word = summary * WORD + candidates.trailing_zeros() as usize;
-                if let Some(taken) = self.take_from(word, &mut wants) {
-                    return Some((word * WORD, taken));
+                match self.take_from(word, &mut wants) {
+                    Taken::Some(taken) => return Some((word * WORD, taken)),
+                    Taken::Nothing => candidates &= candidates - 1,
+                    Taken::Enough => return None,
                 }
-                candidates &= candidates - 1;
             }
         }
         None
     }
 
-    /// Whether a rank is there that `wants`, as [`take`](Self::take) would find it.
-    pub(crate) fn has(&self, mut wants: impl FnMut(usize) -> bool) -> bool {
-        self.summary.iter().enumerate().any(|(summary, candidates)| {
-            bits(candidates.load(Ordering::Acquire)).any(|bit| {
-                let word = summary * WORD + bit;
-                bits(self.words[word].load(Ordering::Acquire)).any(|bit| wants(word * WORD + bit))
-            })
-        })
+    /// Takes one rank, if it is there.
+    pub(crate) fn take_one(&self, rank: usize) -> bool {
+        let (word, bit) = (rank / WORD, 1 << (rank % WORD));
+        let is_there = self.has_one(rank);
+        let before = if is_there { self.words[word].fetch_and(!bit, Ordering::AcqRel) } else { 0 };
+        if before == bit {
+            self.mark_empty(word);
+        }
+        before & bit != 0
     }
 
-    fn take_from(&self, word: usize, wants: &mut impl FnMut(usize) -> Want) -> Option<u64> {
+    /// Whether one rank is there.
+    pub(crate) fn has_one(&self, rank: usize) -> bool {
+        self.words[rank / WORD].load(Ordering::Acquire) & (1 << (rank % WORD)) != 0
+    }
+
+    /// Whether a rank is there that `wants`, as [`take`](Self::take) would find it.
+    pub(crate) fn has(&self, mut wants: impl FnMut(usize) -> Want) -> bool {
+        for (summary, candidates) in self.summary.iter().enumerate() {
+            for word in bits(candidates.load(Ordering::Acquire)) {
+                let word = summary * WORD + word;
+                for bit in bits(self.words[word].load(Ordering::Acquire)) {
+                    match wants(word * WORD + bit) {
+                        Want::Yes => return true,
+                        Want::No => {}
+                        Want::Enough => return false,
+                    }
+                }
+            }
+        }
+        false
+    }
+
+    fn take_from(&self, word: usize, wants: &mut impl FnMut(usize) -> Want) -> Taken {
         loop {
             let there = self.words[word].load(Ordering::Acquire);
             if there == 0 {
                 self.mark_empty(word);
-                return None;
+                return Taken::Nothing;
             }
-            let mut wanted = 0;
+            let (mut wanted, mut left) = (0, Taken::Nothing);
             for bit in bits(there) {
                 match wants(word * WORD + bit) {
                     Want::Yes => wanted |= 1 << bit,
                     Want::No => {}
-                    Want::Enough => break,
+                    Want::Enough => {
+                        left = Taken::Enough;
+                        break;
+                    }
                 }
             }
             if wanted == 0 {
-                return None;
+                return left;
             }
             let before = self.words[word].fetch_and(!wanted, Ordering::AcqRel);
             if before & !wanted == 0 {
@@ -91,7 +118,7 @@ impl ReadySet {
             }
             // Others may have been faster.
             if before & wanted != 0 {
-                return Some(before & wanted);
+                return Taken::Some(before & wanted);
             }
         }
     }
@@ -116,6 +143,15 @@ pub(crate) enum Want {
     Enough,
 }
 
+/// What was found in a word.
+#[derive(Clone, Copy, Debug)]
+enum Taken {
+    Some(u64),
+    Nothing,
+    /// Nothing, and all higher ranks are to be left.
+    Enough,
+}
+
 /// The positions of the bits that are set, ascending.
 pub(crate) fn bits(mut word: u64) -> impl Iterator<Item = usize> {
     core::iter::from_fn(move || {
@@ -130,6 +166,12 @@ pub(crate) fn bits(mut word: u64) -> impl Iterator<Item = usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn has(set: &ReadySet, rank: usize) -> bool {
+        let found = set.has(|there| if there == rank { Want::Yes } else { Want::No });
+        assert_eq!(found, set.has_one(rank));
+        found
+    }
 
     fn take_all(set: &ReadySet) -> Vec<usize> {
         let mut all = Vec::new();
@@ -146,7 +188,7 @@ mod tests {
             set.insert(rank);
         }
         assert_eq!(take_all(&set), [0, 63, 64, 65, 127, 4_095, 4_096, 9_999]);
-        assert!(!set.has(|_| true));
+        assert!(!set.has(|_| Want::Yes));
     }
 
     #[test]
@@ -162,7 +204,7 @@ mod tests {
             if left < 0 { Want::Enough } else { Want::Yes }
         };
         assert_eq!(set.take(two), Some((0, 0b110)));
-        assert!(set.has(|rank| rank == 199) && !set.has(|rank| rank == 70));
+        assert!(has(&set, 199) && !has(&set, 70));
         assert_eq!(take_all(&set).len(), 196);
     }
 

@@ -11,7 +11,7 @@ use core::cmp::Reverse;
 
 use forewave_analyzer::{Block, TxIndex};
 use forewave_scheduler::{Chain, ConflictGraph, Schedule};
-use revm::context::TxEnv;
+use revm::{context::TxEnv, primitives::TxKind};
 
 /// What a plain transfer costs, in nanoseconds.
 const TRANSFER_NS: u64 = 200;
@@ -48,7 +48,8 @@ const WINDOW_AFTER_MISS_PER_THREAD: usize = 64;
 pub(crate) struct Tasks {
     /// By rank.
     order: Order,
-    weights: Weights,
+    /// In nanoseconds.
+    weights: Vec<u64>,
     waits: Waits,
     work: u64,
     span: u64,
@@ -79,51 +80,25 @@ enum Order {
 }
 
 #[derive(Debug)]
-enum Weights {
-    Equal(u64),
-    Each(Vec<u64>),
-}
-
-#[derive(Debug)]
 enum Waits {
-    Nothing {
-        len: usize,
-    },
     /// What will be published, of so many tasks.
-    Published {
-        len: usize,
-    },
+    Published { len: usize },
     /// Successors of each task, in one list.
-    Edges {
-        waiting: Vec<u32>,
-        starts: Vec<u32>,
-        successors: Vec<u32>,
-    },
+    Edges { waiting: Vec<u32>, starts: Vec<u32>, successors: Vec<u32> },
     /// Of each task its wave, and the chain's next task; the first tasks of the waves' chains.
-    Waves {
-        wave: Vec<u32>,
-        next: Vec<Option<u32>>,
-        heads: Vec<Vec<u32>>,
-    },
+    Waves { wave: Vec<u32>, next: Vec<Option<u32>>, heads: Vec<Vec<u32>> },
 }
 
 impl Tasks {
     /// Dataflow: a task waits for those that it needs (RAW).
     pub(crate) fn dataflow(block: &Block, graph: &ConflictGraph, threads: usize) -> Self {
-        let len = graph.len();
-        let mut starts = Vec::with_capacity(len + 1);
-        let mut successors = Vec::new();
-        let mut waiting = vec![0; len];
-        for tx in graph.transactions() {
-            starts.push(narrow(successors.len()));
-            for later in graph.successors(tx) {
-                successors.push(narrow(later.index()));
-                waiting[later.index()] += 1;
-            }
-        }
-        starts.push(narrow(successors.len()));
+        let pairs = || {
+            graph
+                .transactions()
+                .flat_map(|tx| graph.successors(tx).map(move |later| (tx.index(), later.index())))
+        };
         let weights = weights(block, graph);
-        let waits = Waits::Edges { waiting, starts, successors };
+        let waits = edges(graph.len(), pairs);
         let (order, span) = by_remaining_weight(&weights, graph);
         Self { span, ..Self::ranked(order, weights, waits, threads) }
     }
@@ -157,15 +132,24 @@ impl Tasks {
         Self { window_after_miss: None, ..Self::ranked(order, weights, waits, threads) }
     }
 
-    /// Block order, nothing known: every task is ready, and the window is narrow.
-    pub(crate) fn block_order(block: &Block, threads: usize) -> Self {
-        let len = block.transactions.len();
+    /// Block order, where each task waits for one earlier task at most.
+    pub(crate) fn block_order(
+        block: &Block,
+        threads: usize,
+        earlier: impl Fn(TxIndex) -> Option<TxIndex>,
+    ) -> Self {
         let window = threads * WINDOW_PER_THREAD;
+        let weight = |tx: &TxEnv| if calls(tx) { PORTION_NS_MIN } else { TRANSFER_NS };
+        let weights: Vec<u64> = block.transactions.iter().map(weight).collect();
+        let later = || {
+            let pair = |(tx, _): (TxIndex, _)| Some((earlier(tx)?.index(), tx.index()));
+            block.indexed().filter_map(pair)
+        };
         Self {
+            waits: edges(weights.len(), later),
+            work: weights.iter().sum(),
+            weights,
             order: Order::Block,
-            weights: Weights::Equal(PORTION_NS_MIN),
-            waits: Waits::Nothing { len },
-            work: PORTION_NS_MIN.saturating_mul(len as u64),
             span: PORTION_NS_MIN,
             portion: PORTION_NS_MIN,
             window,
@@ -183,7 +167,7 @@ impl Tasks {
         Self {
             order: Order::Block,
             waits: Waits::Published { len: weights.len() },
-            weights: Weights::Each(weights),
+            weights,
             work,
             span: 0,
             portion: portion(work, threads),
@@ -202,7 +186,7 @@ impl Tasks {
         let work = weights.iter().fold(0u64, |sum, &weight| sum.saturating_add(weight));
         Self {
             order: Order::Ranked { order, rank },
-            weights: Weights::Each(weights),
+            weights,
             waits,
             work,
             span: work,
@@ -216,10 +200,15 @@ impl Tasks {
     /// The number of tasks.
     pub(crate) const fn len(&self) -> usize {
         match &self.waits {
-            Waits::Nothing { len } | Waits::Published { len } => *len,
+            Waits::Published { len } => *len,
             Waits::Edges { waiting, .. } => waiting.len(),
             Waits::Waves { wave, .. } => wave.len(),
         }
+    }
+
+    /// Whether ranks are the tasks' own numbers.
+    pub(crate) const fn is_in_block_order(&self) -> bool {
+        matches!(self.order, Order::Block)
     }
 
     /// The task of a rank.
@@ -240,10 +229,7 @@ impl Tasks {
 
     /// How much work a task is, in nanoseconds.
     pub(crate) fn weight(&self, task: usize) -> u64 {
-        match &self.weights {
-            Weights::Equal(weight) => *weight,
-            Weights::Each(weights) => weights[task],
-        }
+        self.weights[task]
     }
 
     /// How much work all tasks are together, in nanoseconds.
@@ -287,7 +273,7 @@ impl Tasks {
         let (waiting, unpublished): (&[u32], _) = match &self.waits {
             Waits::Edges { waiting, .. } => (waiting, 0),
             Waits::Published { len } => (&[], *len),
-            Waits::Nothing { .. } | Waits::Waves { .. } => (&[], 0),
+            Waits::Waves { .. } => (&[], 0),
         };
         waiting.iter().copied().chain(core::iter::repeat_n(1, unpublished))
     }
@@ -296,7 +282,7 @@ impl Tasks {
     pub(crate) fn wave_sizes(&self) -> impl Iterator<Item = usize> {
         let heads: &[Vec<u32>] = match &self.waits {
             Waits::Waves { heads, .. } => heads,
-            Waits::Nothing { .. } | Waits::Edges { .. } | Waits::Published { .. } => &[],
+            Waits::Edges { .. } | Waits::Published { .. } => &[],
         };
         heads.iter().map(Vec::len)
     }
@@ -304,7 +290,6 @@ impl Tasks {
     /// The tasks that wait for nothing.
     pub(crate) fn first(&self) -> Vec<usize> {
         match &self.waits {
-            Waits::Nothing { len } => (0..*len).collect(),
             Waits::Published { .. } => Vec::new(),
             Waits::Edges { waiting, .. } => {
                 (0..waiting.len()).filter(|&task| waiting[task] == 0).collect()
@@ -318,7 +303,6 @@ impl Tasks {
     /// What is let loose by a task that has finished.
     pub(crate) fn after(&self, task: usize) -> Unlock<'_> {
         match &self.waits {
-            Waits::Nothing { .. } => Unlock::Successors(&[]),
             Waits::Published { .. } => Unlock::Followers,
             Waits::Edges { starts, successors, .. } => {
                 let range = starts[task] as usize..starts[task + 1] as usize;
@@ -341,10 +325,34 @@ fn weights(block: &Block, graph: &ConflictGraph) -> Vec<u64> {
     graph.transactions().map(weight).collect()
 }
 
+/// Pairs of an earlier task and a later one that waits for it, as what waits.
+fn edges<I: Iterator<Item = (usize, usize)>>(len: usize, pairs: impl Fn() -> I) -> Waits {
+    let (mut waiting, mut starts) = (vec![0; len], vec![0; len + 1]);
+    for (earlier, later) in pairs() {
+        waiting[later] += 1;
+        starts[earlier + 1] += 1;
+    }
+    for task in 0..len {
+        starts[task + 1] += starts[task];
+    }
+    let mut free = starts.clone();
+    let mut successors = vec![0; starts[len] as usize];
+    for (earlier, later) in pairs() {
+        successors[free[earlier] as usize] = narrow(later);
+        free[earlier] += 1;
+    }
+    Waits::Edges { waiting, starts, successors }
+}
+
+/// Whether a transaction calls with data, or creates. Few others run any code.
+pub(crate) fn calls(tx: &TxEnv) -> bool {
+    tx.kind == TxKind::Create || !tx.data.is_empty()
+}
+
 /// What a transaction that uses so much gas is estimated to cost, in nanoseconds.
 fn weight(tx: &TxEnv, gas: u64) -> u64 {
     let gas = gas.saturating_sub(INTRINSIC_GAS);
-    if gas == 0 && tx.data.is_empty() {
+    if gas == 0 && !calls(tx) {
         return TRANSFER_NS;
     }
     TRANSACTION_NS.saturating_add(gas.saturating_mul(NS_PER_KILOGAS) / 1_000)
@@ -379,17 +387,8 @@ fn narrow(position: usize) -> u32 {
 impl Tasks {
     /// Equal tasks with what waits for what: pairs of an earlier and a later one.
     pub(crate) fn with_edges(len: usize, edges: &[(u32, u32)], threads: usize) -> Self {
-        let mut waiting = vec![0; len];
-        let (mut starts, mut successors) = (vec![0], Vec::new());
-        for task in 0..narrow(len) {
-            let after = edges.iter().filter(|(earlier, _)| *earlier == task);
-            successors.extend(after.map(|(_, later)| *later));
-            starts.push(narrow(successors.len()));
-        }
-        for (_, later) in edges {
-            waiting[*later as usize] += 1;
-        }
-        let waits = Waits::Edges { waiting, starts, successors };
+        let pairs = || edges.iter().map(|&(earlier, later)| (earlier as usize, later as usize));
+        let waits = self::edges(len, pairs);
         Self::ranked((0..narrow(len)).rev().collect(), vec![1_000; len], waits, threads)
     }
 }

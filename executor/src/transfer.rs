@@ -205,8 +205,8 @@ impl Transfer {
             _ => BalanceChange::Set(self.left),
         };
         let sender = AccountTransition::payment(paid, Some(self.sender.nonce + 1));
-        let recipient =
-            (self.to != self.caller).then(|| (self.to, AccountTransition::payment(credit(self.sent), None)));
+        let recipient = (self.to != self.caller)
+            .then(|| (self.to, AccountTransition::payment(credit(self.sent), None)));
         let fee = (self.beneficiary, AccountTransition::payment(credit(self.fee), None));
         [(self.caller, sender), fee].into_iter().chain(recipient)
     }

@@ -157,8 +157,7 @@ impl Transition {
             };
             let nonce = (destroyed || change.nonce.is_some()).then_some(Location::Nonce(address));
             let code = (destroyed || change.code.is_some()).then_some(Location::Code(address));
-            let slots =
-                change.storage.iter().map(move |slot| Location::Storage(address, slot.key));
+            let slots = change.storage.iter().map(move |slot| Location::Storage(address, slot.key));
             balance
                 .map(|kind| (kind, Location::Balance(address)))
                 .into_iter()

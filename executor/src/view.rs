@@ -59,10 +59,8 @@ impl<'a, DB: DatabaseRef> View<'a, DB> {
         }
         self.sender = Some((env.caller, env.nonce));
         let Self { needs, runs, ahead, .. } = self;
-        needs.for_each(tx, |needed| {
-            if needed.index() >= settled
-                && let Some(Some(run)) = runs[needed.index()].first.get()
-            {
+        needs.for_each(tx, settled, |needed| {
+            if let Some(Some(run)) = runs[needed.index()].first.get() {
                 ahead.push((needed, &run.record.transition));
             }
         });

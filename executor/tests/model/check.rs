@@ -102,7 +102,7 @@ impl Case {
             Form::Dataflow => Tasks::dataflow(&block, &graph, self.threads),
             Form::Waves => Tasks::waves(&block, &graph, &schedule(&graph), self.threads),
             // The narrowest window there is to begin with.
-            Form::BlockOrder => Tasks::block_order(&block, 1),
+            Form::BlockOrder => Tasks::block_order(&block, 1, |_| None),
             Form::Published => Tasks::published(&block, self.threads),
         }
     }
@@ -233,7 +233,7 @@ pub(crate) fn check_ready_set() -> usize {
         taken.extend(take(&set));
         taken.extend(other.join().unwrap());
         loop {
-            let has = set.has(|_| true);
+            let has = set.has(|_| Want::Yes);
             let rest = take(&set);
             assert_eq!(has, !rest.is_empty(), "what is there is found");
             if rest.is_empty() {

@@ -1,6 +1,6 @@
 //! The executor's synchronising core under a model checker.
 //!
-//! `flow.rs`, `ready.rs`, `followers.rs` and `tasks.rs` are compiled here as they are, on the
+//! `flow.rs` and what it stands on are compiled here as they are, on the
 //! primitives of [loom](https://docs.rs/loom) instead of the standard library's.
 //! Loom runs each case in every order in which its threads can interleave, up to
 //! a number of preemptions, and lets each load see every value that the memory
@@ -17,6 +17,9 @@
 mod flow;
 #[path = "../../src/followers.rs"]
 mod followers;
+#[expect(unused_imports, reason = "what serves its tests")]
+#[path = "../../src/pace.rs"]
+mod pace;
 #[expect(dead_code, reason = "what serves its tests")]
 #[path = "../../src/ready.rs"]
 mod ready;
@@ -24,6 +27,9 @@ mod sync;
 #[expect(dead_code, reason = "the library uses more of it than the models")]
 #[path = "../../src/tasks.rs"]
 mod tasks;
+
+#[path = "../../src/window.rs"]
+mod window;
 
 mod cases;
 mod check;
