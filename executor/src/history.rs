@@ -194,3 +194,97 @@ impl<'a> Settled<'a> {
 pub(crate) fn narrow(number: usize) -> u32 {
     u32::try_from(number).expect("a block has fewer than 2^32 transactions")
 }
+
+#[cfg(test)]
+mod tests {
+    use revm::{
+        context::result::{ExecutionResult, Output, ResultGas, SuccessReason},
+        primitives::{Bytes, U256},
+    };
+
+    use super::*;
+    use crate::{
+        runs::{Basis, TxRun},
+        tracking::{Reads, Record},
+        transition::BalanceChange,
+    };
+
+    const TRANSACTIONS: usize = 200;
+
+    /// What a transaction of this number does, to few accounts with few slots: pays,
+    /// stores, or both.
+    fn transition(tx: usize) -> Transition {
+        let account = |n: usize| {
+            let paid = !n.is_multiple_of(3);
+            let balance = if paid { BalanceChange::Credit(U256::ONE) } else { BalanceChange::Keep };
+            let slots = (0..n % 4).map(|slot| (U256::from(slot), U256::from(tx)));
+            let change = AccountTransition::payment(balance, None).with_slots(slots);
+            (Address::with_last_byte(u8::try_from(n % 7).unwrap()), change)
+        };
+        let (one, other) = (account(tx), account(tx * 5 + 1));
+        let is_another = one.0 != other.0;
+        Transition {
+            accounts: [Some(one), is_another.then_some(other)].into_iter().flatten().collect(),
+        }
+    }
+
+    fn settled_run(tx: usize) -> TxRuns {
+        let result = ExecutionResult::Success {
+            reason: SuccessReason::Stop,
+            gas: ResultGas::default(),
+            logs: vec![],
+            output: Output::Call(Bytes::new()),
+        };
+        let record = Record { reads: Reads::default(), transition: transition(tx) };
+        let runs = TxRuns::default();
+        let run = TxRun { result, record, basis: Basis::Settled, names_nonce: false };
+        runs.again.set(run).unwrap();
+        runs
+    }
+
+    #[test]
+    fn changes_are_found_in_their_order_however_many_share_a_bucket() {
+        let runs: Vec<_> = (0..TRANSACTIONS).map(settled_run).collect();
+        for buckets in [1, 2, BUCKETS_MIN] {
+            let buckets = core::iter::repeat_with(AtomicU32::default).take(buckets).collect();
+            let history = History { buckets, ..History::new(0) };
+            for (tx, run) in runs.iter().enumerate() {
+                history.add(tx, &run.settled().record.transition);
+            }
+            let settled = Settled { runs: &runs, history: &history };
+            let len = narrow(TRANSACTIONS);
+            for (since, until) in [(0, len), (0, 1), (17, 90), (len - 1, len), (len, len)] {
+                for n in 0..8 {
+                    let address = Address::with_last_byte(n);
+                    check_account(settled, address, (since, until));
+                    for key in (0..5).map(U256::from) {
+                        check_slot(settled, address, key, (since, until));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Against a look at every transaction.
+    fn check_account(settled: Settled<'_>, address: Address, (since, until): (u32, u32)) {
+        let change = |tx: &u32| {
+            let change = settled.transition(*tx).account(address);
+            change.is_some_and(AccountTransition::changes_account)
+        };
+        let expected: Vec<u32> = (since..until).rev().filter(change).collect();
+        let mut found = Vec::new();
+        settled.account_changes(address, (since, until), |tx, _| found.push(tx));
+        assert_eq!(found, expected, "{address} from {since} to {until}");
+        let is_changed = (since..narrow(TRANSACTIONS)).any(|tx| change(&tx));
+        assert!(!is_changed || settled.may_change_account(address, since));
+    }
+
+    fn check_slot(settled: Settled<'_>, address: Address, key: U256, (since, until): (u32, u32)) {
+        let value = |tx| settled.transition(tx).account(address)?.slot(key);
+        let expected = (since..until).rev().find_map(value);
+        let found = settled.slot_change(address, key, (since, until));
+        assert_eq!(found, expected, "{address} {key} from {since} to {until}");
+        let is_changed = (since..narrow(TRANSACTIONS)).any(|tx| value(tx).is_some());
+        assert!(!is_changed || settled.may_change_slot(address, key, since));
+    }
+}

@@ -90,6 +90,16 @@ impl AccountTransition {
         Self { lifecycle, balance, nonce, code: None, storage, link }
     }
 
+    /// The same with slots that are set besides, in ascending order.
+    #[cfg(test)]
+    pub(crate) fn with_slots(
+        self,
+        slots: impl Iterator<Item = (StorageKey, StorageValue)>,
+    ) -> Self {
+        let slots = slots.map(|(key, value)| SlotChange { key, value, link: Link::default() });
+        Self { storage: slots.collect(), ..self }
+    }
+
     /// Whether it does anything but change slots. What is touched and nothing else
     /// may be empty, and end.
     pub(crate) fn changes_account(&self) -> bool {
