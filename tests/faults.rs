@@ -32,7 +32,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 const TRANSACTIONS: usize = 200;
 
 /// Threads that run, or wait for another, where a fault strikes.
-const THREADS: usize = 2;
+const THREADS: usize = 3;
 
 /// A test that takes longer hangs.
 const TEST_TIME_MAX: Duration = Duration::from_mins(5);
