@@ -29,9 +29,6 @@ const BUCKETS_PER_TRANSACTION: usize = 4;
 
 const BUCKETS_MIN: usize = 1 << 12;
 
-/// The link of a change whose bucket its transaction had changed before.
-const SAME: u32 = u32::MAX;
-
 /// Where a change stands in its bucket: how many transactions precede and include
 /// the last one that changed something there before; zero for none.
 #[derive(Debug, Default)]
@@ -65,19 +62,25 @@ impl History {
     /// are published.
     pub(crate) fn add(&self, tx: usize, transition: &Transition) {
         let added = narrow(tx + 1);
-        let add = |bucket: usize, link: &Link| {
-            let last = self.buckets[bucket].load(Ordering::Relaxed);
-            link.0.store(if last == added { SAME } else { last }, Ordering::Relaxed);
-            self.buckets[bucket].store(added, Ordering::Release);
-        };
-        for (address, change) in &transition.accounts {
-            if change.changes_account() {
-                add(self.of_account(*address), &change.link);
-            }
-            for slot in change.slots() {
-                add(self.of_slot(*address, slot.key), &slot.link);
-            }
+        // Whoever finds the transaction in a bucket goes on by any of its links there,
+        // so all are made before the first bucket says that it is there.
+        for (bucket, link) in self.links(transition) {
+            link.0.store(self.buckets[bucket].load(Ordering::Relaxed), Ordering::Relaxed);
         }
+        for (bucket, _) in self.links(transition) {
+            self.buckets[bucket].store(added, Ordering::Release);
+        }
+    }
+
+    /// The changes of a transaction, as they are linked.
+    fn links<'t>(&self, transition: &'t Transition) -> impl Iterator<Item = (usize, &'t Link)> {
+        transition.accounts.iter().flat_map(|(address, change)| {
+            let account = change.changes_account();
+            let account = account.then(|| (self.of_account(*address), &change.link));
+            let slots = change.slots().iter();
+            let slots = slots.map(|slot| (self.of_slot(*address, slot.key), &slot.link));
+            account.into_iter().chain(slots)
+        })
     }
 
     /// One more than the last transaction that changed something in the bucket.
@@ -87,17 +90,8 @@ impl History {
 
     /// The same before a transaction that changed something in the bucket.
     fn before(&self, bucket: usize, transition: &Transition) -> u32 {
-        let accounts = transition.accounts.iter();
-        let links = accounts.flat_map(|(address, change)| {
-            let account =
-                change.changes_account().then(|| (self.of_account(*address), &change.link));
-            let slots = change.slots().iter();
-            account
-                .into_iter()
-                .chain(slots.map(|slot| (self.of_slot(*address, slot.key), &slot.link)))
-        });
-        let links = links.filter(|(other, _)| *other == bucket).map(|(_, link)| link.get());
-        links.min().expect("what is in a bucket is linked")
+        let link = self.links(transition).find(|(other, _)| *other == bucket);
+        link.expect("what is in a bucket is linked").1.get()
     }
 
     fn of_account(&self, address: Address) -> usize {
@@ -153,9 +147,9 @@ impl<'a> Settled<'a> {
             if let Some(change) = change.filter(|_| tx < until) {
                 each(tx, change);
             }
-            after = match change.map(|change| change.link.get()) {
-                Some(before) if before != SAME => before,
-                _ => history.before(bucket, transition),
+            after = match change {
+                Some(change) => change.link.get(),
+                None => history.before(bucket, transition),
             };
         }
     }
