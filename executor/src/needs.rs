@@ -1,5 +1,6 @@
 //! Who needs whom, as the threads of a run look it up: in a graph that is
-//! ready, or in what has been published while the block runs.
+//! ready, in what has been published while the block runs, or by who sends and
+//! who is paid, where nobody predicts.
 //!
 //! Nothing that is said here can make an outcome wrong; it decides what a
 //! transaction sees ahead of its turn.
@@ -25,7 +26,7 @@ pub(crate) enum Needs<'a> {
 
 /// Of each transaction the last one before it that its sender sent, or that paid
 /// its sender.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Earlier(Vec<Option<TxIndex>>);
 
 impl Earlier {

@@ -57,7 +57,7 @@ const SETTLING_NS: u64 = 500;
 const SETTLING_OUT_OF_CACHE_NS: u64 = 2_500;
 const TRANSACTIONS_IN_CACHE_MAX: usize = 2_048;
 
-/// Transactions above which all threads work out the net changes.
+/// Transactions, or accounts, from which on all threads work out the net changes.
 const SHARED_CLOSING_MIN: usize = 2_048;
 
 /// Transactions that call or create, below which a block is over before a second
@@ -168,7 +168,7 @@ where
 {
     let threads = pool.current_num_threads();
     let pays = may_pay(block, threads) && has_calls(block, TRANSACTIONS_PER_CALL_MAX);
-    let earlier = Earlier::new(block);
+    let earlier = if pays { Earlier::new(block) } else { Earlier::default() };
     let tasks = pays.then(|| Tasks::block_order(block, threads, |tx| earlier.of(tx)));
     let mode = if tasks.is_some() { ExecutionMode::Optimistic } else { ExecutionMode::Serial };
     let stats = ExecutionStats { mode, ..ExecutionStats::default() };
