@@ -52,6 +52,7 @@ mod world;
 pub(crate) use branches::{RevertingBlocks, reverting_blocks};
 pub(crate) use frame::Exit;
 pub(crate) use guesses::Knowledge;
+pub(crate) use hash_cache::HashCache;
 pub(crate) use machine::{Abandoned, Ending, Machine};
 pub(crate) use room::{RevertingPlaces, Room};
 pub(crate) use word::{Provenance, Word};

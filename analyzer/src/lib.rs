@@ -46,4 +46,7 @@ pub use symbolic::{
     AccessSummary, CallKind, Completeness, Effect, Entry, EntrySummary, GaveUp, Implementation,
     SummaryLimits, Target, summarize, summarize_account,
 };
-pub use template::{TemplateCache, TemplateError};
+pub use template::{
+    CallOutcome, Evaluator, ExactPaths, FoundAccount, TemplateCache, TemplateError, TopCall,
+    UsedAccount, UsedSlot,
+};

@@ -21,6 +21,9 @@ mod buffers;
 mod cache;
 mod check;
 mod deferred;
+mod exact;
+mod host;
+mod inputs;
 mod learning;
 mod operation;
 mod path;
@@ -36,6 +39,9 @@ pub(crate) use buffers::Replay;
 pub use cache::TemplateCache;
 pub(crate) use cache::TemplateKey;
 pub(crate) use deferred::{Deferred, DeferredId};
+pub use exact::{
+    CallOutcome, Evaluator, ExactPaths, FoundAccount, TopCall, UsedAccount, UsedSlot,
+};
 pub(crate) use operation::Outcome;
 pub(crate) use replay::Replayed;
 pub use saved::TemplateError;

@@ -102,6 +102,11 @@ fn sub<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Ste
 fn exp<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> Step {
     let base = frame.stack.pop();
     let exponent = *frame.stack.top();
+    if machine.trace.is_exact() && !machine.trace.is_constant(exponent) {
+        machine.meter(frame);
+        machine.trace.power(exponent);
+        frame.metered = frame.metered.saturating_sub(machine.gas_params.exp_cost(exponent.value));
+    }
     charge(frame, machine.gas_params.exp_cost(exponent.value))?;
     let provenance = base.provenance.join(exponent.provenance);
     combine::<{ op::EXP }, DB>(machine, frame, base, provenance)

@@ -18,7 +18,7 @@ use revm::{
 
 use super::{
     frame::{CALL_DEPTH_MAX, Exit, Frame, FrameKind},
-    machine::{Machine, Step, charge},
+    machine::{Ending, Machine, Step, charge},
     table::success,
     verification::assume_verified,
     word::{Provenance, Word},
@@ -82,6 +82,8 @@ pub(super) fn call<const KIND: u8, DB: DatabaseRef>(
     }
     let code = machine.code_to_run(frame, named, is_precompile, KIND == CALL, has_value)?;
 
+    machine.meter(frame);
+    let asked_for = gas;
     let asked = u64::try_from(gas.value).unwrap_or(u64::MAX);
     let gas = if machine.spec.is_enabled_in(SpecId::TANGERINE) {
         asked.min(machine.gas_params.call_stipend_reduction(frame.gas))
@@ -89,19 +91,27 @@ pub(super) fn call<const KIND: u8, DB: DatabaseRef>(
         asked
     };
     charge(frame, gas)?;
+    frame.metered = frame.gas;
     let gas = if has_value { gas.saturating_add(machine.gas_params.call_stipend()) } else { gas };
 
     machine.set_returndata(frame, &[], Provenance::CONSTANT)?;
     if frame.depth >= CALL_DEPTH_MAX {
+        machine.trace.refuse_exact();
         return end(frame, gas, false);
     }
     let checkpoint = machine.world.checkpoint();
     let traced_checkpoint = machine.trace.checkpoint();
+    let touched = matches!(KIND, CALL | STATICCALL).then_some(traced);
+    machine.trace.enter(asked_for, has_value, touched);
     if has_value {
         let was_paid = machine.pay::<KIND>(frame, callee, value.value);
         let payee = if KIND == CALL { traced } else { frame.traced };
         machine.trace.pay(frame.traced, payee, value, was_paid);
         if !was_paid {
+            if machine.trace.is_exact() {
+                machine.trace.revert(traced_checkpoint);
+            }
+            machine.trace.leave(Ending::Success);
             return end(frame, gas, false);
         }
     }
@@ -118,6 +128,7 @@ pub(super) fn call<const KIND: u8, DB: DatabaseRef>(
         return machine.call_precompile(frame, &prepared, checkpoint);
     }
     if prepared.code.is_empty() {
+        machine.trace.leave(Ending::Success);
         return end(frame, gas, true);
     }
     machine.enter::<KIND>(frame, callee, prepared, to, checkpoint)
@@ -126,8 +137,15 @@ pub(super) fn call<const KIND: u8, DB: DatabaseRef>(
 /// Ends a call that runs no code and uses no gas.
 fn end(frame: &mut Frame, gas: u64, succeeded: bool) -> Step {
     frame.gas = frame.gas.saturating_add(gas);
+    frame.metered = frame.gas;
     frame.stack.push(success(succeeded));
     Ok(())
+}
+
+/// Whether a path knows what a precompile that answered costs and how long its
+/// answer is: the signer of a hash, two hashes, and sum and product on a curve.
+const fn is_followed_exactly(number: u8, answer_len: usize) -> bool {
+    matches!((number, answer_len), (1..=3, 32) | (6 | 7, 64))
 }
 
 impl<DB: DatabaseRef> Machine<'_, DB> {
@@ -153,8 +171,15 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         if !is_precompile {
             self.trace.pin_code(traced, now.code_hash);
         }
+        if may_create && has_value {
+            self.meter(frame);
+            self.trace.fund(traced);
+        }
         if may_create && is_empty {
             charge(frame, self.gas_params.new_account_cost(is_spurious, has_value))?;
+            if has_value {
+                frame.metered = frame.gas;
+            }
         }
         let Some(delegate) = code.eip7702_address() else { return Ok(code) };
         charge(frame, self.gas_params.warm_storage_read_cost())?;
@@ -189,6 +214,7 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
             return end(frame, call.gas, true);
         };
         if let Some(verified) = assume_verified(precompile, self.spec, input, call.gas) {
+            self.trace.refuse_exact();
             let gas_left = call.gas - verified.gas;
             return self.answer(frame, call, verified.output, gas_left, Provenance::UNKNOWN);
         }
@@ -217,7 +243,10 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         }
         let len = call.output.len().min(output.len());
         frame.memory.copy(call.output.start, &frame.returndata, 0, len);
+        self.trace.charge(call.gas - gas_left);
+        self.trace.leave(Ending::Success);
         frame.gas = frame.gas.saturating_add(gas_left);
+        frame.metered = frame.gas;
         frame.stack.push(Word::new(U256::ONE, provenance));
         Ok(())
     }
@@ -246,10 +275,16 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
             self.trace.pin(frame.memory.word(at).with_id(id));
         }
         let len = frame.returndata.len();
+        if !is_followed_exactly(*number, len) {
+            self.trace.refuse_exact();
+        }
         for (word, at) in (0..=u8::MAX).zip((0..len).step_by(32)) {
             let function = Function::Precompile { number: *number, word };
             let id = self.trace.digest(function, &frame.memory, start, end - start);
             frame.returndata.set_shadow(at, 32.min(len - at), id);
+            if word == 0 {
+                self.trace.demand(id);
+            }
         }
         if len > 32 * usize::from(u8::MAX) {
             self.trace.give_up();
@@ -274,6 +309,7 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         next.kind = FrameKind::Call(call.output);
         next.code = call.code;
         next.gas = call.gas;
+        next.metered = call.gas;
         next.is_static = frame.is_static || KIND == STATICCALL;
         next.depth = depth;
         next.checkpoint = checkpoint;

@@ -5,6 +5,7 @@ use revm::{DatabaseRef, bytecode::opcode as op};
 use super::{
     frame::{Exit, Frame},
     machine::{Machine, Run, Step, charge},
+    word::Word,
 };
 
 /// An opcode that the fork does not know.
@@ -33,7 +34,7 @@ fn output<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> 
     Ok(())
 }
 
-/// A log costs gas and touches nothing.
+/// A log costs gas and touches nothing; only an exact trace keeps it.
 pub(super) fn log<DB: DatabaseRef>(code: u8) -> Run<DB> {
     match code {
         op::LOG0 => log_topics::<0, DB>,
@@ -49,13 +50,17 @@ fn log_topics<const TOPICS: u8, DB: DatabaseRef>(
     frame: &mut Frame,
 ) -> Step {
     let [start, len] = frame.stack.pop_many();
-    for _ in 0..TOPICS {
-        frame.stack.pop();
+    let mut topics = [Word::default(); 4];
+    for topic in &mut topics[..usize::from(TOPICS)] {
+        *topic = frame.stack.pop();
     }
     if frame.is_static {
         return Err(Exit::Halt);
     }
     let bytes = u64::try_from(len.value).map_err(|_| Exit::OutOfGas)?;
     charge(frame, machine.gas_params.log_cost(TOPICS, bytes))?;
-    machine.expand_freely(frame, start, len).map(drop)
+    let range = machine.expand_freely(frame, start, len)?;
+    let data = (&frame.memory, range.start, range.len());
+    machine.trace.log(frame.traced, &topics[..usize::from(TOPICS)], data);
+    Ok(())
 }

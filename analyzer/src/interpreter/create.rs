@@ -22,6 +22,7 @@ pub(super) fn create<const IS_CREATE2: bool, DB: DatabaseRef>(
     let [value, start, len] = frame.stack.pop_many();
     let salt = if IS_CREATE2 { frame.stack.pop() } else { Word::default() };
     let creator = frame.account;
+    machine.trace.refuse_exact();
     if frame.is_static {
         return Err(Exit::Halt);
     }
@@ -187,6 +188,7 @@ pub(super) fn selfdestruct<DB: DatabaseRef>(
     frame: &mut Frame,
 ) -> Step {
     let name = frame.stack.pop();
+    machine.trace.refuse_exact();
     if frame.is_static {
         return Err(Exit::Halt);
     }

@@ -71,7 +71,12 @@ pub(super) fn function<DB: DatabaseRef>(code: u8) -> Run<DB> {
             push(frame, Word::new(U256::from(frame.memory.len()), Provenance::INPUT))
         },
         op::GAS => |machine, frame| {
-            let id = machine.trace.input(Input::Gas(machine.trace.gas.saturating_sub(frame.gas)));
+            let id = if machine.trace.is_exact() {
+                machine.meter(frame);
+                machine.trace.gas_left()
+            } else {
+                machine.trace.input(Input::Gas(machine.trace.gas.saturating_sub(frame.gas)))
+            };
             push(frame, Word::new(U256::from(frame.gas), Provenance::STATE).with_id(id))
         },
         _ => control::halt,

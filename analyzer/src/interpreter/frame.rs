@@ -55,6 +55,8 @@ pub(crate) struct Frame {
     pub(crate) code: Bytecode,
     pub(crate) pc: usize,
     pub(crate) gas: u64,
+    /// What of the gas the trace knows to be spent: down to here.
+    pub(crate) metered: u64,
     pub(crate) refund: i64,
     pub(crate) stack: Stack,
     pub(crate) memory: Region,

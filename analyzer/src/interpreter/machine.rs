@@ -64,7 +64,7 @@ pub(crate) enum Abandoned<E> {
 }
 
 /// How a frame ended, for the frame or transaction that entered it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) enum Ending {
     Success,
     Revert,
@@ -108,6 +108,8 @@ pub(crate) struct Machine<'a, DB: DatabaseRef> {
     pub(crate) templates: Option<&'a TemplateCache>,
     /// How the transaction is analysed.
     pub(crate) attempt: Attempt,
+    /// Whether it is recorded for an exact path.
+    pub(super) learns_exactly: bool,
     table: Rc<[Instruction<DB>; 256]>,
     suspended: Vec<Box<Frame>>,
     pub(super) pool: Vec<Box<Frame>>,
@@ -153,6 +155,7 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
             deferred,
             templates,
             attempt: Attempt::default(),
+            learns_exactly: false,
             table: Rc::new(table::instructions(spec)),
             suspended: Vec::new(),
             pool: frames,
@@ -378,6 +381,16 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
         }
     }
 
+    /// Tells the trace of the gas that was spent since the last time, all of which
+    /// the path decides.
+    #[inline]
+    pub(crate) fn meter(&mut self, frame: &mut Frame) {
+        if self.trace.is_exact() {
+            self.trace.charge(frame.metered.saturating_sub(frame.gas));
+            frame.metered = frame.gas;
+        }
+    }
+
     /// Grows the memory to hold `len` bytes at `start`, which the path then
     /// depends on, and charges for it.
     pub(crate) fn expand(
@@ -401,6 +414,10 @@ impl<'a, DB: DatabaseRef> Machine<'a, DB> {
         len: Word,
     ) -> Result<Range<usize>, Exit> {
         self.trace.grow_freely(start, len);
+        self.trace.pin_exactly(len);
+        if !len.value.is_zero() {
+            self.trace.pin_exactly(start);
+        }
         self.grow(frame, start, len)
     }
 

@@ -20,6 +20,7 @@ use super::{
 impl<DB: DatabaseRef> Machine<'_, DB> {
     /// Settles the state when a frame has ended.
     pub(super) fn close(&mut self, frame: &mut Frame, exit: Exit) -> Ending {
+        self.meter(frame);
         let mut ending = match exit {
             Exit::Stop => Ending::Success,
             Exit::Revert => Ending::Revert,
@@ -35,6 +36,7 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         }
         if exit == Exit::OutOfGas {
             self.trace.exhaust();
+            self.trace.refuse_exact();
         }
         if ending == Ending::Halt {
             frame.gas = 0;
@@ -45,6 +47,7 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
 
     /// Turns the output of init code into the code of `account`.
     fn deploy(&mut self, account: AccountId, frame: &mut Frame) -> Ending {
+        self.trace.refuse_exact();
         self.trace.pin_bytes(&frame.memory, frame.output.start, frame.output.len());
         let mut code = frame.memory.slice(frame.output.start, frame.output.len());
         let too_long = self.spec.is_enabled_in(SpecId::SPURIOUS_DRAGON)
@@ -79,7 +82,9 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
 
     /// Hands the result of `callee` to the frame that called it.
     pub(super) fn resume(&mut self, caller: &mut Frame, callee: &Frame, ending: Ending) -> Step {
+        self.trace.leave(ending);
         caller.gas = caller.gas.saturating_add(callee.gas);
+        caller.metered = caller.gas;
         caller.refund = caller.refund.saturating_add(callee.refund);
         let held = caller.held_bytes();
         caller.returndata.clear();

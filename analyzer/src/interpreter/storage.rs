@@ -51,10 +51,14 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         if name.provenance.is_unknown() {
             self.world.note_guess(account);
         }
+        self.meter(frame);
         if self.warm(account) {
             charge(frame, self.gas_params.cold_account_additional_cost())?;
+            frame.metered = frame.gas;
         }
-        Ok((account, self.trace.account(name)))
+        let traced = self.trace.account(name);
+        self.trace.warm(traced);
+        Ok((account, traced))
     }
 
     /// Makes an account warm; true if it was cold. Precompiles always are warm.
@@ -193,8 +197,10 @@ fn sload<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> S
     let key = frame.stack.pop();
     let cold_cost = machine.gas_params.cold_storage_additional_cost();
     let (slot, traced, is_cold) = machine.named_slot(frame, key, cold_cost)?;
+    machine.meter(frame);
     if is_cold {
         charge(frame, cold_cost)?;
+        frame.metered = frame.gas;
     }
     let (word, _) = machine.settled(slot)?;
     // A guessed key reads a guessed value.
@@ -217,6 +223,7 @@ fn sstore<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> 
     if is_istanbul && frame.gas <= machine.gas_params.call_stipend() {
         return Err(Exit::OutOfGas);
     }
+    machine.meter(frame);
     charge(frame, machine.gas_params.sstore_static_gas())?;
     let cold_cost = machine.gas_params.cold_storage_cost();
     let (id, traced, is_cold) = machine.named_slot(frame, key, cold_cost)?;
@@ -229,6 +236,7 @@ fn sstore<DB: DatabaseRef>(machine: &mut Machine<'_, DB>, frame: &mut Frame) -> 
         new_value: word.value,
     };
     charge(frame, machine.gas_params.sstore_dynamic_gas(is_istanbul, &values, is_cold))?;
+    frame.metered = frame.gas;
     frame.refund += machine.gas_params.sstore_refund(is_istanbul, &values);
     let provenance = word.provenance.join(key.provenance.guess());
     machine.world.store(id, Content::Word(Word::new(word.value, provenance)));

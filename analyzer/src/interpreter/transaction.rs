@@ -54,11 +54,7 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         if let Some(prediction) = self.transfer(tx)? {
             return Ok(prediction);
         }
-        self.tx = TxView {
-            origin: tx.caller,
-            gas_price: tx.effective_gas_price(u128::from(self.block.env.basefee)),
-            blob_hashes: tx.blob_hashes.clone(),
-        };
+        self.look_at(tx);
         self.attempt = Attempt::Success;
         let mut outcome = self.transact(tx);
         while matches!(outcome, Err(Exit::Miss)) {
@@ -76,6 +72,25 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
             (Err(_), Some(Abandoned::State(error))) => Err(error),
             (Err(_), _) => Ok(PredictedAccess::everything(tx.gas_limit)),
         }
+    }
+
+    /// Interprets `tx` for its exact path. What it touches nobody asks.
+    pub(crate) fn learn_exactly(&mut self, tx: &TxEnv) {
+        self.begin();
+        self.look_at(tx);
+        (self.attempt, self.learns_exactly) = (Attempt::Interpret, true);
+        // What fails here fails again where the code is run.
+        let _ = self.transact(tx);
+        self.world.end();
+    }
+
+    /// What instructions see of the transaction.
+    fn look_at(&mut self, tx: &TxEnv) {
+        self.tx = TxView {
+            origin: tx.caller,
+            gas_price: tx.effective_gas_price(u128::from(self.block.env.basefee)),
+            blob_hashes: tx.blob_hashes.clone(),
+        };
     }
 
     /// Runs a system contract, as the block's own operations do before its transactions.
@@ -302,7 +317,7 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         frame.checkpoint = top.checkpoint;
         if let Some((cache, key, entry)) = &templates {
             let bytes_max = self.limits.cache_bytes_max;
-            if cache.wants(*key, entry.as_deref(), tx, bytes_max) {
+            if self.learns_exactly || cache.wants(*key, entry.as_deref(), tx, bytes_max) {
                 self.record(&mut frame);
             }
         }
@@ -325,6 +340,10 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         let trace = &mut self.trace;
         let has_selector = frame.calldata.len() >= 4;
         trace.start(self.limits.recorded_entries_max, frame.gas, has_selector);
+        if self.learns_exactly {
+            trace.follow_exactly();
+            frame.metered = frame.gas;
+        }
         frame.address = frame.address.with_id(trace.input(Input::To));
         frame.caller = frame.caller.with_id(trace.input(Input::Caller));
         frame.value = frame.value.with_id(trace.input(Input::CallValue));

@@ -154,6 +154,15 @@ impl Known {
                 self.account(*creator) && self.account(*created) && self.operand(*value)
             }
             Operation::Checkpoint => true,
+            // Exact paths are not saved.
+            Operation::Charge(_)
+            | Operation::Warm(_)
+            | Operation::Fund(_)
+            | Operation::Power(_)
+            | Operation::GasLeft
+            | Operation::Enter { .. }
+            | Operation::Leave(_)
+            | Operation::Log(_) => false,
             Operation::Revert(checkpoint) => (checkpoint.0 as usize) < self.checkpoints,
         };
         match operation {
@@ -176,7 +185,15 @@ impl Known {
             | Operation::Touch(_)
             | Operation::Destroy(..)
             | Operation::Deploy(..)
-            | Operation::Revert(_) => {}
+            | Operation::Revert(_)
+            | Operation::Charge(_)
+            | Operation::Warm(_)
+            | Operation::Fund(_)
+            | Operation::Power(_)
+            | Operation::GasLeft
+            | Operation::Enter { .. }
+            | Operation::Leave(_)
+            | Operation::Log(_) => {}
         }
         is_sound
     }

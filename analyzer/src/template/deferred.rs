@@ -10,13 +10,11 @@ use std::sync::Arc;
 use revm::{DatabaseRef, bytecode::opcode as op, primitives::U256};
 
 use super::{
+    host::evaluate,
     operation::Program,
-    value::{Function, Operand, Value},
+    value::{Operand, Value},
 };
-use crate::{
-    alu::compute_of,
-    interpreter::{Content, Exit, Machine, Provenance, SlotId, Word},
-};
+use crate::interpreter::{Content, Exit, Machine, Provenance, SlotId, Word};
 
 /// Values that a table may have room for and be kept for the next block.
 const KEPT_ENTRIES_MAX: usize = 1 << 18;
@@ -189,7 +187,7 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
             values.push(word.value);
         }
         for operation in &program.operations {
-            let value = self.evaluate(operation, bytes, |operand| {
+            let value = evaluate(self, operation, bytes, |operand| {
                 let (at, is_constant) = operand.split();
                 let table = if is_constant { &*program.constants } else { &**values };
                 table.get(at).copied().unwrap_or_default()
@@ -200,41 +198,4 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         let provenance = if is_known { Provenance::STATE } else { Provenance::UNKNOWN };
         Ok(Word::new(values.last().copied().unwrap_or_default(), provenance))
     }
-
-    /// What follows from other values; none if a precompile fails.
-    #[inline]
-    pub(super) fn evaluate(
-        &mut self,
-        value: &Value,
-        bytes: &mut Vec<u8>,
-        get: impl Fn(Operand) -> U256,
-    ) -> Option<U256> {
-        Some(match value {
-            Value::Compute(code, args) => {
-                compute_of(*code, |at| get(args[at]), |word| word).unwrap_or_default()
-            }
-            &Value::Piece { of, from, to, len } => piece(get(of), from, to, len),
-            Value::Digest { function, parts, bytes: len } => {
-                bytes.clear();
-                for part in parts {
-                    bytes.extend_from_slice(&get(*part).to_be_bytes::<32>());
-                }
-                bytes.truncate(*len as usize);
-                match *function {
-                    Function::Keccak => self.hashes.keccak256(bytes).into(),
-                    Function::Precompile { number, word } => {
-                        self.word_of_precompile(number, word, bytes)?
-                    }
-                }
-            }
-            Value::BlockHash(number) => self.block_hash(get(*number))?,
-            Value::Input(_) | Value::Found => U256::ZERO,
-        })
-    }
-}
-
-/// `len` bytes of `value` from byte `from`, moved to byte `to`; zeros around.
-fn piece(value: U256, from: u8, to: u8, len: u8) -> U256 {
-    let [from, to, len] = [from, to, len].map(|bytes| 8 * usize::from(bytes));
-    (value << from) >> (256 - len) << (256 - to - len)
 }

@@ -11,7 +11,8 @@ use revm::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    trace::{AccountRef, CheckpointRef, SlotRef},
+    trace::{AccountRef, CheckpointRef, Logged, SlotRef},
+    tree::Attempt,
     value::{Operand, Value},
 };
 use crate::interpreter::Ending;
@@ -61,6 +62,25 @@ pub(crate) enum Operation {
     /// Takes the next checkpoint.
     Checkpoint,
     Revert(CheckpointRef),
+    /// Of an exact path: gas that the path decides.
+    Charge(u64),
+    /// The account is used, which costs more if it is cold.
+    Warm(AccountRef),
+    /// Value is sent to the account, which costs more if it is empty.
+    Fund(AccountRef),
+    /// `EXP` with this exponent.
+    Power(Operand),
+    /// The gas that is left.
+    GasLeft,
+    /// A call begins, with the gas that it asks for or what there is.
+    Enter {
+        asked: Operand,
+        has_value: bool,
+        touched: Option<AccountRef>,
+    },
+    /// A call ends.
+    Leave(Ending),
+    Log(#[serde(with = "shared")] Arc<Logged<AccountRef>>),
 }
 
 /// What a guard looks at.
@@ -130,8 +150,8 @@ pub(crate) struct Path {
     pub(crate) segments: Vec<Segment>,
     pub(crate) rest: Vec<Operation>,
     pub(crate) outcome: Outcome,
-    /// Whether a frame ran out of gas; then the first guard is on the gas.
-    pub(crate) is_exhausted: bool,
+    /// What tries it: where a frame ran out of gas, the first guard is on the gas.
+    pub(crate) attempt: Attempt,
 }
 
 /// The constants of a tree's paths, each once.
@@ -193,6 +213,11 @@ impl Operation {
             + match self {
                 Self::Value(value) => value.bytes(),
                 Self::Defer(_, program) => program.bytes(),
+                Self::Log(log) => {
+                    size_of::<Logged<AccountRef>>()
+                        + size_of_val(&*log.topics)
+                        + size_of_val(&*log.data)
+                }
                 Self::Deploy(_, deployment) => size_of::<Deployment>() + 2 * deployment.code.len(),
                 _ => 0,
             }

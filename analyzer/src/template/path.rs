@@ -18,9 +18,12 @@ use super::{
     operation::{Constants, Deployment, Operation, Outcome, Path, Program, Segment, Test},
     signer::is_verified,
     trace::{AccountRef, Branch, Event, SlotRef, Trace, Truth},
+    tree::Attempt,
     value::{Input, Operand, Value, ValueId},
 };
-use crate::interpreter::RevertingPlaces;
+use crate::interpreter::{Ending, RevertingPlaces};
+
+mod exact;
 
 /// Room that a compilation starts with: what an ordinary path has.
 const OPERATIONS_ABOUT: usize = 512;
@@ -34,8 +37,14 @@ pub(crate) fn compile(
     operations_max: usize,
 ) -> Option<Path> {
     let mut compiler = Compiler::new(trace, places, constants, operations_max);
-    let is_exhausted = trace.is_exhausted();
-    if is_exhausted {
+    let attempt = match outcome.ending {
+        // Without a guard that is dropped, one beginning serves all.
+        _ if compiler.is_exact => Attempt::Success,
+        _ if trace.is_exhausted() => Attempt::Exhaustion,
+        Ending::Success => Attempt::Success,
+        Ending::Revert | Ending::Halt => Attempt::Failure,
+    };
+    if attempt == Attempt::Exhaustion {
         // A template does not follow the gas. So it only fits what has as much.
         let gas = compiler.found(Operation::Value(Value::Input(Input::Gas(0))));
         compiler.guard(Test::Value(gas), U256::from(trace.gas));
@@ -43,7 +52,8 @@ pub(crate) fn compile(
     for event in &trace.events {
         compiler.event(event)?;
     }
-    Some(Path { segments: compiler.segments, rest: compiler.operations, outcome, is_exhausted })
+    compiler.flush();
+    Some(Path { segments: compiler.segments, rest: compiler.operations, outcome, attempt })
 }
 
 struct Compiler<'a> {
@@ -73,6 +83,12 @@ struct Compiler<'a> {
     walks: u32,
     reverting: &'a mut RevertingPlaces,
     assembly: Assembly,
+    /// Whether gas and logs are followed, and no guard is dropped.
+    is_exact: bool,
+    /// Gas to be charged before somebody looks at what is left.
+    charged: u64,
+    /// Accounts that are warm whatever they are.
+    warmed: HashSet<AccountRef, DefaultHashBuilder>,
 }
 
 impl<'a> Compiler<'a> {
@@ -108,6 +124,9 @@ impl<'a> Compiler<'a> {
             walks: 0,
             reverting,
             assembly: Assembly::default(),
+            is_exact: trace.is_exact(),
+            charged: 0,
+            warmed: HashSet::default(),
         }
     }
 
@@ -123,7 +142,9 @@ impl<'a> Compiler<'a> {
                 let held = self.held.get(&slot).copied();
                 let held = held.unwrap_or_else(|| {
                     let held = self.found(Operation::Load(slot));
-                    self.loaded.insert(held);
+                    if !self.is_exact {
+                        self.loaded.insert(held);
+                    }
                     held
                 });
                 self.held.insert(slot, held);
@@ -132,8 +153,9 @@ impl<'a> Compiler<'a> {
             Event::Store(slot, word) => {
                 let slot = self.slots[slot.0 as usize];
                 self.held.clear();
+                self.flush();
                 let is_input = |at: usize| matches!(self.trace.values[at], Value::Input(_));
-                if word.position().is_some_and(is_input) {
+                if self.is_exact || word.position().is_some_and(is_input) {
                     self.demand(word);
                 }
                 let store = match self.placed(word) {
@@ -196,6 +218,7 @@ impl<'a> Compiler<'a> {
             Event::Checkpoint => self.emit(Operation::Checkpoint),
             Event::Revert(checkpoint) => {
                 self.held.clear();
+                self.warmed.clear();
                 self.emit(Operation::Revert(checkpoint));
             }
             Event::Truth(truth) => self.truth(truth),
@@ -209,6 +232,7 @@ impl<'a> Compiler<'a> {
                     self.guard(Test::Code(account), hash.into());
                 }
             }
+            Event::Exact(event) => self.exact_event(event)?,
         }
         Some(())
     }
@@ -222,10 +246,11 @@ impl<'a> Compiler<'a> {
         {
             (value, is_true) = (*of, !is_true);
         }
-        if is_verified(self.trace, value, is_true) {
+        if !self.is_exact && is_verified(self.trace, value, is_true) {
             return;
         }
-        if let Some(branch) = branch
+        if !self.is_exact
+            && let Some(branch) = branch
             && self.reverts(branch, branch.left)
             && !self.reverts(branch, branch.taken)
         {

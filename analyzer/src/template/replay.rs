@@ -7,13 +7,14 @@
 use revm::{
     DatabaseRef,
     context::TxEnv,
-    context_interface::Block as _,
-    primitives::{Address, B256, KECCAK_EMPTY, U256, hardfork::SpecId},
+    primitives::{Address, B256, KECCAK_EMPTY, U256, },
 };
 
 use super::{
     buffers::{Replay, Source, word},
     deferred::Cell,
+    host::evaluate,
+    inputs::{Inputs, word_at},
     operation::{Deployment, Operation, Outcome, Test},
     trace::AccountRef,
     tree::{Attempt, Next, Tree, way},
@@ -154,7 +155,7 @@ impl<DB: DatabaseRef> Evaluation<'_, '_, '_, DB> {
             Operation::Value(value) => {
                 let Replay { values, bytes, .. } = &mut self.buffers;
                 let get = |operand| word(values, self.constants, operand);
-                let Some(value) = self.machine.evaluate(value, bytes, get) else {
+                let Some(value) = evaluate(self.machine, value, bytes, get) else {
                     return Ok(false);
                 };
                 self.push(value);
@@ -353,41 +354,8 @@ impl<DB: DatabaseRef> Evaluation<'_, '_, '_, DB> {
     }
 
     fn input(&self, input: Input) -> U256 {
-        let env = &self.machine.block.env;
-        match input {
-            Input::CallData(at) => word_at(&self.tx.data, at as usize),
-            Input::CallDataSize => U256::from(self.tx.data.len()),
-            Input::Caller => self.tx.caller.into_word().into(),
-            Input::To => self.to.into_word().into(),
-            Input::CallValue => self.tx.value,
-            Input::GasPrice => U256::from(self.machine.tx.gas_price),
-            Input::Coinbase => env.beneficiary.into_word().into(),
-            Input::Timestamp => env.timestamp,
-            Input::Number => env.number,
-            Input::PrevRandao if self.machine.spec.is_enabled_in(SpecId::MERGE) => {
-                env.prevrandao.unwrap_or_default().into()
-            }
-            Input::PrevRandao => env.difficulty,
-            Input::GasLimit => U256::from(env.gas_limit),
-            Input::ChainId => U256::from(self.machine.block.cfg.chain_id),
-            Input::BaseFee => U256::from(env.basefee),
-            Input::BlobBaseFee => U256::from(env.blob_gasprice().unwrap_or_default()),
-            Input::BlobHash(at) => {
-                let hash = self.tx.blob_hashes.get(at as usize);
-                hash.copied().unwrap_or_default().into()
-            }
-            Input::Gas(spent) => U256::from(self.gas.saturating_sub(spent)),
-        }
+        let Machine { block, spec, ref tx, .. } = *self.machine;
+        let price = U256::from(tx.gas_price);
+        Inputs { block, spec, tx: self.tx, to: self.to, price, gas: self.gas }.word(input)
     }
-}
-
-/// The 32 bytes at `at`, zero beyond the end.
-fn word_at(data: &[u8], at: usize) -> U256 {
-    let rest = data.get(at..).unwrap_or_default();
-    if let Some(word) = rest.first_chunk::<32>() {
-        return U256::from_be_bytes(*word);
-    }
-    let mut word = [0; 32];
-    word[..rest.len()].copy_from_slice(rest);
-    U256::from_be_bytes(word)
 }

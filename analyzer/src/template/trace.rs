@@ -10,6 +10,7 @@
 mod bytes;
 mod creation;
 mod event;
+mod exact;
 mod guards;
 mod simplify;
 
@@ -18,7 +19,9 @@ use revm::{
     primitives::U256,
 };
 
-pub(crate) use self::event::{AccountRef, Branch, CheckpointRef, CodeRef, Event, SlotRef, Truth};
+pub(crate) use self::event::{
+    AccountRef, Branch, CheckpointRef, CodeRef, Event, Exact, Logged, SlotRef, Truth,
+};
 use self::simplify::{ByteSet, Simpler, zeros_of_input};
 use super::value::{Input, Operand, Value, ValueId};
 use crate::interpreter::Word;
@@ -67,6 +70,9 @@ pub(crate) struct Trace {
     is_exhausted: bool,
     /// Whether the first four bytes of the call data are those that chose the template.
     has_selector: bool,
+    /// Whether gas and logs are recorded as well.
+    is_exact: bool,
+    pub(super) logs: Vec<Logged<AccountRef>>,
 }
 
 impl Trace {
@@ -77,7 +83,7 @@ impl Trace {
         self.constants.push(U256::ZERO);
         (self.is_on, self.entries_max, self.gas) = (true, entries_max, gas);
         (self.has_grown_freely, self.is_exhausted) = (false, false);
-        self.has_selector = has_selector;
+        (self.has_selector, self.is_exact) = (has_selector, false);
     }
 
     /// Stops recording; what was recorded is discarded.
@@ -106,6 +112,7 @@ impl Trace {
         self.constants.clear();
         self.events.clear();
         self.codes.clear();
+        self.logs.clear();
         (self.accounts, self.slots, self.checkpoints) = (0, 0, 0);
     }
 

@@ -14,7 +14,7 @@ use super::{
     check,
     operation::{Constants, Operation, Outcome, Path, Test},
 };
-use crate::{Limits, interpreter::Ending};
+use crate::Limits;
 
 /// Position of a node in its tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -175,14 +175,9 @@ impl Tree {
         if self.bytes > limits.template_bytes_max {
             return false;
         }
-        let Path { segments, rest, outcome, is_exhausted } = path;
+        let Path { segments, rest, outcome, attempt } = path;
         // The guard that the path leaves the tree at, and its answer there.
         let mut leaves: Option<(usize, U256)> = None;
-        let attempt = match outcome.ending {
-            _ if is_exhausted => Attempt::Exhaustion,
-            Ending::Success => Attempt::Success,
-            Ending::Revert | Ending::Halt => Attempt::Failure,
-        };
         let root = attempt as usize;
         let mut at = self.roots[root].map(NodeId::index);
         let is_first = at.is_none();

@@ -3,7 +3,10 @@
 use revm::primitives::{B256, U256};
 use serde::{Deserialize, Serialize};
 
-use crate::template::value::{Operand, ValueId};
+use crate::{
+    interpreter::Ending,
+    template::value::{Operand, ValueId},
+};
 
 /// An account that the trace has named, by position.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -68,6 +71,49 @@ pub(crate) enum Event {
     Equals(Operand, U256),
     /// The path goes on only where the account's code has this hash.
     Code(AccountRef, B256),
+    /// What only an exact path follows.
+    Exact(Exact),
+}
+
+/// What an exact path follows besides: gas, and what receipts hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Exact {
+    /// The gas of instructions that cost the same wherever the path goes.
+    Charge(u64),
+    /// The account is used, which costs more the first time (EIP-2929).
+    Warm(AccountRef),
+    /// Value is sent to the account, which costs more if it is empty (EIP-161).
+    Fund(AccountRef),
+    /// `EXP` with this exponent.
+    Power(Operand),
+    /// The gas that is left.
+    GasLeft(ValueId),
+    /// A call is given the gas that it asks for, or what there is; with value, a stipend.
+    Enter {
+        asked: Operand,
+        has_value: bool,
+        /// Who is touched by it (EIP-161).
+        touched: Option<AccountRef>,
+    },
+    /// The call ends, as success or not; a halt has used its gas up.
+    Leave(Ending),
+    /// The log at this position of the trace's.
+    Log(u32),
+    /// The path goes on only where the value is this, and nothing is simpler for it.
+    Equals(Operand, U256),
+    /// The value is computed here, and the path goes on only where it can be.
+    Demand(Operand),
+}
+
+/// A log as a path gives it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct Logged<A> {
+    pub(crate) account: A,
+    pub(crate) topics: Box<[Operand]>,
+    /// The words of its data.
+    pub(crate) data: Box<[Operand]>,
+    /// How many bytes of them.
+    pub(crate) bytes: u32,
 }
 
 /// A condition that the path depends on.
