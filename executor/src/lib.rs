@@ -40,6 +40,7 @@ mod ready;
 mod runs;
 mod sequential;
 mod serial;
+mod shares;
 mod sync;
 mod system;
 mod tasks;

@@ -35,6 +35,7 @@ use crate::{
     needs::{Earlier, Needs},
     runs::TxRuns,
     serial::run_serially,
+    shares::{run_by_shares, shares_that_pay},
     system::{apply_post_block, apply_pre_block},
     tasks::{Tasks, calls},
     transfer::TransferRules,
@@ -92,6 +93,9 @@ pub enum ExecutionMode {
     Optimistic,
     /// One after the other, on the calling thread alone.
     Serial,
+    /// Each thread all that happens to the accounts in its share of the address
+    /// space, where all transactions are plain transfers; else serially.
+    Shares,
 }
 
 /// Executes the block as `graph` and `schedule` have it on the threads of `pool`.
@@ -134,12 +138,13 @@ where
     }
     let threads = pool.current_num_threads();
     let (mode, tasks) = match mode {
-        ExecutionMode::Serial => (mode, None),
+        ExecutionMode::Serial | ExecutionMode::Shares => (mode, None),
         ExecutionMode::Waves => (mode, Some(Tasks::waves(block, graph, schedule, threads))),
         ExecutionMode::Optimistic => (mode, Some(Tasks::block_order(block, threads, |_| None))),
         ExecutionMode::Dataflow | ExecutionMode::Overlapped => {
             (ExecutionMode::Dataflow, Some(Tasks::dataflow(block, graph, threads)))
         }
+        ExecutionMode::Auto if !has_calls(block) => (mode, None),
         ExecutionMode::Auto if !may_pay(block, threads) => (ExecutionMode::Serial, None),
         ExecutionMode::Auto => {
             let tasks = Tasks::dataflow(block, graph, threads);
@@ -167,10 +172,10 @@ where
     DB: DatabaseRef<Error: Send> + Sync,
 {
     let threads = pool.current_num_threads();
-    let pays = may_pay(block, threads) && has_calls(block, TRANSACTIONS_PER_CALL_MAX);
+    let pays = may_pay(block, threads) && has_many_calls(block, TRANSACTIONS_PER_CALL_MAX);
     let earlier = if pays { Earlier::new(block) } else { Earlier::default() };
     let tasks = pays.then(|| Tasks::block_order(block, threads, |tx| earlier.of(tx)));
-    let mode = if tasks.is_some() { ExecutionMode::Optimistic } else { ExecutionMode::Serial };
+    let mode = if tasks.is_some() { ExecutionMode::Optimistic } else { ExecutionMode::Auto };
     let stats = ExecutionStats { mode, ..ExecutionStats::default() };
     let plan = Plan { tasks, needs: Needs::Senders(earlier), stats };
     PanickedError::catch(|| run_planned(block, state, plan, pool, |_, _| {}))?
@@ -181,11 +186,16 @@ where
 /// transfers. A transfer runs in less time than it takes to predict it, or to hand
 /// it to another thread.
 pub fn is_worth_planning(block: &Block) -> bool {
-    has_calls(block, PREDICTED_PER_CALL_MAX)
+    has_many_calls(block, PREDICTED_PER_CALL_MAX)
+}
+
+/// Whether any transaction calls or creates, as far as one can see without the state.
+fn has_calls(block: &Block) -> bool {
+    block.transactions.iter().any(calls)
 }
 
 /// Whether some transactions call or create: one in so many at least.
-fn has_calls(block: &Block, transactions_per_call: usize) -> bool {
+fn has_many_calls(block: &Block, transactions_per_call: usize) -> bool {
     let calls = block.transactions.iter().filter(|tx| calls(tx)).count();
     calls >= CALLS_MIN && calls.saturating_mul(transactions_per_call) >= block.transactions.len()
 }
@@ -233,8 +243,22 @@ where
     let mut notes = apply_pre_block(block, &mut base)?;
     let (receipts, changes) = match &tasks {
         None => {
-            let receipts = run_serially(block, &mut base)?;
-            (receipts, close(block, vec![base], &mut notes, pool)?)
+            let parts = match stats.mode {
+                ExecutionMode::Shares => Some(stats.threads),
+                ExecutionMode::Auto => Some(shares_that_pay(block.transactions.len(), stats.threads)),
+                _ => None,
+            };
+            let receipts = parts.and_then(|parts| run_by_shares(block, &mut base, parts, pool));
+            if let Some(receipts) = receipts {
+                stats.mode = ExecutionMode::Shares;
+                notes.extend(apply_post_block(block, &mut base)?);
+                let changes = base.into_all_changes().map_err(ExecutionError::SystemState)?;
+                (receipts, changes)
+            } else {
+                stats.mode = ExecutionMode::Serial;
+                let receipts = run_serially(block, &mut base)?;
+                (receipts, close(block, vec![base], &mut notes, pool)?)
+            }
         }
         Some(tasks) => {
             let run = Run::new(block, needs);
