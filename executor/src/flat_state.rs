@@ -22,6 +22,7 @@ use revm::{
     state::{Account, AccountInfo},
 };
 
+pub(crate) use apart::Apart;
 pub(crate) use closing::Share;
 
 use crate::{
@@ -136,7 +137,14 @@ impl<'a, DB: DatabaseRef> FlatState<'a, DB> {
         let mut accounts =
             HashMap::with_capacity_and_hasher(self.accounts.capacity(), FbBuildHasher::default());
         accounts.extend(self.accounts.iter().map(|(address, account)| (*address, account.clone())));
-        FlatState { base: self.base, accounts, settled: Some(settled), now: 0, late: vec![], apart: vec![] }
+        FlatState {
+            base: self.base,
+            accounts,
+            settled: Some(settled),
+            now: 0,
+            late: vec![],
+            apart: vec![],
+        }
     }
 
     /// Shows the state after the first `settled` transactions, which are; no

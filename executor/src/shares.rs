@@ -29,13 +29,17 @@ use revm::{
 use crate::{
     AccountChange, TxReceipt,
     cancel::Deadline,
-    flat_state::{FlatState, Share, StateClearing},
+    flat_state::{Apart, FlatState, Share, StateClearing},
     history::narrow,
     transfer::{Payment, TransferRules, may_receive},
 };
 
 /// Transactions for each share, below which another thread's waking costs more.
 const TRANSACTIONS_PER_SHARE_MIN: usize = 128;
+
+/// Accounts that are read at a time, so that the processor waits for the memory of
+/// several at once.
+const ACCOUNTS_AT_A_TIME: usize = 16;
 
 /// Transactions of a block that can be numbered beside a role.
 const TRANSACTIONS_MAX: usize = 1 << 31;
@@ -62,7 +66,8 @@ where
     }
     let (rules, deadline) = (TransferRules::new(block)?, Deadline::current());
     let range_len = transactions.div_ceil(parts);
-    let run = Run { block, rules, deadline, base, parts, range_len, is_over: AtomicBool::default() };
+    let run =
+        Run { block, rules, deadline, base, parts, range_len, is_over: AtomicBool::default() };
     let ranges = run.on_each_part(pool, |part| run.judge(part))?;
     let (mut gas_used, mut fees) = (0_u64, U256::ZERO);
     for range in &ranges {
@@ -200,31 +205,38 @@ impl<DB: DatabaseRef + Sync> Run<'_, '_, DB> {
     /// Takes the accounts of a share through the block, and gives what changed, sorted.
     fn settle(&self, share: usize, ranges: &[Judged]) -> Option<Vec<(Address, AccountChange)>> {
         let own = ranges.iter().flat_map(|range| &range.parties[share]);
-        let mut parties = Vec::with_capacity(ranges.iter().map(|range| range.parties[share].len()).sum());
+        let mut parties =
+            Vec::with_capacity(ranges.iter().map(|range| range.parties[share].len()).sum());
         parties.extend(own.copied());
         parties.sort_unstable();
         // The first holds all of them in the end.
         let all = || ranges.iter().flat_map(|range| &range.parties).map(Vec::len).sum();
         let mut changes = Vec::with_capacity(if share == 0 { all() } else { parties.len() });
-        for of_one in parties.chunk_by(Party::is_as_account) {
+        let mut of_each = parties.chunk_by(Party::is_as_account);
+        loop {
             self.go_on()?;
-            let address = of_one[0].address();
-            if let Some(change) = self.settle_account(address, of_one, ranges)? {
-                changes.push((address, change));
+            let of_some: Vec<_> = of_each.by_ref().take(ACCOUNTS_AT_A_TIME).collect();
+            if of_some.is_empty() {
+                return Some(changes);
+            }
+            let load = |of_one: &&[Party]| self.base.apart(of_one[0].address()).ok()?;
+            let accounts: Option<Vec<Apart>> = of_some.iter().map(load).collect();
+            for (account, of_one) in accounts?.iter_mut().zip(of_some) {
+                self.settle_account(account, of_one, ranges)?;
+                let change = self.base.change_of(account).ok()?;
+                changes.extend(change.map(|change| (account.address(), change)));
             }
         }
-        Some(changes)
     }
 
     /// Takes one account through the block.
     fn settle_account(
         &self,
-        address: Address,
+        account: &mut Apart,
         parties: &[Party],
         ranges: &[Judged],
-    ) -> Option<Option<AccountChange>> {
+    ) -> Option<()> {
         let nobody = AccountInfo::default();
-        let mut account = self.base.apart(address).ok()??;
         for party in parties {
             let (tx, role) = party.part();
             let payment = &ranges[tx / self.range_len].payments[tx % self.range_len];
@@ -239,7 +251,7 @@ impl<DB: DatabaseRef + Sync> Run<'_, '_, DB> {
             };
             account.apply(&change);
         }
-        self.base.change_of(&account).ok()
+        Some(())
     }
 }
 
