@@ -7,6 +7,7 @@
 //! date from what is [`Settled`] when it is read. Touched accounts that end empty
 //! are removed from Spurious Dragon on (EIP-161).
 
+mod apart;
 mod closing;
 
 use forewave_analyzer::Block;
@@ -21,10 +22,12 @@ use revm::{
     state::{Account, AccountInfo},
 };
 
+pub(crate) use apart::Apart;
 pub(crate) use closing::Share;
 
 use crate::{
     history::{Settled, narrow},
+    outcome::AccountChange,
     tracking::Seen,
     transition::{AccountTransition, Lifecycle, Transition},
 };
@@ -114,6 +117,8 @@ pub(crate) struct FlatState<'a, DB> {
     now: u32,
     /// What was changed after the transactions, where those are settled.
     late: Vec<Address>,
+    /// What the transactions did to accounts that are not held, sorted.
+    apart: Vec<(Address, AccountChange)>,
 }
 
 impl<'a, DB: DatabaseRef> FlatState<'a, DB> {
@@ -121,7 +126,7 @@ impl<'a, DB: DatabaseRef> FlatState<'a, DB> {
     pub(crate) fn for_block(base: &'a DB, block: &Block) -> Self {
         let accounts = block.transactions.len().saturating_mul(ACCOUNTS_PER_TRANSACTION);
         let accounts = HashMap::with_capacity_and_hasher(accounts, FbBuildHasher::default());
-        Self { base, accounts, settled: None, now: 0, late: vec![] }
+        Self { base, accounts, settled: None, now: 0, late: vec![], apart: vec![] }
     }
 
     /// The same state before the transactions, over what is settled of them.
@@ -132,7 +137,14 @@ impl<'a, DB: DatabaseRef> FlatState<'a, DB> {
         let mut accounts =
             HashMap::with_capacity_and_hasher(self.accounts.capacity(), FbBuildHasher::default());
         accounts.extend(self.accounts.iter().map(|(address, account)| (*address, account.clone())));
-        FlatState { base: self.base, accounts, settled: Some(settled), now: 0, late: vec![] }
+        FlatState {
+            base: self.base,
+            accounts,
+            settled: Some(settled),
+            now: 0,
+            late: vec![],
+            apart: vec![],
+        }
     }
 
     /// Shows the state after the first `settled` transactions, which are; no
@@ -174,9 +186,7 @@ impl<'a, DB: DatabaseRef> FlatState<'a, DB> {
     fn account_mut(&mut self, address: Address) -> Result<&mut FlatAccount, DB::Error> {
         let account = match self.accounts.entry(address) {
             Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => {
-                entry.insert(FlatAccount::loaded(self.base.basic_ref(address)?))
-            }
+            Entry::Vacant(entry) => entry.insert(apart::load(self.base, &self.apart, address)?),
         };
         if account.version < self.now
             && let Some(settled) = self.settled

@@ -4,7 +4,8 @@
 //! The pipeline: [`sequential`] is the oracle, plain revm in block order.
 //! [`observe`] is the same run with every access recorded. [`execute`] runs a
 //! planned block on a thread pool, by default as dataflow over the conflict
-//! graph, or serially where threads would not pay ([`ExecutionMode`]);
+//! graph, or serially where threads would not pay ([`ExecutionMode`]), blocks of
+//! plain transfers by shares of the address space;
 //! [`execute_predicted`] begins before all is predicted. Each
 //! transaction reads what is settled and what those that it needs have done, and
 //! records what it read; the results are taken in block order while others still
@@ -21,6 +22,7 @@
 //! threads to use.
 
 mod cancel;
+mod close;
 mod error;
 mod flat_state;
 mod flow;
@@ -40,6 +42,7 @@ mod ready;
 mod runs;
 mod sequential;
 mod serial;
+mod shares;
 mod sync;
 mod system;
 mod tasks;

@@ -26,7 +26,7 @@ use crate::{
     flow::Flow,
     ledger::Ledger,
     needs::{Needs, Publication},
-    parallel::{Plan, Run, execute_unplanned, is_worth_planning, run_planned},
+    parallel::{Plan, Run, Way, execute_unplanned, is_worth_planning, run_planned},
     tasks::Tasks,
 };
 
@@ -78,7 +78,7 @@ where
     let needs = Needs::unpublished(block.transactions.len());
     let mode = ExecutionMode::Overlapped;
     let stats = ExecutionStats { mode, ..ExecutionStats::default() };
-    let plan = Plan { tasks: Some(tasks), needs, stats };
+    let plan = Plan { way: Way::Tasks(tasks), needs, stats };
     let mut predicted = 0;
     let outcome = PanickedError::catch(|| {
         run_planned(block, state, plan, pool, |run, flow| {

@@ -18,23 +18,22 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use forewave_analyzer::{Block, PanickedError};
 use forewave_scheduler::{ConflictGraph, Schedule, Wave};
-use rayon::{
-    ThreadPool,
-    iter::{IntoParallelIterator, ParallelIterator},
-};
+use rayon::ThreadPool;
 use revm::DatabaseRef;
 use serde::{Deserialize, Serialize};
 
 use crate::{
     BlockOutcome, ExecutionError, ExecutionStats, OutcomeNote, StateChanges, TxReceipt,
     cancel::Deadline,
-    flat_state::{FlatState, Share},
+    close::{SHARED_CLOSING_MIN, close},
+    flat_state::FlatState,
     flow::Flow,
     history::History,
     ledger::Ledger,
     needs::{Earlier, Needs},
     runs::TxRuns,
     serial::run_serially,
+    shares::{run_by_shares, shares_that_pay},
     system::{apply_post_block, apply_pre_block},
     tasks::{Tasks, calls},
     transfer::TransferRules,
@@ -56,9 +55,6 @@ const PARALLEL_PERCENT: u64 = 115;
 const SETTLING_NS: u64 = 500;
 const SETTLING_OUT_OF_CACHE_NS: u64 = 2_500;
 const TRANSACTIONS_IN_CACHE_MAX: usize = 2_048;
-
-/// Transactions, or accounts, from which on all threads work out the net changes.
-const SHARED_CLOSING_MIN: usize = 2_048;
 
 /// Transactions that call or create, below which a block is over before a second
 /// thread is awake.
@@ -92,6 +88,9 @@ pub enum ExecutionMode {
     Optimistic,
     /// One after the other, on the calling thread alone.
     Serial,
+    /// Each thread all that happens to the accounts in its share of the address
+    /// space, where all transactions are plain transfers; else serially.
+    Shares,
 }
 
 /// Executes the block as `graph` and `schedule` have it on the threads of `pool`.
@@ -133,25 +132,27 @@ where
         return Err(ExecutionError::ScheduleMismatch { scheduled, transactions });
     }
     let threads = pool.current_num_threads();
-    let (mode, tasks) = match mode {
-        ExecutionMode::Serial => (mode, None),
-        ExecutionMode::Waves => (mode, Some(Tasks::waves(block, graph, schedule, threads))),
-        ExecutionMode::Optimistic => (mode, Some(Tasks::block_order(block, threads, |_| None))),
-        ExecutionMode::Dataflow | ExecutionMode::Overlapped => {
-            (ExecutionMode::Dataflow, Some(Tasks::dataflow(block, graph, threads)))
+    let dataflow = || Tasks::dataflow(block, graph, threads);
+    let (mode, way) = match mode {
+        ExecutionMode::Serial => (mode, Way::Serial),
+        ExecutionMode::Shares => (mode, Way::Shares(threads)),
+        ExecutionMode::Waves => (mode, Way::Tasks(Tasks::waves(block, graph, schedule, threads))),
+        ExecutionMode::Optimistic => {
+            (mode, Way::Tasks(Tasks::block_order(block, threads, |_| None)))
         }
-        ExecutionMode::Auto if !may_pay(block, threads) => (ExecutionMode::Serial, None),
+        ExecutionMode::Dataflow | ExecutionMode::Overlapped => {
+            (ExecutionMode::Dataflow, Way::Tasks(dataflow()))
+        }
         ExecutionMode::Auto => {
-            let tasks = Tasks::dataflow(block, graph, threads);
-            if pays(&tasks, threads) {
-                (ExecutionMode::Dataflow, Some(tasks))
-            } else {
-                (ExecutionMode::Serial, None)
+            let tasks = may_pay(block, threads).then(dataflow);
+            match tasks.filter(|tasks| pays(tasks, threads)) {
+                Some(tasks) => (ExecutionMode::Dataflow, Way::Tasks(tasks)),
+                None => (ExecutionMode::Serial, Way::without_tasks(block, threads)),
             }
         }
     };
     let stats = ExecutionStats { mode, waves: schedule.waves().len(), ..ExecutionStats::default() };
-    let plan = Plan { tasks, needs: Needs::Graph(graph), stats };
+    let plan = Plan { way, needs: Needs::Graph(graph), stats };
     PanickedError::catch(|| run_planned(block, state, plan, pool, |_, _| {}))?
 }
 
@@ -169,10 +170,14 @@ where
     let threads = pool.current_num_threads();
     let pays = may_pay(block, threads) && has_calls(block, TRANSACTIONS_PER_CALL_MAX);
     let earlier = if pays { Earlier::new(block) } else { Earlier::default() };
-    let tasks = pays.then(|| Tasks::block_order(block, threads, |tx| earlier.of(tx)));
-    let mode = if tasks.is_some() { ExecutionMode::Optimistic } else { ExecutionMode::Serial };
+    let (mode, way) = if pays {
+        let tasks = Tasks::block_order(block, threads, |tx| earlier.of(tx));
+        (ExecutionMode::Optimistic, Way::Tasks(tasks))
+    } else {
+        (ExecutionMode::Serial, Way::without_tasks(block, threads))
+    };
     let stats = ExecutionStats { mode, ..ExecutionStats::default() };
-    let plan = Plan { tasks, needs: Needs::Senders(earlier), stats };
+    let plan = Plan { way, needs: Needs::Senders(earlier), stats };
     PanickedError::catch(|| run_planned(block, state, plan, pool, |_, _| {}))?
 }
 
@@ -208,11 +213,29 @@ fn pays(tasks: &Tasks, threads: usize) -> bool {
 /// How a block is to be run.
 #[derive(Debug)]
 pub(crate) struct Plan<'a> {
-    /// `None` to run serially.
-    pub(crate) tasks: Option<Tasks>,
+    pub(crate) way: Way,
     pub(crate) needs: Needs<'a>,
     /// What is known of the run before it.
     pub(crate) stats: ExecutionStats,
+}
+
+/// A way to run a block.
+#[derive(Debug)]
+pub(crate) enum Way {
+    Tasks(Tasks),
+    /// By so many shares if all transactions are plain transfers, else serially.
+    Shares(usize),
+    Serial,
+}
+
+impl Way {
+    /// What is left where tasks do not pay.
+    fn without_tasks(block: &Block, threads: usize) -> Self {
+        if block.transactions.iter().any(calls) {
+            return Self::Serial;
+        }
+        Self::Shares(shares_that_pay(block.transactions.len(), threads))
+    }
 }
 
 /// Runs a block as it is planned. Where that is on several threads, the calling
@@ -227,20 +250,30 @@ pub(crate) fn run_planned<'a, DB>(
 where
     DB: DatabaseRef<Error: Send> + Sync,
 {
-    let Plan { tasks, needs, stats } = plan;
+    let Plan { way, needs, stats } = plan;
     let mut stats = ExecutionStats { threads: pool.current_num_threads(), ..stats };
     let mut base = FlatState::for_block(state, block);
     let mut notes = apply_pre_block(block, &mut base)?;
-    let (receipts, changes) = match &tasks {
-        None => {
-            let receipts = run_serially(block, &mut base)?;
-            (receipts, close(block, vec![base], &mut notes, pool)?)
-        }
-        Some(tasks) => {
+    let transfers = match way {
+        Way::Shares(parts) => run_by_shares(block, &mut base, parts, pool),
+        Way::Tasks(_) | Way::Serial => None,
+    };
+    let (receipts, changes) = match (way, transfers) {
+        (Way::Tasks(tasks), _) => {
             let run = Run::new(block, needs);
-            let (changes, ledger) = run.on_threads(tasks, &base, &mut notes, pool, first)?;
+            let (changes, ledger) = run.on_threads(&tasks, &base, &mut notes, pool, first)?;
             stats.reexecuted = ledger.reexecuted;
             (receipts(block, run.runs), changes)
+        }
+        (_, Some(receipts)) => {
+            stats.mode = ExecutionMode::Shares;
+            notes.extend(apply_post_block(block, &mut base)?);
+            (receipts, base.into_all_changes().map_err(ExecutionError::SystemState)?)
+        }
+        (_, None) => {
+            stats.mode = ExecutionMode::Serial;
+            let receipts = run_serially(block, &mut base)?;
+            (receipts, close(block, vec![base], &mut notes, pool)?)
         }
     };
     Ok(BlockOutcome::new(receipts, changes, notes, stats))
@@ -363,51 +396,4 @@ enum Ended<'a, DB> {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The net changes of a block whose transactions are done, those of the
-/// protocol at its end included. `states` are the threads', the calling thread's
-/// first: each works out a share of the address space.
-fn close<DB>(
-    block: &Block,
-    mut states: Vec<FlatState<'_, DB>>,
-    notes: &mut Vec<OutcomeNote>,
-    pool: &ThreadPool,
-) -> Result<StateChanges, ExecutionError<DB::Error>>
-where
-    DB: DatabaseRef<Error: Send> + Sync,
-{
-    let in_system = ExecutionError::SystemState;
-    let parts = states.len();
-    let shares = |parts| (0..parts).map(move |part| Share { part, parts });
-    let open = states.iter_mut().zip(shares(parts)).collect();
-    on_each(open, pool, |(state, share)| state.absorb(share)).map_err(in_system)?;
-    let (own, others) = states.split_first_mut().expect("the calling thread has a state");
-    notes.extend(apply_post_block(block, own)?);
-    for (other, share) in others.iter_mut().zip(shares(parts).skip(1)) {
-        other.take_late(share, own).map_err(in_system)?;
-    }
-    let done: Vec<_> = match &*states {
-        [one] if one.len() >= SHARED_CLOSING_MIN => {
-            shares(pool.current_num_threads()).map(|share| (one, share)).collect()
-        }
-        states => states.iter().zip(shares(parts)).collect(),
-    };
-    let changes = on_each(done, pool, |(state, share)| state.changes_of(share));
-    let changes = changes.map_err(in_system)?;
-    let collect = || changes.into_iter().flatten().collect();
-    Ok(if parts > 1 { pool.join(collect, || drop(states)).0 } else { collect() })
-}
-
-/// Does something with each item: on the calling thread if there is one, else on
-/// those of the pool.
-fn on_each<T: Send, R: Send, E: Send>(
-    items: Vec<T>,
-    pool: &ThreadPool,
-    each: impl Fn(T) -> Result<R, E> + Sync + Send,
-) -> Result<Vec<R>, E> {
-    if items.len() == 1 {
-        return items.into_iter().map(each).collect();
-    }
-    pool.install(|| items.into_par_iter().map(each).collect())
 }

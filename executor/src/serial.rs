@@ -39,7 +39,7 @@ pub(crate) fn run_serially<DB: DatabaseRef>(
                 let applied = flat.apply_account(address, &change);
                 applied.map_err(|source| ExecutionError::State { tx, source })?;
             }
-            transfer.receipt(env.tx_type, gas_used)
+            transfer.terms().receipt(env.tx_type, gas_used)
         } else {
             let result = evm.transact_one(env.clone());
             let result = result.map_err(|error| ExecutionError::at(tx, error))?;

@@ -15,7 +15,7 @@ use revm::{
         result::{ExecutionResult, Output, ResultGas, SuccessReason},
     },
     context_interface::{Cfg, Transaction, transaction::TransactionType},
-    handler::{EthPrecompiles, pre_execution, validation},
+    handler::{EthPrecompiles, validation},
     primitives::{Address, Bytes, TxKind, U256, hardfork::SpecId},
     state::AccountInfo,
 };
@@ -23,7 +23,7 @@ use revm::{
 use crate::{
     TxReceipt,
     looks::Looked,
-    tracking::{AccountRead, Reads, Record, Seen},
+    tracking::{AccountRead, Reads, Record, Seen, is_hoard},
     transition::{AccountTransition, BalanceChange, Transition},
 };
 
@@ -34,22 +34,39 @@ pub(crate) struct TransferRules<'a> {
     precompiles: EthPrecompiles,
 }
 
+/// What a plain transfer asks of its sender and does to the two accounts, whatever
+/// the state: each can be dealt with apart from the other.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Payment {
+    nonce: u64,
+    /// The most that the transaction may cost the sender, who must have as much.
+    most: U256,
+    /// What it does cost.
+    cost: U256,
+    /// What arrives at the recipient; zero if that is the sender.
+    sent: U256,
+}
+
+/// What else follows from a plain transfer alone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    pub(crate) payment: Payment,
+    pub(crate) to: Address,
+    /// What the beneficiary receives.
+    pub(crate) fee: U256,
+    gas: ResultGas,
+}
+
 /// A plain transfer that is valid, and what it found.
 #[derive(Debug)]
 pub(crate) struct Transfer {
     caller: Address,
     sender: Seen,
-    /// The most that the transaction may cost the sender.
-    cost: U256,
     /// What the sender has left in the end.
     left: U256,
-    to: Address,
     recipient: Seen,
-    /// What arrives there; zero if that is the sender.
-    sent: U256,
     beneficiary: Address,
-    fee: U256,
-    gas: ResultGas,
+    terms: Terms,
 }
 
 impl<'a> TransferRules<'a> {
@@ -61,6 +78,8 @@ impl<'a> TransferRules<'a> {
             && (spec < SpecId::CANCUN || env.blob_excess_gas_and_price.is_some());
         let usual = cfg.tx_chain_id_check()
             && !cfg.is_nonce_check_disabled()
+            && !cfg.is_balance_check_disabled()
+            && !cfg.is_fee_charge_disabled()
             && !cfg.is_base_fee_check_disabled()
             && !cfg.is_priority_fee_check_disabled();
         ((SpecId::SPURIOUS_DRAGON..SpecId::AMSTERDAM).contains(&spec) && complete && usual)
@@ -70,6 +89,21 @@ impl<'a> TransferRules<'a> {
     /// What `tx` does, or `None` if it is no plain transfer or is better left to
     /// the EVM. State errors are left to the EVM as well, which meets them again.
     pub(crate) fn transfer(&self, view: &mut impl Database, tx: &TxEnv) -> Option<Transfer> {
+        let terms = self.terms(tx)?;
+        let recipient = view.basic(terms.to).ok()?;
+        if !may_receive(recipient.as_ref()) {
+            return None;
+        }
+        let recipient = Seen::new(recipient.as_ref());
+        let sender = view.basic(tx.caller).ok()?.unwrap_or_default();
+        let left = terms.payment.left(view, &sender)?;
+        let (caller, beneficiary) = (tx.caller, self.block.env.beneficiary);
+        let sender = Seen::new(Some(&sender));
+        Some(Transfer { caller, sender, left, recipient, beneficiary, terms })
+    }
+
+    /// What follows from `tx` alone, unless it is no plain transfer.
+    pub(crate) fn terms(&self, tx: &TxEnv) -> Option<Terms> {
         let Block { cfg, env, .. } = self.block;
         let TxKind::Call(to) = tx.kind else { return None };
         let ordinary = tx.data.is_empty()
@@ -80,30 +114,17 @@ impl<'a> TransferRules<'a> {
         if !ordinary {
             return None;
         }
-        let recipient = view.basic(to).ok()?;
-        if recipient.as_ref().is_some_and(|info| !info.is_code_hash_empty_or_zero()) {
-            return None;
-        }
-        let recipient = Seen::new(recipient.as_ref());
-        if recipient.is_hoard() {
-            return None;
-        }
-        let sender = view.basic(tx.caller).ok()?.unwrap_or_default();
-        may_send(view, &sender, tx.nonce)?;
         let gas = self.gas(tx)?;
+        let most = tx.max_balance_spending().ok()?;
         let price = tx.effective_gas_price(u128::from(env.basefee));
-        let charged = pre_execution::calculate_caller_fee(sender.balance, tx, env, cfg).ok()?;
-        let refunded = U256::from(price) * U256::from(tx.gas_limit - gas.tx_gas_used());
         let sent = if to == tx.caller { U256::ZERO } else { tx.value };
-        let left = (charged + refunded).checked_sub(sent)?;
+        let cost = U256::from(price) * U256::from(gas.tx_gas_used()) + sent;
         // EIP-1559 burns the base fee.
         let is_burnt = cfg.spec.is_enabled_in(SpecId::LONDON);
         let burnt = if is_burnt { u128::from(env.basefee) } else { 0 };
         let fee = U256::from(price.saturating_sub(burnt)) * U256::from(gas.tx_gas_used());
-        let (caller, beneficiary) = (tx.caller, env.beneficiary);
-        let sender = Seen::new(Some(&sender));
-        let cost = tx.max_balance_spending().ok()?;
-        Some(Transfer { caller, sender, cost, left, to, recipient, sent, beneficiary, fee, gas })
+        let payment = Payment { nonce: tx.nonce, most, cost, sent };
+        Some(Terms { payment, to, fee, gas })
     }
 
     /// What revm's validation asks of a transaction without looking at the state.
@@ -162,7 +183,33 @@ fn may_send(view: &mut impl Database, sender: &AccountInfo, nonce: u64) -> Optio
     (sender.nonce == nonce && nonce < u64::MAX).then_some(())
 }
 
-impl Transfer {
+/// Whether what arrives at the account adds to its balance and does nothing else.
+pub(crate) fn may_receive(recipient: Option<&AccountInfo>) -> bool {
+    recipient.is_none_or(|info| info.is_code_hash_empty_or_zero() && !is_hoard(info.balance))
+}
+
+impl Payment {
+    /// What the sender has left, if it may send this.
+    pub(crate) fn left(&self, view: &mut impl Database, sender: &AccountInfo) -> Option<U256> {
+        may_send(view, sender, self.nonce)?;
+        // What a hoard can send may overflow what the recipient has.
+        let is_covered = sender.balance >= self.most && !is_hoard(sender.balance);
+        is_covered.then_some(())?;
+        sender.balance.checked_sub(self.cost)
+    }
+
+    /// What becomes of a sender that had `before` and has `left`.
+    pub(crate) fn debit(&self, before: U256, left: U256) -> AccountTransition {
+        AccountTransition::payment(BalanceChange::settle(before, left), Some(self.nonce + 1))
+    }
+
+    /// What becomes of the recipient.
+    pub(crate) fn credit(&self) -> AccountTransition {
+        AccountTransition::payment(credit(self.sent), None)
+    }
+}
+
+impl Terms {
     /// Gas used.
     pub(crate) const fn gas_used(&self) -> u64 {
         self.gas.tx_gas_used()
@@ -180,47 +227,42 @@ impl Transfer {
             created_address: None,
         }
     }
+}
+
+impl Transfer {
+    /// What follows from the transaction alone.
+    pub(crate) const fn terms(&self) -> &Terms {
+        &self.terms
+    }
 
     /// What revm would answer.
     pub(crate) const fn result(&self) -> ExecutionResult {
         ExecutionResult::Success {
             reason: SuccessReason::Stop,
-            gas: self.gas,
+            gas: self.terms.gas,
             logs: Vec::new(),
             output: Output::Call(Bytes::new()),
         }
     }
 
-    /// Whether the transaction asked no more of the sender's balance than that it
-    /// is enough; without that only a lenient configuration runs it.
-    fn is_covered(&self) -> bool {
-        self.sender.balance >= self.cost && !self.sender.is_hoard()
-    }
-
     /// What becomes of the accounts.
     pub(crate) fn changes(&self) -> impl Iterator<Item = (Address, AccountTransition)> {
-        let paid = match self.sender.balance {
-            before if self.is_covered() => BalanceChange::settle(before, self.left),
-            before if before == self.left => BalanceChange::Keep,
-            _ => BalanceChange::Set(self.left),
-        };
-        let sender = AccountTransition::payment(paid, Some(self.sender.nonce + 1));
-        let recipient = (self.to != self.caller)
-            .then(|| (self.to, AccountTransition::payment(credit(self.sent), None)));
-        let fee = (self.beneficiary, AccountTransition::payment(credit(self.fee), None));
+        let Terms { payment, to, fee, .. } = self.terms;
+        let sender = payment.debit(self.sender.balance, self.left);
+        let recipient = (to != self.caller).then(|| (to, payment.credit()));
+        let fee = (self.beneficiary, AccountTransition::payment(credit(fee), None));
         [(self.caller, sender), fee].into_iter().chain(recipient)
     }
 
     /// What it depended on and did.
     pub(crate) fn record(&self) -> Record {
-        let enough = if self.is_covered() { Looked::COVER } else { Looked::all() };
-        let looked = (enough & (Looked::BALANCE | Looked::COVER)) | Looked::NONCE | Looked::CODE;
+        let Terms { payment, to: address, .. } = self.terms;
+        let looked = Looked::COVER | Looked::NONCE | Looked::CODE;
         let mut accounts = vec![AccountRead { address: self.caller, looked, seen: self.sender }];
-        if self.to != self.caller {
-            let (address, seen) = (self.to, self.recipient);
-            accounts.push(AccountRead { address, looked: Looked::CODE, seen });
+        if address != self.caller {
+            accounts.push(AccountRead { address, looked: Looked::CODE, seen: self.recipient });
         }
-        let reads = Reads { accounts, cost: self.cost, ..Reads::default() };
+        let reads = Reads { accounts, cost: payment.most, ..Reads::default() };
         Record { reads, transition: Transition { accounts: self.changes().collect() } }
     }
 }

@@ -98,15 +98,20 @@ pub(crate) struct Share {
 }
 
 impl Share {
-    fn holds(self, address: &Address) -> bool {
+    /// The number of the part, of so many, that an address is in.
+    pub(crate) fn of(address: &Address, parts: usize) -> usize {
         // Two bytes are enough to tell as many parts apart as there can be threads.
         let prefix = usize::from(u16::from_be_bytes([address[0], address[1]]));
-        prefix * self.parts / (usize::from(u16::MAX) + 1) == self.part
+        prefix * parts / (usize::from(u16::MAX) + 1)
+    }
+
+    fn holds(self, address: &Address) -> bool {
+        Self::of(address, self.parts) == self.part
     }
 }
 
 /// The account's net change, if there is one.
-fn net_change<DB: DatabaseRef>(
+pub(super) fn net_change<DB: DatabaseRef>(
     base: &DB,
     address: Address,
     account: &FlatAccount,
