@@ -5,10 +5,10 @@ use forewave_analyzer::{
     AnalyzeError, Block, PanickedError, PredictedAccess, Predictor, commute_payments,
 };
 use forewave_executor::{
-    BlockOutcome, CancellableError, ExecutionError, ExecutionMode, execute_as, execute_predicted,
+    BlockOutcome, CancellableError, ExecutionError, ExecutionMode, Workers, execute_as,
+    execute_predicted,
 };
 use forewave_scheduler::{ConflictGraph, Schedule, schedule};
-use rayon::ThreadPool;
 use revm::DatabaseRef;
 
 /// A block could not be predicted, or not executed.
@@ -88,30 +88,30 @@ impl Plan {
     }
 
     /// Executes the block that was planned, on the threads of `pool`.
-    pub fn execute<DB>(
+    pub fn execute<'w, DB>(
         &self,
         block: &Block,
         state: &DB,
-        pool: &ThreadPool,
+        workers: impl Into<Workers<'w>>,
     ) -> Result<BlockOutcome, ExecutionError<DB::Error>>
     where
         DB: DatabaseRef<Error: Send> + Sync,
     {
-        self.execute_as(ExecutionMode::Auto, block, state, pool)
+        self.execute_as(ExecutionMode::Auto, block, state, workers)
     }
 
     /// The same as [`execute`](Self::execute), in a mode of the caller's choice.
-    pub fn execute_as<DB>(
+    pub fn execute_as<'w, DB>(
         &self,
         mode: ExecutionMode,
         block: &Block,
         state: &DB,
-        pool: &ThreadPool,
+        workers: impl Into<Workers<'w>>,
     ) -> Result<BlockOutcome, ExecutionError<DB::Error>>
     where
         DB: DatabaseRef<Error: Send> + Sync,
     {
-        execute_as(mode, block, state, &self.graph, &self.schedule, pool)
+        execute_as(mode, block, state, &self.graph, &self.schedule, workers)
     }
 }
 
@@ -129,14 +129,14 @@ pub fn predict<DB: DatabaseRef>(
 /// outcome equals that of [`sequential`](crate::sequential), statistics aside;
 /// `state` is only read. A state that is [`Cancellable`](crate::Cancellable) can
 /// end it at a deadline. A block that is not worth a prediction is run without one.
-pub fn execute_block<DB>(
+pub fn execute_block<'w, DB>(
     block: &Block,
     state: &DB,
     predictor: &(impl Predictor<DB> + ?Sized),
-    pool: &ThreadPool,
+    workers: impl Into<Workers<'w>>,
 ) -> Result<BlockOutcome, BlockError<DB::Error>>
 where
     DB: DatabaseRef<Error: Send> + Sync,
 {
-    execute_predicted(block, state, predictor, pool).map_err(BlockError::from)
+    execute_predicted(block, state, predictor, workers).map_err(BlockError::from)
 }

@@ -24,6 +24,7 @@
 mod cancel;
 mod close;
 mod error;
+mod exact;
 mod flat_state;
 mod flow;
 mod followers;
@@ -52,6 +53,7 @@ mod transition;
 mod view;
 mod window;
 mod worker;
+mod workers;
 
 pub use cancel::{CancelToken, Cancellable, CancellableError};
 pub use error::ExecutionError;
@@ -65,3 +67,4 @@ pub use parallel::{ExecutionMode, execute, execute_as, execute_unplanned, is_wor
 pub use predictors::{OraclePredictor, ReconPredictor};
 pub use prefetch::{OneByOne, PrefetchStats, Prefetched, StateView, with_prefetch};
 pub use sequential::{sequential, sequential_with};
+pub use workers::Workers;

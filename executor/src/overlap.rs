@@ -18,7 +18,6 @@ use forewave_analyzer::{
     TxIndex,
 };
 use forewave_scheduler::Dependencies;
-use rayon::ThreadPool;
 use revm::DatabaseRef;
 
 use crate::{
@@ -28,6 +27,7 @@ use crate::{
     needs::{Needs, Publication},
     parallel::{Plan, Run, Way, execute_unplanned, is_worth_planning, run_planned},
     tasks::Tasks,
+    workers::Workers,
 };
 
 /// Predictions before the predictor's pace is judged.
@@ -48,40 +48,42 @@ const PREDICTING_THREADS_MIN: usize = 3;
 /// aside, whatever is predicted. `state` is only read; a panic of it, on whichever
 /// thread, is an error, and the pool can be used on. If the state fails the
 /// predictor, the run ends with [`ExecutionError::Analysis`].
-pub fn execute_predicted<DB>(
+pub fn execute_predicted<'w, DB>(
     block: &Block,
     state: &DB,
     predictor: &(impl Predictor<DB> + ?Sized),
-    pool: &ThreadPool,
+    workers: impl Into<Workers<'w>>,
 ) -> Result<BlockOutcome, ExecutionError<DB::Error>>
 where
     DB: DatabaseRef<Error: Send> + Sync,
 {
-    let threads = pool.current_num_threads();
+    let workers = workers.into();
+    let threads = workers.threads();
     if threads < PREDICTING_THREADS_MIN || !is_worth_planning(block) {
-        return execute_unplanned(block, state, pool);
+        return execute_unplanned(block, state, workers);
     }
-    execute_overlapped(block, state, predictor, pool)
+    execute_overlapped(block, state, predictor, workers)
 }
 
 /// The same as [`execute_predicted`], on all threads whether or not that pays.
-pub fn execute_overlapped<DB>(
+pub fn execute_overlapped<'w, DB>(
     block: &Block,
     state: &DB,
     predictor: &(impl Predictor<DB> + ?Sized),
-    pool: &ThreadPool,
+    workers: impl Into<Workers<'w>>,
 ) -> Result<BlockOutcome, ExecutionError<DB::Error>>
 where
     DB: DatabaseRef<Error: Send> + Sync,
 {
-    let tasks = Tasks::published(block, pool.current_num_threads());
+    let workers = workers.into();
+    let tasks = Tasks::published(block, workers.threads());
     let needs = Needs::unpublished(block.transactions.len());
     let mode = ExecutionMode::Overlapped;
     let stats = ExecutionStats { mode, ..ExecutionStats::default() };
     let plan = Plan { way: Way::Tasks(tasks), needs, stats };
     let mut predicted = 0;
     let outcome = PanickedError::catch(|| {
-        run_planned(block, state, plan, pool, |run, flow| {
+        run_planned(block, state, plan, workers, |run, flow| {
             let mut publisher = Publisher::new(run, flow, state);
             let published = PanickedError::catch(|| publisher.publish_all(predictor));
             let published = published.map_err(AnalyzeError::from).and_then(|published| published);

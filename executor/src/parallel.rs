@@ -16,7 +16,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use forewave_analyzer::{Block, PanickedError};
+use forewave_analyzer::{Block, ExactPaths, PanickedError};
 use forewave_scheduler::{ConflictGraph, Schedule, Wave};
 use rayon::ThreadPool;
 use revm::DatabaseRef;
@@ -38,6 +38,7 @@ use crate::{
     tasks::{Tasks, calls},
     transfer::TransferRules,
     worker::Worker,
+    workers::Workers,
 };
 
 /// Transactions per thread below which a block is not worth a second thread's waking.
@@ -100,27 +101,27 @@ pub enum ExecutionMode {
 /// prediction was. `state` is only read; a panic of it, on whichever thread, is an
 /// error, and the pool can be used on. The calling thread works as one of the
 /// pool's.
-pub fn execute<DB>(
+pub fn execute<'w, DB>(
     block: &Block,
     state: &DB,
     graph: &ConflictGraph,
     schedule: &Schedule,
-    pool: &ThreadPool,
+    workers: impl Into<Workers<'w>>,
 ) -> Result<BlockOutcome, ExecutionError<DB::Error>>
 where
     DB: DatabaseRef<Error: Send> + Sync,
 {
-    execute_as(ExecutionMode::Auto, block, state, graph, schedule, pool)
+    execute_as(ExecutionMode::Auto, block, state, graph, schedule, workers)
 }
 
 /// The same as [`execute`], in a mode of the caller's choice.
-pub fn execute_as<DB>(
+pub fn execute_as<'w, DB>(
     mode: ExecutionMode,
     block: &Block,
     state: &DB,
     graph: &ConflictGraph,
     schedule: &Schedule,
-    pool: &ThreadPool,
+    workers: impl Into<Workers<'w>>,
 ) -> Result<BlockOutcome, ExecutionError<DB::Error>>
 where
     DB: DatabaseRef<Error: Send> + Sync,
@@ -131,7 +132,8 @@ where
     if scheduled != transactions || graph.len() != transactions {
         return Err(ExecutionError::ScheduleMismatch { scheduled, transactions });
     }
-    let threads = pool.current_num_threads();
+    let workers = workers.into();
+    let threads = workers.threads();
     let dataflow = || Tasks::dataflow(block, graph, threads);
     let (mode, way) = match mode {
         ExecutionMode::Serial => (mode, Way::Serial),
@@ -153,21 +155,22 @@ where
     };
     let stats = ExecutionStats { mode, waves: schedule.waves().len(), ..ExecutionStats::default() };
     let plan = Plan { way, needs: Needs::Graph(graph), stats };
-    PanickedError::catch(|| run_planned(block, state, plan, pool, |_, _| {}))?
+    PanickedError::catch(|| run_planned(block, state, plan, workers, |_, _| {}))?
 }
 
 /// Executes the block without any prediction: optimistically in block order,
 /// or serially where that is estimated to be as fast. What is promised of
 /// [`execute`] holds here too.
-pub fn execute_unplanned<DB>(
+pub fn execute_unplanned<'w, DB>(
     block: &Block,
     state: &DB,
-    pool: &ThreadPool,
+    workers: impl Into<Workers<'w>>,
 ) -> Result<BlockOutcome, ExecutionError<DB::Error>>
 where
     DB: DatabaseRef<Error: Send> + Sync,
 {
-    let threads = pool.current_num_threads();
+    let workers = workers.into();
+    let threads = workers.threads();
     let pays = may_pay(block, threads) && has_calls(block, TRANSACTIONS_PER_CALL_MAX);
     let earlier = if pays { Earlier::new(block) } else { Earlier::default() };
     let (mode, way) = if pays {
@@ -178,7 +181,7 @@ where
     };
     let stats = ExecutionStats { mode, ..ExecutionStats::default() };
     let plan = Plan { way, needs: Needs::Senders(earlier), stats };
-    PanickedError::catch(|| run_planned(block, state, plan, pool, |_, _| {}))?
+    PanickedError::catch(|| run_planned(block, state, plan, workers, |_, _| {}))?
 }
 
 /// Whether looking at a block before it runs can be worth what it costs: there
@@ -244,13 +247,14 @@ pub(crate) fn run_planned<'a, DB>(
     block: &'a Block,
     state: &'a DB,
     plan: Plan<'a>,
-    pool: &ThreadPool,
+    workers: Workers<'a>,
     first: impl FnOnce(&Run<'_, DB>, &Flow<'_, Ledger>),
 ) -> Result<BlockOutcome, ExecutionError<DB::Error>>
 where
     DB: DatabaseRef<Error: Send> + Sync,
 {
     let Plan { way, needs, stats } = plan;
+    let Workers { pool, paths } = workers;
     let mut stats = ExecutionStats { threads: pool.current_num_threads(), ..stats };
     let mut base = FlatState::for_block(state, block);
     let mut notes = apply_pre_block(block, &mut base)?;
@@ -260,7 +264,7 @@ where
     };
     let (receipts, changes) = match (way, transfers) {
         (Way::Tasks(tasks), _) => {
-            let run = Run::new(block, needs);
+            let run = Run::new(block, needs, paths);
             let (changes, ledger) = run.on_threads(&tasks, &base, &mut notes, pool, first)?;
             stats.reexecuted = ledger.reexecuted;
             (receipts(block, run.runs), changes)
@@ -272,7 +276,7 @@ where
         }
         (_, None) => {
             stats.mode = ExecutionMode::Serial;
-            let receipts = run_serially(block, &mut base)?;
+            let receipts = run_serially(block, &mut base, paths)?;
             (receipts, close(block, vec![base], &mut notes, pool)?)
         }
     };
@@ -284,6 +288,7 @@ where
 pub(crate) struct Run<'a, DB: DatabaseRef> {
     pub(crate) block: &'a Block,
     pub(crate) rules: Option<TransferRules<'a>>,
+    pub(crate) paths: Option<&'a ExactPaths>,
     pub(crate) needs: Needs<'a>,
     pub(crate) runs: Vec<TxRuns>,
     pub(crate) history: History,
@@ -292,12 +297,12 @@ pub(crate) struct Run<'a, DB: DatabaseRef> {
 }
 
 impl<'a, DB: DatabaseRef> Run<'a, DB> {
-    fn new(block: &'a Block, needs: Needs<'a>) -> Self {
+    fn new(block: &'a Block, needs: Needs<'a>, paths: Option<&'a ExactPaths>) -> Self {
         let runs = core::iter::repeat_with(TxRuns::default).take(block.transactions.len());
         let rules = TransferRules::new(block);
         let history = History::new(block.transactions.len());
         let (runs, deadline) = (runs.collect(), Deadline::current());
-        Self { block, rules, needs, runs, history, deadline, failed: Mutex::new(None) }
+        Self { block, rules, paths, needs, runs, history, deadline, failed: Mutex::new(None) }
     }
 
     /// Keeps the error that the run ends with: the first.

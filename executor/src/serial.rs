@@ -4,11 +4,14 @@
 //! Unlike the oracle [`sequential`](crate::sequential) it runs plain transfers
 //! by their rules, and lets transactions share the room for what they load.
 
-use forewave_analyzer::Block;
+use forewave_analyzer::{Block, ExactPaths};
 use revm::{Context, DatabaseRef, ExecuteEvm, MainBuilder, MainContext};
 
 use crate::{
-    ExecutionError, TxReceipt, cancel::Deadline, flat_state::FlatState, system::check_gas_limit,
+    ExecutionError, TxReceipt, cancel::Deadline,
+    exact::{Evaluated, ExactCalls},
+    flat_state::FlatState,
+    system::check_gas_limit,
     transfer::TransferRules,
 };
 
@@ -19,8 +22,10 @@ const KEPT_ACCOUNTS_MAX: usize = 256;
 pub(crate) fn run_serially<DB: DatabaseRef>(
     block: &Block,
     flat: &mut FlatState<'_, DB>,
+    paths: Option<&ExactPaths>,
 ) -> Result<Vec<TxReceipt>, ExecutionError<DB::Error>> {
     let rules = TransferRules::new(block);
+    let mut exact = paths.and_then(|paths| ExactCalls::new(block, paths));
     let mut receipts: Vec<TxReceipt> = Vec::with_capacity(block.transactions.len());
     let mut evm = Context::mainnet()
         .with_db(flat)
@@ -40,7 +45,18 @@ pub(crate) fn run_serially<DB: DatabaseRef>(
                 applied.map_err(|source| ExecutionError::State { tx, source })?;
             }
             transfer.terms().receipt(env.tx_type, gas_used)
+        } else if let Some(Evaluated { result, record }) = exact
+            .as_mut()
+            .zip(rules.as_ref())
+            .and_then(|(exact, rules)| exact.run(rules, &mut *flat, env, false))
+        {
+            let applied = flat.apply(&record.transition);
+            applied.map_err(|source| ExecutionError::State { tx, source })?;
+            TxReceipt::new(env.tx_type, gas_used, result)
         } else {
+            if let Some(exact) = &exact {
+                exact.learn(&mut *flat, env);
+            }
             let result = evm.transact_one(env.clone());
             let result = result.map_err(|error| ExecutionError::at(tx, error))?;
             let mut state = evm.finalize();

@@ -14,7 +14,9 @@ use revm::{
         TxEnv,
         result::{ExecutionResult, Output, ResultGas, SuccessReason},
     },
-    context_interface::{Cfg, Transaction, transaction::TransactionType},
+    context_interface::{
+        Cfg, Transaction, cfg::gas::InitialAndFloorGas, transaction::TransactionType,
+    },
     handler::{EthPrecompiles, validation},
     primitives::{Address, Bytes, TxKind, U256, hardfork::SpecId},
     state::AccountInfo,
@@ -128,7 +130,7 @@ impl<'a> TransferRules<'a> {
     }
 
     /// What revm's validation asks of a transaction without looking at the state.
-    fn is_valid_in_block(&self, tx: &TxEnv) -> bool {
+    pub(crate) fn is_valid_in_block(&self, tx: &TxEnv) -> bool {
         let Block { cfg, env, .. } = self.block;
         let base_fee = u128::from(env.basefee);
         let is_of_chain = |chain_id| chain_id == cfg.chain_id();
@@ -154,8 +156,16 @@ impl<'a> TransferRules<'a> {
 
     /// The gas that the transaction uses, if its limit allows for it.
     fn gas(&self, tx: &TxEnv) -> Option<ResultGas> {
+        let gas = self.initial_gas(tx)?;
+        let spent = gas.initial_total_gas();
+        Some(ResultGas::default().with_total_gas_spent(spent).with_floor_gas(gas.floor_gas()))
+    }
+
+    /// The gas that a transaction costs before any code runs, if its limit allows
+    /// for it.
+    pub(crate) fn initial_gas(&self, tx: &TxEnv) -> Option<InitialAndFloorGas> {
         let cfg = &self.block.cfg;
-        let gas = validation::validate_initial_tx_gas_with_gas_params(
+        validation::validate_initial_tx_gas_with_gas_params(
             tx,
             cfg.spec,
             cfg.gas_params(),
@@ -164,15 +174,13 @@ impl<'a> TransferRules<'a> {
             cfg.tx_gas_limit_cap(),
             None,
         )
-        .ok()?;
-        let spent = gas.initial_total_gas();
-        Some(ResultGas::default().with_total_gas_spent(spent).with_floor_gas(gas.floor_gas()))
+        .ok()
     }
 }
 
 /// Whether the sender's code (EIP-3607) and nonce allow it to send. A nonce at
 /// its limit cannot be bumped; what becomes of it is revm's to say.
-fn may_send(view: &mut impl Database, sender: &AccountInfo, nonce: u64) -> Option<()> {
+pub(crate) fn may_send(view: &mut impl Database, sender: &AccountInfo, nonce: u64) -> Option<()> {
     if !sender.is_code_hash_empty_or_zero() {
         let is_delegated = match &sender.code {
             Some(code) => code.is_eip7702(),

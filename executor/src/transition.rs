@@ -71,6 +71,13 @@ pub(crate) struct SlotChange {
     pub(crate) link: Link,
 }
 
+impl SlotChange {
+    /// A slot that is set.
+    pub(crate) fn new(key: StorageKey, value: StorageValue) -> Self {
+        Self { key, value, link: Link::default() }
+    }
+}
+
 /// What happens to one touched account.
 #[derive(Debug)]
 pub(crate) struct AccountTransition {
@@ -88,6 +95,11 @@ impl AccountTransition {
     pub(crate) fn payment(balance: BalanceChange, nonce: Option<u64>) -> Self {
         let (lifecycle, storage, link) = (Lifecycle::Kept, Box::default(), Link::default());
         Self { lifecycle, balance, nonce, code: None, storage, link }
+    }
+
+    /// The same with slots that are set besides, in ascending order.
+    pub(crate) fn with_storage(self, storage: Box<[SlotChange]>) -> Self {
+        Self { storage, ..self }
     }
 
     /// The same with slots that are set besides, in ascending order.

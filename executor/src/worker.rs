@@ -6,6 +6,7 @@ use revm::{DatabaseRef, ExecuteEvm, context::result::EVMError};
 
 use crate::{
     ExecutionError,
+    exact::{Evaluated, ExactCalls},
     flat_state::FlatState,
     flow::{self, Claim, Flow},
     history::Settled,
@@ -25,6 +26,7 @@ const KEPT_ACCOUNTS_MAX: usize = 256;
 pub(crate) struct Worker<'a, DB: DatabaseRef> {
     block: &'a Block,
     rules: Option<&'a TransferRules<'a>>,
+    exact: Option<ExactCalls<'a>>,
     evm: TrackingEvm<View<'a, DB>>,
 }
 
@@ -34,7 +36,8 @@ impl<'a, DB: DatabaseRef> Worker<'a, DB> {
         let settled = Settled { runs: &run.runs, history: &run.history };
         let view = View::new(base.under(settled), &run.runs, &run.needs);
         let evm = tracking_evm(run.block, view);
-        Self { block: run.block, rules: run.rules.as_ref(), evm }
+        let exact = run.paths.and_then(|paths| ExactCalls::new(run.block, paths));
+        Self { block: run.block, rules: run.rules.as_ref(), exact, evm }
     }
 
     /// Claims, runs and settles until the run is over.
@@ -107,6 +110,15 @@ impl<'a, DB: DatabaseRef> Worker<'a, DB> {
             let names_nonce = self.view().names_nonce();
             let (result, record) = (transfer.result(), transfer.record());
             return Ok(TxRun { result, record, basis, names_nonce });
+        }
+        if let Some((exact, rules)) = self.exact.as_mut().zip(self.rules) {
+            let view = &mut self.evm.ctx.journaled_state.database.inner;
+            if let Some(evaluated) = exact.run(rules, view, env, basis != Basis::Settled) {
+                let names_nonce = view.names_nonce();
+                let Evaluated { result, record } = evaluated;
+                return Ok(TxRun { result, record, basis, names_nonce });
+            }
+            exact.learn(view, env);
         }
         self.recording().set_enabled(basis != Basis::Settled);
         let result = self.evm.transact_one(env.clone());

@@ -36,7 +36,7 @@ use crate::{
         operation::{Operation, Test},
         trace::{AccountRef, Logged},
         tree::{Attempt, Next, Tree, way},
-        value::{Input, Operand, Value},
+        value::{Operand, Value},
     },
 };
 

@@ -4,8 +4,6 @@
 //! well is an event of its own. So gas can be followed to the unit on another
 //! transaction. What cannot be followed ends the recording.
 
-use revm::primitives::U256;
-
 use super::{
     Trace, WORD_BYTES,
     event::{AccountRef, Event, Exact, Logged},
@@ -121,11 +119,5 @@ impl Trace {
         self.logs.push(Logged { account, topics, data, bytes });
         let position = u32::try_from(self.logs.len() - 1).unwrap_or(u32::MAX);
         self.exact(Exact::Log(position));
-    }
-
-    /// The constant that an operand is, if it is one.
-    pub(in crate::template) fn constant_of(&self, operand: Operand) -> Option<U256> {
-        let (at, is_constant) = operand.split();
-        is_constant.then(|| self.constant(at))
     }
 }
