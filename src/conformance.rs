@@ -29,7 +29,7 @@ use core::fmt::Display;
 use std::collections::BTreeMap;
 
 use alloy_primitives::B256;
-use forewave_analyzer::MemoryState;
+use forewave_analyzer::{ExactPaths, MemoryState};
 use rayon::ThreadPool;
 use serde::Serialize;
 
@@ -55,6 +55,8 @@ pub struct Setup<'a> {
     pub predictors: &'a [PredictorKind],
     /// On which threads: each pool.
     pub pools: &'a [ThreadPool],
+    /// What is learnt of code on the way, for all cases.
+    pub paths: &'a ExactPaths,
 }
 
 /// What became of a case.

@@ -8,7 +8,7 @@
 use std::path::Path;
 
 use forewave::{
-    PredictorKind,
+    ExactPaths, PredictorKind,
     conformance::{CaseReport, Setup, Verdict, run_file, source},
     input::{InputError, SourceFile},
 };
@@ -18,15 +18,16 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 const ALL_WAYS_STEP: usize = 8;
 
 /// The predictors and threads for the file at this position.
-fn setup(position: usize, pools: &[ThreadPool]) -> Setup<'_> {
+fn setup<'a>(position: usize, pools: &'a [ThreadPool], paths: &'a ExactPaths) -> Setup<'a> {
     if position.is_multiple_of(ALL_WAYS_STEP) {
-        return Setup { predictors: &PredictorKind::ALL, pools };
+        return Setup { predictors: &PredictorKind::ALL, pools, paths };
     }
     let predictor = position % PredictorKind::ALL.len();
     let pool = position / PredictorKind::ALL.len() % pools.len();
     Setup {
         predictors: core::slice::from_ref(&PredictorKind::ALL[predictor]),
         pools: core::slice::from_ref(&pools[pool]),
+        paths,
     }
 }
 
@@ -43,10 +44,11 @@ fn ethereum_tests_pass_and_what_is_skipped_has_a_reason() {
         return;
     }
     let pools = [1, 2, 8].map(|n| ThreadPoolBuilder::new().num_threads(n).build().unwrap());
+    let paths = ExactPaths::new();
     let (mut position, mut passed) = (0, 0);
     let (mut failures, mut skipped) = (Vec::new(), Vec::new());
     source::for_each_file(&tests, &mut |file| {
-        for case in run_file(&file, &setup(position, &pools), |_| true)? {
+        for case in run_file(&file, &setup(position, &pools, &paths), |_| true)? {
             failures.extend(failure(&file, &case));
             match case.verdict {
                 Verdict::Passed => passed += 1,

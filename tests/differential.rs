@@ -5,6 +5,7 @@
 mod differential;
 
 use forewave::{
+    ExactPaths, Workers,
     compare::compare_outcomes,
     input::{BlockInput, LoadOptions, Senders},
     sequential,
@@ -34,9 +35,11 @@ proptest! {
         let choices = &mut Choices(&bytes);
         let prediction = Prediction::drawn(choices);
         let drawn = drawn(choices, 40);
+        let paths = ExactPaths::new();
         for pool in pools() {
             let rest = choices.0;
-            if let Err(difference) = check(&drawn, prediction, &mut Choices(rest), &pool) {
+            let workers = Workers::new(&pool).with_paths(&paths);
+            if let Err(difference) = check(&drawn, prediction, &mut Choices(rest), workers) {
                 prop_assert!(false, "{}", difference);
             }
         }
@@ -56,7 +59,8 @@ fn blocks(count: usize) -> impl Iterator<Item = Vec<u8>> {
 
 #[test]
 fn random_blocks_are_a_fair_mix() {
-    let pool = &pools()[1];
+    let (pool, paths) = (&pools()[1], ExactPaths::new());
+    let workers = Workers::new(pool).with_paths(&paths);
     let mut total = Ran::default();
     let (mut blocks_run, mut invalid) = (0, 0);
     for bytes in blocks(300) {
@@ -64,11 +68,12 @@ fn random_blocks_are_a_fair_mix() {
         let prediction = Prediction::drawn(choices);
         let drawn = drawn(choices, 40);
         let ran =
-            check(&drawn, prediction, choices, pool).unwrap_or_else(|found| panic!("{found}"));
+            check(&drawn, prediction, choices, workers).unwrap_or_else(|found| panic!("{found}"));
         total.txs += ran.txs;
         total.transfers += ran.transfers;
         total.successes += ran.successes;
         total.reexecuted += ran.reexecuted;
+        total.evaluated += ran.evaluated;
         blocks_run += 1;
         invalid += usize::from(ran.is_invalid);
     }

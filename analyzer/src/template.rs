@@ -39,9 +39,7 @@ pub(crate) use buffers::Replay;
 pub use cache::TemplateCache;
 pub(crate) use cache::TemplateKey;
 pub(crate) use deferred::{Deferred, DeferredId};
-pub use exact::{
-    CallOutcome, Evaluator, ExactPaths, FoundAccount, TopCall, UsedAccount, UsedSlot,
-};
+pub use exact::{CallOutcome, Evaluator, ExactPaths, FoundAccount, TopCall, UsedAccount, UsedSlot};
 pub(crate) use operation::Outcome;
 pub(crate) use replay::Replayed;
 pub use saved::TemplateError;

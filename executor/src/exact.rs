@@ -9,7 +9,9 @@
 
 use std::cell::RefCell;
 
-use forewave_analyzer::{Block, CallOutcome, Evaluator, ExactPaths, TopCall, UsedAccount, UsedSlot};
+use forewave_analyzer::{
+    Block, CallOutcome, Evaluator, ExactPaths, TopCall, UsedAccount, UsedSlot,
+};
 use revm::{
     Database, DatabaseRef,
     bytecode::Bytecode,
@@ -120,7 +122,8 @@ impl<'a> ExactCalls<'a> {
         let Block { env, cfg, .. } = self.block;
         let price = tx.effective_gas_price(u128::from(env.basefee));
         // EIP-1559 burns the base fee.
-        let burnt = if cfg.spec.is_enabled_in(SpecId::LONDON) { u128::from(env.basefee) } else { 0 };
+        let burnt =
+            if cfg.spec.is_enabled_in(SpecId::LONDON) { u128::from(env.basefee) } else { 0 };
         let fee = U256::from(price.saturating_sub(burnt)) * U256::from(gas_used);
         let unused = U256::from(price) * U256::from(tx.gas_limit - gas_used);
         let (used, slots) = (self.evaluator.accounts(), self.evaluator.slots());

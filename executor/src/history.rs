@@ -231,7 +231,13 @@ mod tests {
         };
         let record = Record { reads: Reads::default(), transition: transition(tx) };
         let runs = TxRuns::default();
-        let run = TxRun { result, record, basis: Basis::Settled, names_nonce: false };
+        let run = TxRun {
+            result,
+            record,
+            basis: Basis::Settled,
+            names_nonce: false,
+            is_evaluated: false,
+        };
         runs.again.set(run).unwrap();
         runs
     }

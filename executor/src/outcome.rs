@@ -155,6 +155,9 @@ pub struct ExecutionStats {
     /// Where the block was predicted while it ran, the transactions whose
     /// prediction came before somebody ran them.
     pub predicted: usize,
+    /// Transactions whose code was not run, since an exact path gave what it does.
+    #[serde(default)]
+    pub evaluated: usize,
     /// Transactions that ran more than once, in block order.
     pub reexecuted: Vec<Reexecution>,
 }

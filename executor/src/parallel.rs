@@ -267,6 +267,7 @@ where
             let run = Run::new(block, needs, paths);
             let (changes, ledger) = run.on_threads(&tasks, &base, &mut notes, pool, first)?;
             stats.reexecuted = ledger.reexecuted;
+            stats.evaluated = run.runs.iter().filter(|runs| runs.settled().is_evaluated).count();
             (receipts(block, run.runs), changes)
         }
         (_, Some(receipts)) => {
@@ -276,7 +277,8 @@ where
         }
         (_, None) => {
             stats.mode = ExecutionMode::Serial;
-            let receipts = run_serially(block, &mut base, paths)?;
+            let (receipts, evaluated) = run_serially(block, &mut base, paths)?;
+            stats.evaluated = evaluated;
             (receipts, close(block, vec![base], &mut notes, pool)?)
         }
     };

@@ -15,6 +15,8 @@ pub(crate) struct TxRun {
     /// Whether the sender was given the nonce that the transaction names, and
     /// not the one that it had.
     pub(crate) names_nonce: bool,
+    /// Whether an exact path gave it, and no code was run.
+    pub(crate) is_evaluated: bool,
 }
 
 /// The state that a transaction ran on.

@@ -8,7 +8,8 @@ use forewave_analyzer::{Block, ExactPaths};
 use revm::{Context, DatabaseRef, ExecuteEvm, MainBuilder, MainContext};
 
 use crate::{
-    ExecutionError, TxReceipt, cancel::Deadline,
+    ExecutionError, TxReceipt,
+    cancel::Deadline,
     exact::{Evaluated, ExactCalls},
     flat_state::FlatState,
     system::check_gas_limit,
@@ -18,12 +19,13 @@ use crate::{
 /// The most accounts of a transaction for whose sake the room for them is kept.
 const KEPT_ACCOUNTS_MAX: usize = 256;
 
-/// Runs the block's transactions on `flat`, the state before them.
+/// Runs the block's transactions on `flat`, the state before them. Gives the
+/// receipts, and of how many transactions the code was not run.
 pub(crate) fn run_serially<DB: DatabaseRef>(
     block: &Block,
     flat: &mut FlatState<'_, DB>,
     paths: Option<&ExactPaths>,
-) -> Result<Vec<TxReceipt>, ExecutionError<DB::Error>> {
+) -> Result<(Vec<TxReceipt>, usize), ExecutionError<DB::Error>> {
     let rules = TransferRules::new(block);
     let mut exact = paths.and_then(|paths| ExactCalls::new(block, paths));
     let mut receipts: Vec<TxReceipt> = Vec::with_capacity(block.transactions.len());
@@ -32,7 +34,7 @@ pub(crate) fn run_serially<DB: DatabaseRef>(
         .with_block(block.env.clone())
         .with_cfg(block.cfg.clone())
         .build_mainnet();
-    let mut gas_used = 0;
+    let (mut gas_used, mut evaluated) = (0, 0);
     let deadline = Deadline::current();
     for (tx, env) in block.indexed() {
         deadline.check()?;
@@ -52,6 +54,7 @@ pub(crate) fn run_serially<DB: DatabaseRef>(
         {
             let applied = flat.apply(&record.transition);
             applied.map_err(|source| ExecutionError::State { tx, source })?;
+            evaluated += 1;
             TxReceipt::new(env.tx_type, gas_used, result)
         } else {
             if let Some(exact) = &exact {
@@ -72,5 +75,5 @@ pub(crate) fn run_serially<DB: DatabaseRef>(
         gas_used = receipt.cumulative_gas_used;
         receipts.push(receipt);
     }
-    Ok(receipts)
+    Ok((receipts, evaluated))
 }

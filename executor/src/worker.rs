@@ -109,14 +109,15 @@ impl<'a, DB: DatabaseRef> Worker<'a, DB> {
         {
             let names_nonce = self.view().names_nonce();
             let (result, record) = (transfer.result(), transfer.record());
-            return Ok(TxRun { result, record, basis, names_nonce });
+            return Ok(TxRun { result, record, basis, names_nonce, is_evaluated: false });
         }
         if let Some((exact, rules)) = self.exact.as_mut().zip(self.rules) {
             let view = &mut self.evm.ctx.journaled_state.database.inner;
             if let Some(evaluated) = exact.run(rules, view, env, basis != Basis::Settled) {
                 let names_nonce = view.names_nonce();
                 let Evaluated { result, record } = evaluated;
-                return Ok(TxRun { result, record, basis, names_nonce });
+                let is_evaluated = true;
+                return Ok(TxRun { result, record, basis, names_nonce, is_evaluated });
             }
             exact.learn(view, env);
         }
@@ -127,7 +128,7 @@ impl<'a, DB: DatabaseRef> Worker<'a, DB> {
             Ok(result) => {
                 let record = take_record(&mut self.evm, env, &state);
                 let names_nonce = self.view().names_nonce();
-                Ok(TxRun { result, record, basis, names_nonce })
+                Ok(TxRun { result, record, basis, names_nonce, is_evaluated: false })
             }
             Err(error) => {
                 discard_record(&mut self.evm);

@@ -24,7 +24,7 @@ impl<'a> Workers<'a> {
     }
 
     /// How many threads.
-    pub(crate) fn threads(self) -> usize {
+    pub fn threads(self) -> usize {
         self.pool.current_num_threads()
     }
 }

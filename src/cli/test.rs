@@ -7,7 +7,7 @@ use std::{
 };
 
 use forewave::{
-    Printable,
+    ExactPaths, Printable,
     conformance::{CaseReport, Setup, Verdict as CaseVerdict, run_file, source},
 };
 use indicatif::{ProgressBar, ProgressStyle};
@@ -26,7 +26,8 @@ pub(super) fn test(args: &TestArgs) -> io::Result<Verdict> {
     let pool = |&threads: &u16| ThreadPoolBuilder::new().num_threads(threads.into()).build();
     let pools: Result<Vec<ThreadPool>, _> = args.threads.iter().map(pool).collect();
     let pools = pools.map_err(io::Error::other)?;
-    let setup = Setup { predictors: &args.predictor, pools: &pools };
+    let paths = ExactPaths::new();
+    let setup = Setup { predictors: &args.predictor, pools: &pools, paths: &paths };
     let mut out = Output::new(args);
     let mut total = Total::default();
     for path in &args.paths {

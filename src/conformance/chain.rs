@@ -203,6 +203,8 @@ fn move_dao_balances(state: &mut MemoryState) {
 mod tests {
     use revm::state::AccountInfo;
 
+    use forewave_analyzer::ExactPaths;
+
     use super::*;
 
     #[test]
@@ -216,7 +218,7 @@ mod tests {
         let header = Header { number, parent_hash, state_root, ..genesis.clone() };
         let rlp = alloy_rlp::encode(WireBlock::new(header, alloy_consensus::BlockBody::default()));
         let network: Network = "Frontier".parse().expect("Frontier is a network");
-        let setup = Setup { predictors: &[], pools: &[] };
+        let setup = Setup { predictors: &[], pools: &[], paths: &ExactPaths::new() };
         for (kept_entries, is_followed) in [(KEPT_ENTRIES_MAX - 1, true), (KEPT_ENTRIES_MAX, false)]
         {
             let state = MemoryState::default();

@@ -4,7 +4,7 @@ use core::fmt;
 
 use forewave_analyzer::{Block, MemoryState, StateError};
 use forewave_executor::{
-    BlockOutcome, ExecutionError, ExecutionMode, execute_overlapped, sequential,
+    BlockOutcome, ExecutionError, ExecutionMode, Workers, execute_overlapped, sequential,
 };
 
 use super::{Setup, rejection::Rejection};
@@ -13,6 +13,9 @@ use crate::{Plan, PredictorKind, compare::compare_outcomes, predict};
 /// The ways to run a plan on several threads, however small the block.
 const MODES: [ExecutionMode; 3] =
     [ExecutionMode::Dataflow, ExecutionMode::Waves, ExecutionMode::Optimistic];
+
+/// The ways to run it with exact paths, learnt by those before.
+const KNOWING_MODES: [ExecutionMode; 2] = [ExecutionMode::Serial, ExecutionMode::Optimistic];
 
 /// One way to execute a block did not give what sequential execution gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +39,8 @@ impl fmt::Display for Divergence {
 }
 
 /// Executes a block sequentially and with every predictor on every pool, while it
-/// is predicted and from a plan in every mode: all give one outcome, or one error.
+/// is predicted and from a plan in every mode, and with what is learnt of code: all
+/// give one outcome, or one error.
 pub(super) fn run(
     block: &Block,
     state: &MemoryState,
@@ -56,11 +60,15 @@ pub(super) fn run(
                 return Err(diverges(Some(on), difference));
             }
         }
-        let ways = setup.pools.iter().flat_map(|pool| MODES.map(|mode| (pool, mode)));
-        for (pool, mode) in ways {
-            let found = plan.execute_as(mode, block, state, pool);
+        let alone =
+            setup.pools.iter().flat_map(|pool| MODES.map(|mode| (Workers::new(pool), mode)));
+        let knowing = setup.pools.iter().flat_map(|pool| {
+            KNOWING_MODES.map(|mode| (Workers::new(pool).with_paths(setup.paths), mode))
+        });
+        for (workers, mode) in alone.chain(knowing) {
+            let found = plan.execute_as(mode, block, state, workers);
             if let Some(difference) = difference(&found, &truth) {
-                return Err(diverges(Some((pool.current_num_threads(), mode)), difference));
+                return Err(diverges(Some((workers.threads(), mode)), difference));
             }
         }
     }

@@ -11,11 +11,10 @@ use std::{fs, io, path::Path};
 
 use forewave::{
     AccessKind, AccessSet, AccessSetBuilder, Block, BlockOutcome, ExecutionError, ExecutionMode,
-    Location, Plan, PredictedAccess, PredictorKind, Scope, StateError, WidenedAccess,
+    Location, Plan, PredictedAccess, PredictorKind, Scope, StateError, WidenedAccess, Workers,
     compare::compare_outcomes, execute_overlapped, predict, sequential,
 };
 use forewave_fixtures::{SampleFiles, Workload};
-use rayon::ThreadPool;
 use revm::primitives::U256;
 
 pub(crate) use self::{blocks::Drawn, choices::Choices};
@@ -181,6 +180,8 @@ pub(crate) struct Ran {
     pub(crate) successes: usize,
     /// Transactions that ran more than once.
     pub(crate) reexecuted: usize,
+    /// Transactions whose code was not run.
+    pub(crate) evaluated: usize,
     /// Whether the block was invalid.
     pub(crate) is_invalid: bool,
 }
@@ -190,12 +191,12 @@ pub(crate) fn drawn(choices: &mut Choices<'_>, txs_max: u8) -> Drawn {
     blocks::drawn(choices, txs_max)
 }
 
-/// Executes a block from this prediction on this pool and compares.
+/// Executes a block from this prediction on these threads and compares.
 pub(crate) fn check(
     drawn: &Drawn,
     prediction: Prediction,
     choices: &mut Choices<'_>,
-    pool: &ThreadPool,
+    workers: Workers<'_>,
 ) -> Result<Ran, Difference> {
     let Drawn { block, state } = drawn;
     let truth = sequential(block, state);
@@ -203,14 +204,16 @@ pub(crate) fn check(
     // Left to itself, the executor would run such small blocks on one thread.
     let mode = choices.of(&MODES);
     let found = match mode {
-        ExecutionMode::Overlapped => execute_overlapped(block, state, predictions.as_slice(), pool),
-        _ if choices.one_in(3) => Plan::new(&predictions).execute_as(mode, block, state, pool),
+        ExecutionMode::Overlapped => {
+            execute_overlapped(block, state, predictions.as_slice(), workers)
+        }
+        _ if choices.one_in(3) => Plan::new(&predictions).execute_as(mode, block, state, workers),
         _ => Plan::to_run(block, state, predictions)
             .expect("the state is in memory")
-            .execute_as(mode, block, state, pool),
+            .execute_as(mode, block, state, workers),
     };
     if let Some(what) = difference(&found, &truth) {
-        let threads = pool.current_num_threads();
+        let threads = workers.threads();
         return Err(Difference { prediction, threads, mode, what });
     }
     Ok(ran(block, &found, &truth))
@@ -246,6 +249,7 @@ fn ran(block: &Block, found: &Executed, truth: &Executed) -> Ran {
             .as_ref()
             .map_or(0, |truth| truth.receipts.iter().filter(|receipt| receipt.status).count()),
         reexecuted: found.as_ref().map_or(0, |found| found.stats.reexecuted.len()),
+        evaluated: found.as_ref().map_or(0, |found| found.stats.evaluated),
         is_invalid: truth.is_err(),
     }
 }

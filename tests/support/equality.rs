@@ -4,8 +4,8 @@
 use std::path::Path;
 
 use forewave::{
-    AccessKind, AccessSet, AccessSetBuilder, Block, BlockOutcome, ExecutionMode, MemoryState, Plan,
-    PredictedAccess, PredictorKind,
+    AccessKind, AccessSet, AccessSetBuilder, Block, BlockOutcome, ExactPaths, ExecutionMode,
+    MemoryState, Plan, PredictedAccess, PredictorKind, Workers,
     compare::{compare_header, compare_outcomes},
     execute_overlapped, execute_unplanned,
     input::{BlockInput, LoadOptions},
@@ -21,6 +21,10 @@ const MODES: [ExecutionMode; 5] = [
     ExecutionMode::Optimistic,
     ExecutionMode::Serial,
 ];
+
+/// How it runs where paths are learnt by one execution for the next.
+const KNOWING_MODES: [ExecutionMode; 3] =
+    [ExecutionMode::Serial, ExecutionMode::Dataflow, ExecutionMode::Optimistic];
 
 /// Pools of 1, 2 and 8 threads.
 pub(crate) fn pools() -> Vec<ThreadPool> {
@@ -65,6 +69,7 @@ pub(crate) fn check_every_way(
             check_outcome(&outcome, truth, &format!("{name} {kind} overlapped"));
         }
     }
+    let paths = ExactPaths::new();
     for (who, predictions) in predictions(block, state) {
         let for_people = Plan::new(&predictions);
         let to_run = Plan::to_run(block, state, predictions).unwrap();
@@ -74,6 +79,12 @@ pub(crate) fn check_every_way(
                 for mode in MODES {
                     let outcome = plan.execute_as(mode, block, state, pool).unwrap();
                     check_outcome(&outcome, truth, &format!("{name} {who} {mode:?}"));
+                    executions += 1;
+                }
+                let workers = Workers::new(pool).with_paths(&paths);
+                for mode in KNOWING_MODES {
+                    let outcome = plan.execute_as(mode, block, state, workers).unwrap();
+                    check_outcome(&outcome, truth, &format!("{name} {who} {mode:?} by paths"));
                     executions += 1;
                 }
             }

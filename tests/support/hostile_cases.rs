@@ -13,7 +13,7 @@ use alloy_eips::eip7702::Authorization;
 use alloy_primitives::{Address, B256, Signature, TxKind, U256, hex};
 use flate2::{Compression, write::GzEncoder};
 use forewave::{
-    MemoryState, PredictorKind,
+    ExactPaths, MemoryState, PredictorKind,
     conformance::{Setup, Verdict, run_file, source},
     input::{InputError, SourceFile},
     state_root,
@@ -169,7 +169,8 @@ pub(crate) fn check(file: &NamedFile, directory: &Path, pool: &ThreadPool) -> Fa
 #[track_caller]
 pub(crate) fn judge(file: &SourceFile, pool: &ThreadPool) -> Result<Fate, InputError> {
     let pools = core::slice::from_ref(pool);
-    let setup = Setup { predictors: &[PredictorKind::Static], pools };
+    let paths = ExactPaths::new();
+    let setup = Setup { predictors: &[PredictorKind::Static], pools, paths: &paths };
     let reports = run_file(file, &setup, |_| true)?;
     for report in &reports {
         if let Verdict::Failed(reason) = &report.verdict {

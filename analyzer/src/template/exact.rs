@@ -21,7 +21,10 @@ pub use self::{
     used::{FoundAccount, UsedAccount, UsedSlot},
 };
 use super::cache::{TemplateCache, TemplateKey};
-use crate::{Block, Limits, interpreter::{Knowledge, Machine}};
+use crate::{
+    Block, Limits,
+    interpreter::{Knowledge, Machine},
+};
 
 /// Exact paths through the code of contracts, shared by threads and blocks.
 ///

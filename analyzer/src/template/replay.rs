@@ -7,7 +7,7 @@
 use revm::{
     DatabaseRef,
     context::TxEnv,
-    primitives::{Address, B256, KECCAK_EMPTY, U256, },
+    primitives::{Address, B256, KECCAK_EMPTY, U256},
 };
 
 use super::{

@@ -256,7 +256,8 @@ impl<'a> Evaluator<'a> {
         Some(match test {
             Test::Truth(value) => !self.get(constants, value).is_zero(),
             Test::Computed(code, args) => {
-                let get = |at: usize| args.get(at).map_or(U256::ZERO, |at| self.get(constants, *at));
+                let get =
+                    |at: usize| args.get(at).map_or(U256::ZERO, |at| self.get(constants, *at));
                 compute_of(code, get, |word| !word.is_zero()).unwrap_or_default()
             }
             Test::Value(_) | Test::Code(_) => return None,
@@ -389,8 +390,11 @@ impl<'a> Evaluator<'a> {
                 let account = &mut self.used.accounts[self.accounts[account.0 as usize]];
                 (account.looked_at_code, account.looked_at_emptiness) = (true, true);
                 let is_empty = account.is_empty();
-                self.values
-                    .push(if is_empty { U256::ZERO } else { account.found.code_hash.into() });
+                self.values.push(if is_empty {
+                    U256::ZERO
+                } else {
+                    account.found.code_hash.into()
+                });
             }
             Operation::Emptiness(account) => {
                 let account = id(account);

@@ -51,9 +51,7 @@ impl UsedAccount {
     /// Whether it is empty as EIP-161 means it, by now.
     pub(super) fn is_empty(&self) -> bool {
         let Self { found, balance, .. } = self;
-        found.nonce == 0
-            && balance.is_zero()
-            && found.code_hash == revm::primitives::KECCAK_EMPTY
+        found.nonce == 0 && balance.is_zero() && found.code_hash == revm::primitives::KECCAK_EMPTY
     }
 }
 
