@@ -98,17 +98,20 @@ impl Total {
         self.ran.transfers += ran.transfers;
         self.ran.successes += ran.successes;
         self.ran.reexecuted += ran.reexecuted;
+        self.ran.by_shares += ran.by_shares;
     }
 
     fn line(&self, next_seed: u64, started: Instant) -> String {
         let Self { blocks, invalid_blocks, ran, differences } = self;
         format!(
-            "{} transactions ({} plain transfers, {} successful, {} ran again) in {blocks} blocks \
-             ({invalid_blocks} invalid), {differences} differences, next seed {next_seed}, {:.0} s",
+            "{} transactions ({} plain transfers, {} successful, {} ran again, {} by shares) in \
+             {blocks} blocks ({invalid_blocks} invalid), {differences} differences, \
+             next seed {next_seed}, {:.0} s",
             ran.txs,
             ran.transfers,
             ran.successes,
             ran.reexecuted,
+            ran.by_shares,
             started.elapsed().as_secs_f64(),
         )
     }

@@ -91,7 +91,7 @@ impl Prediction {
 }
 
 /// Ways to run a block. Weights by repetition.
-const MODES: [ExecutionMode; 11] = [
+const MODES: [ExecutionMode; 12] = [
     ExecutionMode::Overlapped,
     ExecutionMode::Overlapped,
     ExecutionMode::Overlapped,
@@ -103,6 +103,7 @@ const MODES: [ExecutionMode; 11] = [
     ExecutionMode::Optimistic,
     ExecutionMode::Auto,
     ExecutionMode::Serial,
+    ExecutionMode::Shares,
 ];
 
 const KINDS: [AccessKind; 3] = [AccessKind::Read, AccessKind::Write, AccessKind::Delta];
@@ -181,6 +182,8 @@ pub(crate) struct Ran {
     pub(crate) successes: usize,
     /// Transactions that ran more than once.
     pub(crate) reexecuted: usize,
+    /// Of those that were executed, the ones in blocks that were run by shares.
+    pub(crate) by_shares: usize,
     /// Whether the block was invalid.
     pub(crate) is_invalid: bool,
 }
@@ -201,7 +204,10 @@ pub(crate) fn check(
     let truth = sequential(block, state);
     let predictions = prediction.make(drawn, choices);
     // Left to itself, the executor would run such small blocks on one thread.
-    let mode = choices.of(&MODES);
+    let mode = match block.transactions.iter().any(|tx| !tx.data.is_empty()) {
+        false if choices.one_in(2) => ExecutionMode::Shares,
+        _ => choices.of(&MODES),
+    };
     let found = match mode {
         ExecutionMode::Overlapped => execute_overlapped(block, state, predictions.as_slice(), pool),
         _ if choices.one_in(3) => Plan::new(&predictions).execute_as(mode, block, state, pool),
@@ -239,8 +245,10 @@ fn ran(block: &Block, found: &Executed, truth: &Executed) -> Ran {
         Err(_) => 0,
     };
     let executed = &block.transactions[..txs];
+    let by_shares = |found: &BlockOutcome| found.stats.mode == ExecutionMode::Shares;
     Ran {
         txs,
+        by_shares: if found.as_ref().is_ok_and(by_shares) { txs } else { 0 },
         transfers: executed.iter().filter(|tx| tx.gas_limit < 60_000 && tx.data.is_empty()).count(),
         successes: truth
             .as_ref()
