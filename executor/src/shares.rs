@@ -35,7 +35,7 @@ use crate::{
 };
 
 /// Transactions for each share, below which another thread's waking costs more.
-const TRANSACTIONS_PER_SHARE_MIN: usize = 128;
+const TRANSACTIONS_PER_SHARE_MIN: usize = 256;
 
 /// The most shares; each range of the block has a list for each.
 const SHARES_MAX: usize = 64;

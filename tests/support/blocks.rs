@@ -83,7 +83,7 @@ pub(crate) fn drawn(choices: &mut Choices<'_>, txs_max: u8) -> Drawn {
     let slot = choices.of(&SLOTS);
     let state = drawn_state(choices, slot);
     let mut block = empty_block(choices, slot);
-    let only_payments = choices.one_in(6);
+    let only_payments = choices.one_in(12);
     for _ in 0..=choices.below(txs_max) {
         let tx = match only_payments {
             true => drawn_payment(choices, &block),

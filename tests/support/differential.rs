@@ -90,8 +90,8 @@ impl Prediction {
     }
 }
 
-/// Ways to run a block. Weights by repetition.
-const MODES: [ExecutionMode; 12] = [
+/// Ways to run a block, besides by shares if it only pays. Weights by repetition.
+const MODES: [ExecutionMode; 11] = [
     ExecutionMode::Overlapped,
     ExecutionMode::Overlapped,
     ExecutionMode::Overlapped,
@@ -103,7 +103,6 @@ const MODES: [ExecutionMode; 12] = [
     ExecutionMode::Optimistic,
     ExecutionMode::Auto,
     ExecutionMode::Serial,
-    ExecutionMode::Shares,
 ];
 
 const KINDS: [AccessKind; 3] = [AccessKind::Read, AccessKind::Write, AccessKind::Delta];
