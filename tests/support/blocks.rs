@@ -85,9 +85,10 @@ pub(crate) fn drawn(choices: &mut Choices<'_>, txs_max: u8) -> Drawn {
     let mut block = empty_block(choices, slot);
     let only_payments = choices.one_in(12);
     for _ in 0..=choices.below(txs_max) {
-        let tx = match only_payments {
-            true => drawn_payment(choices, &block),
-            false => drawn_transaction(choices, &block),
+        let tx = if only_payments {
+            drawn_payment(choices, &block)
+        } else {
+            drawn_transaction(choices, &block)
         };
         block.transactions.push(tx);
     }
@@ -255,9 +256,9 @@ fn drawn_transaction(choices: &mut Choices<'_>, block: &Block) -> TxEnv {
 /// beneficiary: not often, so that most blocks of such transfers are ordinary.
 fn drawn_payment(choices: &mut Choices<'_>, block: &Block) -> TxEnv {
     let since = |fork| block.spec().is_enabled_in(fork);
-    let usual = |choices: &mut Choices<'_>| match choices.one_in(64) {
-        true => person(choices.byte()),
-        false => person(choices.of(&[0, 1, 2, 3, 4, 5, 6, 9, 10])),
+    let usual = |choices: &mut Choices<'_>| {
+        let number = choices.of(&[0, 1, 2, 3, 4, 5, 6, 9, 10]);
+        if choices.one_in(64) { person(choices.byte()) } else { person(number) }
     };
     let mut tx = TxEnv {
         caller: usual(choices),

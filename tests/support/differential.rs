@@ -203,10 +203,9 @@ pub(crate) fn check(
     let truth = sequential(block, state);
     let predictions = prediction.make(drawn, choices);
     // Left to itself, the executor would run such small blocks on one thread.
-    let mode = match block.transactions.iter().any(|tx| !tx.data.is_empty()) {
-        false if choices.one_in(2) => ExecutionMode::Shares,
-        _ => choices.of(&MODES),
-    };
+    let only_pays = block.transactions.iter().all(|tx| tx.data.is_empty());
+    let by_shares = only_pays && choices.one_in(2);
+    let mode = if by_shares { ExecutionMode::Shares } else { choices.of(&MODES) };
     let found = match mode {
         ExecutionMode::Overlapped => execute_overlapped(block, state, predictions.as_slice(), pool),
         _ if choices.one_in(3) => Plan::new(&predictions).execute_as(mode, block, state, pool),

@@ -324,10 +324,10 @@ fn accounts_whose_addresses_begin_alike_are_told_apart() {
 #[test]
 fn random_payments_among_few_accounts_end_as_in_sequential_execution() {
     let mut seed = 1_u64;
-    let mut below = |bound: u64| {
+    let mut below = |bound: u64| -> usize {
         // The multiplier is Knuth's, for MMIX.
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (seed >> 33) % bound
+        usize::try_from((seed >> 33) % bound).unwrap()
     };
     let mut valid = 0;
     for _ in 0..40 {
@@ -335,9 +335,9 @@ fn random_payments_among_few_accounts_end_as_in_sequential_execution() {
         let mut nonces = [0; 9];
         let state = funded();
         let transactions = (0..below(400)).map(|_| {
-            let (from, to) = (below(9) as usize, below(9) as usize);
+            let (from, to) = (below(9), below(9));
             nonces[from] += 1;
-            let wei = [0, 1, ETHER / 100, ETHER][below(4) as usize];
+            let wei = [0, 1, ETHER / 100, ETHER][below(4)];
             TxEnv { gas_limit: 21_000, ..pay(people[from], nonces[from] - 1, people[to], wei) }
         });
         let block = block(SpecId::PRAGUE, transactions.collect());
