@@ -102,18 +102,21 @@ impl Total {
         self.ran.transfers += ran.transfers;
         self.ran.successes += ran.successes;
         self.ran.reexecuted += ran.reexecuted;
+        self.ran.by_shares += ran.by_shares;
         self.ran.evaluated += ran.evaluated;
     }
 
     fn line(&self, next_seed: u64, started: Instant) -> String {
         let Self { blocks, invalid_blocks, ran, differences } = self;
         format!(
-            "{} transactions ({} plain transfers, {} successful, {} ran again, \
-             {} by exact paths) in {blocks} blocks ({invalid_blocks} invalid), {differences} differences, next seed {next_seed}, {:.0} s",
+            "{} transactions ({} plain transfers, {} successful, {} ran again, {} by shares, \
+             {} by exact paths) in {blocks} blocks ({invalid_blocks} invalid), {differences} \
+             differences, next seed {next_seed}, {:.0} s",
             ran.txs,
             ran.transfers,
             ran.successes,
             ran.reexecuted,
+            ran.by_shares,
             ran.evaluated,
             started.elapsed().as_secs_f64(),
         )

@@ -73,6 +73,7 @@ fn random_blocks_are_a_fair_mix() {
         total.transfers += ran.transfers;
         total.successes += ran.successes;
         total.reexecuted += ran.reexecuted;
+        total.by_shares += ran.by_shares;
         total.evaluated += ran.evaluated;
         blocks_run += 1;
         invalid += usize::from(ran.is_invalid);
@@ -81,6 +82,7 @@ fn random_blocks_are_a_fair_mix() {
     assert!(total.transfers * 2 < total.txs, "{total:?}");
     assert!(total.successes * 2 > total.txs, "{total:?}");
     assert!(total.reexecuted * 40 > total.txs, "{total:?}");
+    assert!(total.by_shares * 100 > total.txs, "{total:?}");
     assert!(invalid > 0 && invalid * 10 < blocks_run, "{invalid} of {blocks_run}");
 }
 

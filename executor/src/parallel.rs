@@ -1,5 +1,6 @@
 //! Runs a block on the threads of a pool: planned, as dataflow or in waves;
-//! predicted while it runs; or optimistically in block order.
+//! predicted while it runs; or optimistically in block order. Where that does not
+//! pay it is run serially, or by [shares](run_by_shares) if it only pays.
 //!
 //! # Protocol
 //!

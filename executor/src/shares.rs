@@ -35,21 +35,20 @@ use crate::{
 };
 
 /// Transactions for each share, below which another thread's waking costs more.
-const TRANSACTIONS_PER_SHARE_MIN: usize = 128;
+const TRANSACTIONS_PER_SHARE_MIN: usize = 256;
 
-/// Accounts that are read at a time, so that the processor waits for the memory of
-/// several at once.
-const ACCOUNTS_AT_A_TIME: usize = 16;
+/// The most shares; each range of the block has a list for each.
+const SHARES_MAX: usize = 64;
 
 /// Transactions of a block that can be numbered beside a role.
 const TRANSACTIONS_MAX: usize = 1 << 31;
 
-/// The number of shares that pays for so many transactions.
+/// The number of shares that pays for so many transactions on so many threads.
 pub(crate) fn shares_that_pay(transactions: usize, threads: usize) -> usize {
     threads.min(transactions / TRANSACTIONS_PER_SHARE_MIN).max(1)
 }
 
-/// Executes the block's transactions in so many shares, if all are plain
+/// Executes the block's transactions in so many shares (at most), if all are plain
 /// transfers and valid. `base` is then the state after them; else it is as it was.
 pub(crate) fn run_by_shares<DB>(
     block: &Block,
@@ -64,6 +63,7 @@ where
     if transactions == 0 || transactions > TRANSACTIONS_MAX {
         return None;
     }
+    let parts = parts.min(SHARES_MAX);
     let (rules, deadline) = (TransferRules::new(block)?, Deadline::current());
     let range_len = transactions.div_ceil(parts);
     let run =
@@ -195,9 +195,7 @@ impl<DB: DatabaseRef + Sync> Run<'_, '_, DB> {
                 judged.parties[Share::of(&address, *parts)].push(Party::new(address, tx, role));
             };
             note(env.caller, Role::Sender);
-            if terms.to != env.caller {
-                note(terms.to, Role::Recipient);
-            }
+            note(terms.to, Role::Recipient);
         }
         Some(judged)
     }
@@ -212,31 +210,25 @@ impl<DB: DatabaseRef + Sync> Run<'_, '_, DB> {
         // The first holds all of them in the end.
         let all = || ranges.iter().flat_map(|range| &range.parties).map(Vec::len).sum();
         let mut changes = Vec::with_capacity(if share == 0 { all() } else { parties.len() });
-        let mut of_each = parties.chunk_by(Party::is_as_account);
-        loop {
+        for of_one in parties.chunk_by(Party::is_as_account) {
             self.go_on()?;
-            let of_some: Vec<_> = of_each.by_ref().take(ACCOUNTS_AT_A_TIME).collect();
-            if of_some.is_empty() {
-                return Some(changes);
-            }
-            let load = |of_one: &&[Party]| self.base.apart(of_one[0].address()).ok()?;
-            let accounts: Option<Vec<Apart>> = of_some.iter().map(load).collect();
-            for (account, of_one) in accounts?.iter_mut().zip(of_some) {
-                self.settle_account(account, of_one, ranges)?;
-                let change = self.base.change_of(account).ok()?;
-                changes.extend(change.map(|change| (account.address(), change)));
-            }
+            let address = of_one[0].address();
+            let account = self.settle_account(address, of_one, ranges)?;
+            let change = self.base.change_of(&account).ok()?;
+            changes.extend(change.map(|change| (address, change)));
         }
+        Some(changes)
     }
 
-    /// Takes one account through the block.
+    /// Takes one account through the block, its nonce and balance in its order.
     fn settle_account(
         &self,
-        account: &mut Apart,
+        address: Address,
         parties: &[Party],
         ranges: &[Judged],
-    ) -> Option<()> {
+    ) -> Option<Apart> {
         let nobody = AccountInfo::default();
+        let mut account = self.base.apart(address).ok()??;
         for party in parties {
             let (tx, role) = party.part();
             let payment = &ranges[tx / self.range_len].payments[tx % self.range_len];
@@ -251,43 +243,44 @@ impl<DB: DatabaseRef + Sync> Run<'_, '_, DB> {
             };
             account.apply(&change);
         }
-        Some(())
+        Some(account)
     }
 }
 
-/// What an account is in a transfer. To itself it is the sender.
+/// What an account is in a transfer; to itself it is both, the sender first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     Sender,
     Recipient,
 }
 
-/// That an account takes part in a transfer; in the order of the addresses, then
-/// of the block: the address from its highest byte on, then transaction and role.
+/// That an account takes part in a transfer, in the order of the addresses and
+/// then of the block: the words of the address, and transaction and role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Party(u64, u64, u64);
+struct Party(u64, u64, u32, u32);
 
 impl Party {
     fn new(address: Address, tx: usize, role: Role) -> Self {
         let word = |at: usize| u64::from_be_bytes(array::from_fn(|byte| address[at + byte]));
         let tail = u32::from_be_bytes(array::from_fn(|byte| address[16 + byte]));
-        let part = narrow(tx) << 1 | u32::from(role == Role::Recipient);
-        Self(word(0), word(8), u64::from(tail) << 32 | u64::from(part))
+        Self(word(0), word(8), tail, narrow(tx) << 1 | u32::from(role == Role::Recipient))
     }
 
     const fn is_as_account(&self, other: &Self) -> bool {
-        self.0 == other.0 && self.1 == other.1 && self.2 >> 32 == other.2 >> 32
+        self.0 == other.0 && self.1 == other.1 && self.2 == other.2
     }
 
     fn address(&self) -> Address {
-        let words = [self.0, self.1, self.2].map(u64::to_be_bytes);
-        Address::from_slice(&words.as_flattened()[..Address::len_bytes()])
+        let mut address = Address::ZERO;
+        address[..8].copy_from_slice(&self.0.to_be_bytes());
+        address[8..16].copy_from_slice(&self.1.to_be_bytes());
+        address[16..].copy_from_slice(&self.2.to_be_bytes());
+        address
     }
 
     /// Transaction and role.
-    fn part(&self) -> (usize, Role) {
-        let part = self.2 as u32;
-        let role = if part & 1 == 0 { Role::Sender } else { Role::Recipient };
-        ((part >> 1) as usize, role)
+    const fn part(&self) -> (usize, Role) {
+        let role = if self.3 & 1 == 0 { Role::Sender } else { Role::Recipient };
+        ((self.3 >> 1) as usize, role)
     }
 }

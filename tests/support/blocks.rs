@@ -5,7 +5,8 @@
 //! funds before the block, some are delegated, one is the beneficiary. All five
 //! transaction types occur, with lists, blobs and authorizations that are right
 //! or wrong. A block is valid, unless it is meant not to be: nonces are put
-//! right, and transactions that cannot be are left out.
+//! right, and transactions that cannot be are left out. Some blocks are of plain
+//! transfers only.
 
 use core::iter::repeat_with;
 
@@ -82,8 +83,13 @@ pub(crate) fn drawn(choices: &mut Choices<'_>, txs_max: u8) -> Drawn {
     let slot = choices.of(&SLOTS);
     let state = drawn_state(choices, slot);
     let mut block = empty_block(choices, slot);
+    let only_payments = choices.one_in(12);
     for _ in 0..=choices.below(txs_max) {
-        let tx = drawn_transaction(choices, &block);
+        let tx = if only_payments {
+            drawn_payment(choices, &block)
+        } else {
+            drawn_transaction(choices, &block)
+        };
         block.transactions.push(tx);
     }
     repair(&mut block, &state);
@@ -242,6 +248,34 @@ fn drawn_transaction(choices: &mut Choices<'_>, block: &Block) -> TxEnv {
         tx.tx_type = 4;
         tx.gas_limit += 25_000 * tx.authorization_list.len() as u64;
         tx.gas_priority_fee = tx.gas_priority_fee.or(Some(0));
+    }
+    tx
+}
+
+/// A plain transfer among people, of whom one may be delegated and one the
+/// beneficiary: not often, so that most blocks of such transfers are ordinary.
+fn drawn_payment(choices: &mut Choices<'_>, block: &Block) -> TxEnv {
+    let since = |fork| block.spec().is_enabled_in(fork);
+    let usual = |choices: &mut Choices<'_>| {
+        let number = choices.of(&[0, 1, 2, 3, 4, 5, 6, 9, 10]);
+        if choices.one_in(64) { person(choices.byte()) } else { person(number) }
+    };
+    let mut tx = TxEnv {
+        caller: usual(choices),
+        gas_price: choices.of(&[10, 10, 7, 30]),
+        chain_id: since(SpecId::SPURIOUS_DRAGON).then_some(1),
+        ..TxEnv::default()
+    };
+    transfer(choices, &mut tx);
+    tx.kind = TxKind::Call(usual(choices));
+    if since(SpecId::BERLIN) && choices.one_in(8) {
+        tx.access_list = drawn_list(choices);
+        tx.tx_type = 1;
+        tx.gas_limit = 100_000;
+    }
+    if since(SpecId::LONDON) && choices.one_in(3) {
+        tx.gas_priority_fee = Some(choices.of(&[0, 1, tx.gas_price]));
+        tx.tx_type = 2;
     }
     tx
 }

@@ -89,7 +89,7 @@ impl Prediction {
     }
 }
 
-/// Ways to run a block. Weights by repetition.
+/// Ways to run a block, besides by shares if it only pays. Weights by repetition.
 const MODES: [ExecutionMode; 11] = [
     ExecutionMode::Overlapped,
     ExecutionMode::Overlapped,
@@ -180,6 +180,8 @@ pub(crate) struct Ran {
     pub(crate) successes: usize,
     /// Transactions that ran more than once.
     pub(crate) reexecuted: usize,
+    /// Of those that were executed, the ones in blocks that were run by shares.
+    pub(crate) by_shares: usize,
     /// Transactions whose code was not run.
     pub(crate) evaluated: usize,
     /// Whether the block was invalid.
@@ -202,7 +204,9 @@ pub(crate) fn check(
     let truth = sequential(block, state);
     let predictions = prediction.make(drawn, choices);
     // Left to itself, the executor would run such small blocks on one thread.
-    let mode = choices.of(&MODES);
+    let only_pays = block.transactions.iter().all(|tx| tx.data.is_empty());
+    let by_shares = only_pays && choices.one_in(2);
+    let mode = if by_shares { ExecutionMode::Shares } else { choices.of(&MODES) };
     let found = match mode {
         ExecutionMode::Overlapped => {
             execute_overlapped(block, state, predictions.as_slice(), workers)
@@ -242,8 +246,10 @@ fn ran(block: &Block, found: &Executed, truth: &Executed) -> Ran {
         Err(_) => 0,
     };
     let executed = &block.transactions[..txs];
+    let by_shares = |found: &BlockOutcome| found.stats.mode == ExecutionMode::Shares;
     Ran {
         txs,
+        by_shares: if found.as_ref().is_ok_and(by_shares) { txs } else { 0 },
         transfers: executed.iter().filter(|tx| tx.gas_limit < 60_000 && tx.data.is_empty()).count(),
         successes: truth
             .as_ref()

@@ -10,6 +10,8 @@
 //! destructions, frames that run out of gas, precompiles that are priced by value.
 
 mod evaluate;
+mod rules;
+mod surroundings;
 mod used;
 
 use core::fmt;

@@ -22,10 +22,6 @@ pub(crate) struct Apart {
 }
 
 impl Apart {
-    pub(crate) const fn address(&self) -> Address {
-        self.address
-    }
-
     /// The account as it is now.
     pub(crate) const fn info(&self) -> Option<&AccountInfo> {
         self.account.info.as_ref()

@@ -3,10 +3,12 @@
 //! and eight threads.
 
 mod accounts;
+mod broken;
 #[path = "../common/mod.rs"]
 mod common;
 mod payments;
 mod refusals;
+mod transfers;
 
 use common::{Program, account, block, call, deploy, funded};
 use forewave_analyzer::{
@@ -22,11 +24,16 @@ use revm::{
     primitives::{Address, U256, hardfork::SpecId},
 };
 
+/// Predictions that say nothing.
+fn nothing_predicted(block: &Block) -> Vec<PredictedAccess> {
+    let nothing = |gas| PredictedAccess::exact(AccessSet::default(), gas);
+    block.transactions.iter().map(|tx| nothing(tx.gas_limit)).collect()
+}
+
 /// Every prediction a hostile or lazy predictor could come up with. Where the
 /// state cannot be read only the empty one is left.
 fn predictions(block: &Block, state: &MemoryState) -> Vec<(&'static str, Vec<PredictedAccess>)> {
-    let empty = |gas| PredictedAccess::exact(AccessSet::default(), gas);
-    let empty = block.transactions.iter().map(|tx| empty(tx.gas_limit)).collect();
+    let empty = nothing_predicted(block);
     let recon = ReconPredictor.predict(block, state);
     let oracle = OraclePredictor.predict(block, state);
     let (Ok(recon), Ok(oracle)) = (recon, oracle) else { return vec![("empty", empty)] };
@@ -50,11 +57,12 @@ fn predictions(block: &Block, state: &MemoryState) -> Vec<(&'static str, Vec<Pre
 }
 
 /// Every way to run a block from a plan. `Auto` is one of the others.
-const MODES: [ExecutionMode; 4] = [
+const MODES: [ExecutionMode; 5] = [
     ExecutionMode::Dataflow,
     ExecutionMode::Waves,
     ExecutionMode::Optimistic,
     ExecutionMode::Serial,
+    ExecutionMode::Shares,
 ];
 
 #[track_caller]

@@ -7,20 +7,19 @@
 use revm::{
     Database,
     context::TxEnv,
-    context_interface::{Cfg, cfg::GasParams, context::SStoreResult},
+    context_interface::{Cfg, cfg::GasParams},
     precompile::{PrecompileSpecId, Precompiles},
     primitives::{
-        Address, B256, BLOCK_HASH_HISTORY, Bytes, KECCAK_EMPTY, Log, U256, hardfork::SpecId,
-        map::DefaultHashBuilder,
+        Address, B256, KECCAK_EMPTY, Log, U256, hardfork::SpecId, map::DefaultHashBuilder,
     },
-    state::AccountInfo,
 };
 
 use hashbrown::HashSet;
 
 use super::{
     ExactPaths,
-    used::{FoundAccount, Mark, Used, UsedAccount, UsedSlot},
+    surroundings::Surroundings,
+    used::{Mark, Used, UsedAccount, UsedSlot},
 };
 use crate::{
     Block,
@@ -29,12 +28,11 @@ use crate::{
     keys::{AddressKey, WordKey},
     template::{
         TemplateKey,
-        answers::Answer,
         buffers::word,
-        host::{Host, evaluate},
+        host::evaluate,
         inputs::Inputs,
         operation::{Operation, Test},
-        trace::{AccountRef, Logged},
+        trace::AccountRef,
         tree::{Attempt, Next, Tree, way},
         value::{Operand, Value},
     },
@@ -74,30 +72,30 @@ pub struct CallOutcome {
 
 /// Gas of a frame, and what it has earned of refunds.
 #[derive(Clone, Copy, Debug, Default)]
-struct FrameGas {
-    left: u64,
-    refund: i64,
+pub(super) struct FrameGas {
+    pub(super) left: u64,
+    pub(super) refund: i64,
 }
 
 /// Evaluates the calls of one block's transactions, one at a time.
 pub struct Evaluator<'a> {
     block: &'a Block,
     paths: &'a ExactPaths,
-    spec: SpecId,
-    params: GasParams,
-    precompiles: &'static Precompiles,
+    pub(super) spec: SpecId,
+    pub(super) params: GasParams,
+    pub(super) precompiles: &'static Precompiles,
     hashes: HashCache,
-    used: Used,
-    listed_accounts: HashSet<AddressKey, DefaultHashBuilder>,
+    pub(super) used: Used,
+    pub(super) listed_accounts: HashSet<AddressKey, DefaultHashBuilder>,
     listed_slots: HashSet<(AddressKey, WordKey), DefaultHashBuilder>,
     values: Vec<U256>,
-    accounts: Vec<usize>,
+    pub(super) accounts: Vec<usize>,
     slots: Vec<usize>,
     checkpoints: Vec<(Mark, usize)>,
     /// The frames that wait for the one that runs.
-    callers: Vec<FrameGas>,
-    gas: FrameGas,
-    logs: Vec<Log>,
+    pub(super) callers: Vec<FrameGas>,
+    pub(super) gas: FrameGas,
+    pub(super) logs: Vec<Log>,
     bytes: Vec<u8>,
 }
 
@@ -247,7 +245,7 @@ impl<'a> Evaluator<'a> {
     }
 
     #[inline]
-    fn get(&self, constants: &[U256], operand: Operand) -> U256 {
+    pub(super) fn get(&self, constants: &[U256], operand: Operand) -> U256 {
         word(&self.values, constants, operand)
     }
 
@@ -275,7 +273,7 @@ impl<'a> Evaluator<'a> {
         if is_precompile { U256::ZERO } else { hash.into() }
     }
 
-    fn is_precompile(&self, address: &Address) -> bool {
+    pub(super) fn is_precompile(&self, address: &Address) -> bool {
         // EIP-1352 keeps the addresses of two bytes for them.
         let [front @ .., _, _] = &address.0.0;
         *front == [0; 18] && self.precompiles.get(address).is_some()
@@ -428,158 +426,4 @@ impl<'a> Evaluator<'a> {
         }
         Some(())
     }
-}
-
-impl Evaluator<'_> {
-    #[inline]
-    fn charge(&mut self, gas: u64) -> Option<()> {
-        self.gas.left = self.gas.left.checked_sub(gas)?;
-        Some(())
-    }
-
-    /// The account at this address. What is added to a hoard may overflow it, which
-    /// no path follows.
-    fn account(&mut self, state: &mut impl Database, address: Address) -> Option<usize> {
-        if let Some(known) = self.used.find(address) {
-            return Some(known);
-        }
-        let info: Option<AccountInfo> = state.basic(address).ok()?;
-        let exists = info.is_some();
-        let AccountInfo { balance, nonce, code_hash, .. } = info.unwrap_or_default();
-        let code_hash = if code_hash.is_zero() { KECCAK_EMPTY } else { code_hash };
-        if balance.bit(255) {
-            return None;
-        }
-        let is_warm =
-            self.listed_accounts.contains(&AddressKey(address)) || self.is_precompile(&address);
-        let found = FoundAccount { exists, balance, nonce, code_hash };
-        Some(self.used.add(address, found, is_warm))
-    }
-
-    fn load(&mut self, state: &mut impl Database, slot: usize) -> Option<U256> {
-        let used = &mut self.used.slots[slot];
-        if used.found.is_none() {
-            let address = self.used.accounts[used.account].address;
-            let value = state.storage(address, used.key).ok()?;
-            (used.found, used.value) = (Some(value), value);
-        }
-        Some(used.value)
-    }
-
-    fn store(&mut self, state: &mut impl Database, slot: usize, value: U256) -> Option<()> {
-        let is_istanbul = self.spec.is_enabled_in(SpecId::ISTANBUL);
-        // EIP-2200: a call with a stipend cannot store.
-        if is_istanbul && self.gas.left <= self.params.call_stipend() {
-            return None;
-        }
-        let present_value = self.load(state, slot)?;
-        let original_value = self.used.slots[slot].found?;
-        let is_cold = self.used.warm_slot(slot);
-        let values = SStoreResult { original_value, present_value, new_value: value };
-        self.charge(self.params.sstore_static_gas())?;
-        self.charge(self.params.sstore_dynamic_gas(is_istanbul, &values, is_cold))?;
-        self.gas.refund += self.params.sstore_refund(is_istanbul, &values);
-        self.used.store(slot, value);
-        Some(())
-    }
-
-    fn credit(&mut self, account: usize, value: U256) -> Option<()> {
-        let balance = self.used.accounts[account].balance.checked_add(value)?;
-        self.used.set_balance(account, balance);
-        Some(())
-    }
-
-    /// Moves a value; whether it was there.
-    fn pay(&mut self, from: usize, to: usize, value: U256) -> Option<bool> {
-        let payer = &mut self.used.accounts[from];
-        payer.looked_at_balance = true;
-        let Some(rest) = payer.balance.checked_sub(value) else { return Some(false) };
-        self.used.touch(from);
-        self.used.touch(to);
-        if from != to {
-            self.used.set_balance(from, rest);
-            self.credit(to, value)?;
-        }
-        Some(true)
-    }
-
-    fn enter(&mut self, asked: U256, has_value: bool, touched: Option<AccountRef>) -> Option<()> {
-        let asked = u64::try_from(asked).unwrap_or(u64::MAX);
-        let given = asked.min(self.params.call_stipend_reduction(self.gas.left));
-        self.charge(given)?;
-        let stipend = if has_value { self.params.call_stipend() } else { 0 };
-        self.callers.push(self.gas);
-        self.gas = FrameGas { left: given.checked_add(stipend)?, refund: 0 };
-        if let Some(account) = touched {
-            self.used.touch(self.accounts[account.0 as usize]);
-        }
-        Some(())
-    }
-
-    fn leave(&mut self, ending: Ending) -> Option<()> {
-        let callee = self.gas;
-        self.gas = self.callers.pop()?;
-        if ending != Ending::Halt {
-            self.gas.left = self.gas.left.checked_add(callee.left)?;
-        }
-        if ending == Ending::Success {
-            self.gas.refund += callee.refund;
-        }
-        Some(())
-    }
-
-    fn log(&mut self, constants: &[U256], log: &Logged<AccountRef>) {
-        let address = self.used.accounts[self.accounts[log.account.0 as usize]].address;
-        let word = |operand: &Operand| B256::from(self.get(constants, *operand));
-        let topics = log.topics.iter().map(word).collect();
-        let mut data = Vec::with_capacity(log.data.len() * 32);
-        for operand in &log.data {
-            data.extend_from_slice(&self.get(constants, *operand).to_be_bytes::<32>());
-        }
-        data.truncate(log.bytes as usize);
-        self.logs.push(Log::new_unchecked(address, topics, Bytes::from(data)));
-    }
-}
-
-/// What values ask of their surroundings.
-struct Surroundings<'s, DB> {
-    state: &'s mut DB,
-    hashes: &'s mut HashCache,
-    paths: &'s ExactPaths,
-    precompiles: &'static Precompiles,
-    spec: SpecId,
-    block: &'s Block,
-    gas: u64,
-}
-
-impl<DB: Database> Host for Surroundings<'_, DB> {
-    #[inline]
-    fn keccak256(&mut self, input: &[u8]) -> B256 {
-        self.hashes.keccak256(input)
-    }
-
-    fn precompile(&mut self, number: u8, word: u8, input: &[u8]) -> Option<U256> {
-        let precompile = self.precompiles.get(&Address::with_last_byte(number))?;
-        let answer = self.paths.cache.answers.ask(precompile, self.spec, input, self.gas)?;
-        // An answer of another length is on another path.
-        (!answer.output.is_empty()).then(|| word_of(&answer, word))
-    }
-
-    fn block_hash(&mut self, number: U256) -> Option<U256> {
-        let age = self.block.env.number.checked_sub(number).unwrap_or_default();
-        let in_reach = !age.is_zero() && age <= U256::from(BLOCK_HASH_HISTORY);
-        match u64::try_from(number) {
-            Ok(number) if in_reach => self.state.block_hash(number).ok().map(Into::into),
-            _ => Some(U256::ZERO),
-        }
-    }
-}
-
-/// A word of an answer, zero beyond its end.
-fn word_of(answer: &Answer, word: u8) -> U256 {
-    let mut bytes = [0; 32];
-    let rest = answer.output.get(32 * usize::from(word)..).unwrap_or_default();
-    let rest = &rest[..rest.len().min(32)];
-    bytes[..rest.len()].copy_from_slice(rest);
-    U256::from_be_bytes(bytes)
 }
