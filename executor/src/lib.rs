@@ -20,6 +20,7 @@
 //! This crate does no I/O and does not decide which predictor or how many
 //! threads to use.
 
+mod buckets;
 mod cancel;
 mod error;
 mod flat_state;
