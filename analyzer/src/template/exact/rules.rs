@@ -57,7 +57,12 @@ impl Evaluator<'_> {
         Some(used.value)
     }
 
-    pub(super) fn store(&mut self, state: &mut impl Database, slot: usize, value: U256) -> Option<()> {
+    pub(super) fn store(
+        &mut self,
+        state: &mut impl Database,
+        slot: usize,
+        value: U256,
+    ) -> Option<()> {
         let is_istanbul = self.spec.is_enabled_in(SpecId::ISTANBUL);
         // EIP-2200: a call with a stipend cannot store.
         if is_istanbul && self.gas.left <= self.params.call_stipend() {
@@ -94,7 +99,12 @@ impl Evaluator<'_> {
         Some(true)
     }
 
-    pub(super) fn enter(&mut self, asked: U256, has_value: bool, touched: Option<AccountRef>) -> Option<()> {
+    pub(super) fn enter(
+        &mut self,
+        asked: U256,
+        has_value: bool,
+        touched: Option<AccountRef>,
+    ) -> Option<()> {
         let asked = u64::try_from(asked).unwrap_or(u64::MAX);
         let given = asked.min(self.params.call_stipend_reduction(self.gas.left));
         self.charge(given)?;
