@@ -1,25 +1,22 @@
 //! Which settled transactions changed what: how a thread brings what it holds of
 //! the state up to date when it is asked for it, and not before.
 //!
-//! Accounts and slots fall into buckets by their hashes. Each bucket knows the
-//! last settled transaction that changed something in it, and each change, where
-//! it stands in a [`Transition`], the one before it in its bucket. So whether
-//! anything can have changed since a given transaction is one look into an array;
-//! what it was, if it has, is found in the transitions themselves, from the
-//! latest backwards.
+//! Accounts and slots fall into [`Buckets`] by their hashes, and the transactions
+//! that changed something in a bucket are found there from the latest backwards. So
+//! whether anything can have changed since a given transaction is one look into an
+//! array; what it was, if it has, is found in the transitions themselves.
 //!
-//! Only the thread whose turn it is to settle adds. Others look meanwhile: a
-//! transaction is in its bucket only once its changes are linked and its runs
-//! published (released by the bucket, acquired by whoever looks). What shares a
-//! bucket costs time, not correctness, and the hashes are seeded anew for each
-//! run, so that nobody can choose what does.
+//! Only the thread whose turn it is to settle adds, others look meanwhile; what they
+//! may rely on is the buckets' protocol. What shares a bucket costs time, not
+//! correctness, and the hashes are seeded anew for each run, so that nobody can
+//! choose what does.
 
 use core::hash::BuildHasher;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use revm::primitives::{Address, B256, StorageKey, StorageValue, map::FbBuildHasher};
 
 use crate::{
+    buckets::{Buckets, Link, link_in},
     runs::TxRuns,
     transition::{AccountTransition, Transition},
 };
@@ -29,22 +26,10 @@ const BUCKETS_PER_TRANSACTION: usize = 4;
 
 const BUCKETS_MIN: usize = 1 << 12;
 
-/// Where a change stands in its bucket: how many transactions precede and include
-/// the last one that changed something there before; zero for none.
-#[derive(Debug, Default)]
-pub(crate) struct Link(AtomicU32);
-
-impl Link {
-    fn get(&self) -> u32 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
 /// See the module's documentation.
 #[derive(Debug)]
 pub(crate) struct History {
-    /// One more than the last transaction that changed something in the bucket.
-    buckets: Box<[AtomicU32]>,
+    buckets: Buckets,
     by_address: FbBuildHasher<20>,
     by_key: FbBuildHasher<32>,
 }
@@ -53,23 +38,15 @@ impl History {
     /// The history of a run in which nothing is settled.
     pub(crate) fn new(transactions: usize) -> Self {
         let buckets = transactions.saturating_mul(BUCKETS_PER_TRANSACTION).max(BUCKETS_MIN);
-        let buckets = core::iter::repeat_with(AtomicU32::default).take(buckets.next_power_of_two());
+        let buckets = Buckets::new(buckets.next_power_of_two());
         let (by_address, by_key) = (FbBuildHasher::default(), FbBuildHasher::default());
-        Self { buckets: buckets.collect(), by_address, by_key }
+        Self { buckets, by_address, by_key }
     }
 
     /// Adds what a transaction changes, which is the next to be settled. Its runs
     /// are published.
     pub(crate) fn add(&self, tx: usize, transition: &Transition) {
-        let added = narrow(tx + 1);
-        // Whoever finds the transaction in a bucket goes on by any of its links there,
-        // so all are made before the first bucket says that it is there.
-        for (bucket, link) in self.links(transition) {
-            link.0.store(self.buckets[bucket].load(Ordering::Relaxed), Ordering::Relaxed);
-        }
-        for (bucket, _) in self.links(transition) {
-            self.buckets[bucket].store(added, Ordering::Release);
-        }
+        self.buckets.add(narrow(tx), || self.links(transition));
     }
 
     /// The changes of a transaction, as they are linked.
@@ -83,15 +60,9 @@ impl History {
         })
     }
 
-    /// One more than the last transaction that changed something in the bucket.
-    fn last(&self, bucket: usize) -> u32 {
-        self.buckets[bucket].load(Ordering::Acquire)
-    }
-
-    /// The same before a transaction that changed something in the bucket.
-    fn before(&self, bucket: usize, transition: &Transition) -> u32 {
-        let link = self.links(transition).find(|(other, _)| *other == bucket);
-        link.expect("what is in a bucket is linked").1.get()
+    /// By which link to go on from a transaction that was found in a bucket.
+    fn link_in<'t>(&self, bucket: usize, transition: &'t Transition) -> &'t Link {
+        link_in(bucket, self.links(transition))
     }
 
     fn of_account(&self, address: Address) -> usize {
@@ -104,7 +75,7 @@ impl History {
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "what is cut off is masked out")]
-    const fn bucket(&self, hash: u64) -> usize {
+    fn bucket(&self, hash: u64) -> usize {
         hash as usize & (self.buckets.len() - 1)
     }
 }
@@ -120,13 +91,13 @@ impl<'a> Settled<'a> {
     /// Whether one of the settled transactions from `since` on can have changed
     /// the account, its slots aside.
     pub(crate) fn may_change_account(self, address: Address, since: u32) -> bool {
-        self.history.last(self.history.of_account(address)) > since
+        self.history.buckets.last(self.history.of_account(address)) > since
     }
 
     /// Whether one of the settled transactions from `since` on can have changed
     /// the slot, unless by creating or destroying the account.
     pub(crate) fn may_change_slot(self, address: Address, key: StorageKey, since: u32) -> bool {
-        self.history.last(self.history.of_slot(address, key)) > since
+        self.history.buckets.last(self.history.of_slot(address, key)) > since
     }
 
     /// Calls `each` with what the transactions from `since` on and before `until`
@@ -139,19 +110,15 @@ impl<'a> Settled<'a> {
     ) {
         let Self { history, .. } = self;
         let bucket = history.of_account(address);
-        let mut after = history.last(bucket);
-        while after > since {
-            let tx = after - 1;
+        history.buckets.walk(bucket, since, |tx| {
             let transition = self.transition(tx);
             let change = transition.account(address).filter(|change| change.changes_account());
             if let Some(change) = change.filter(|_| tx < until) {
                 each(tx, change);
             }
-            after = match change {
-                Some(change) => change.link.get(),
-                None => history.before(bucket, transition),
-            };
-        }
+            let link = change.map(|change| &change.link);
+            Some(link.unwrap_or_else(|| history.link_in(bucket, transition)))
+        });
     }
 
     /// What the last of the transactions from `since` on and before `until` that
@@ -164,18 +131,15 @@ impl<'a> Settled<'a> {
     ) -> Option<StorageValue> {
         let Self { history, .. } = self;
         let bucket = history.of_slot(address, key);
-        let mut after = history.last(bucket);
-        while after > since {
-            let tx = after - 1;
+        let mut value = None;
+        history.buckets.walk(bucket, since, |tx| {
             let transition = self.transition(tx);
-            if tx < until
-                && let Some(value) = transition.account(address).and_then(|change| change.slot(key))
-            {
-                return Some(value);
+            if tx < until {
+                value = transition.account(address).and_then(|change| change.slot(key));
             }
-            after = history.before(bucket, transition);
-        }
-        None
+            value.is_none().then(|| history.link_in(bucket, transition))
+        });
+        value
     }
 
     /// What a settled transaction did.
@@ -191,6 +155,8 @@ pub(crate) fn narrow(number: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use revm::{
         context::result::{ExecutionResult, Output, ResultGas, SuccessReason},
         primitives::{Bytes, U256},
@@ -203,7 +169,11 @@ mod tests {
         transition::BalanceChange,
     };
 
-    const TRANSACTIONS: usize = 200;
+    /// Fewer where each step is interpreted.
+    const TRANSACTIONS: usize = if cfg!(miri) { 20 } else { 200 };
+
+    /// Fewer still, since threads look at every one of them again and again.
+    const TRANSACTIONS_AT_ONCE: usize = if cfg!(miri) { 6 } else { 48 };
 
     /// What a transaction of this number does, to few accounts with few slots: pays,
     /// stores, or both.
@@ -222,7 +192,7 @@ mod tests {
         }
     }
 
-    fn settled_run(tx: usize) -> TxRuns {
+    fn run(tx: usize) -> TxRun {
         let result = ExecutionResult::Success {
             reason: SuccessReason::Stop,
             gas: ResultGas::default(),
@@ -230,9 +200,12 @@ mod tests {
             output: Output::Call(Bytes::new()),
         };
         let record = Record { reads: Reads::default(), transition: transition(tx) };
+        TxRun { result, record, basis: Basis::Settled, names_nonce: false }
+    }
+
+    fn settled_run(tx: usize) -> TxRuns {
         let runs = TxRuns::default();
-        let run = TxRun { result, record, basis: Basis::Settled, names_nonce: false };
-        runs.again.set(run).unwrap();
+        runs.again.set(run(tx)).unwrap();
         runs
     }
 
@@ -240,21 +213,52 @@ mod tests {
     fn changes_are_found_in_their_order_however_many_share_a_bucket() {
         let runs: Vec<_> = (0..TRANSACTIONS).map(settled_run).collect();
         for buckets in [1, 2, BUCKETS_MIN] {
-            let buckets = core::iter::repeat_with(AtomicU32::default).take(buckets).collect();
-            let history = History { buckets, ..History::new(0) };
+            let history = History { buckets: Buckets::new(buckets), ..History::new(0) };
             for (tx, run) in runs.iter().enumerate() {
                 history.add(tx, &run.settled().record.transition);
             }
             let settled = Settled { runs: &runs, history: &history };
             let len = narrow(TRANSACTIONS);
-            for (since, until) in [(0, len), (0, 1), (17, 90), (len - 1, len), (len, len)] {
-                for n in 0..8 {
-                    let address = Address::with_last_byte(n);
-                    check_account(settled, address, (since, until));
-                    for key in (0..5).map(U256::from) {
-                        check_slot(settled, address, key, (since, until));
-                    }
+            for missed in [(0, len), (0, 1), (len / 10, len / 2), (len - 1, len), (len, len)] {
+                check(settled, missed);
+            }
+        }
+    }
+
+    #[test]
+    fn changes_are_found_while_others_are_added() {
+        for buckets in [1, 2] {
+            let runs: Vec<_> = (0..TRANSACTIONS_AT_ONCE).map(|_| TxRuns::default()).collect();
+            let history = History { buckets: Buckets::new(buckets), ..History::new(0) };
+            let settled = Settled { runs: &runs, history: &history };
+            let len = AtomicUsize::new(0);
+            std::thread::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(|| {
+                        let mut since = 0;
+                        while since < narrow(TRANSACTIONS_AT_ONCE) {
+                            let until = narrow(len.load(Ordering::Acquire));
+                            check(settled, (since, until));
+                            since = until;
+                        }
+                    });
                 }
+                for (tx, runs) in runs.iter().enumerate() {
+                    runs.again.set(run(tx)).unwrap();
+                    history.add(tx, &runs.settled().record.transition);
+                    len.store(tx + 1, Ordering::Release);
+                }
+            });
+        }
+    }
+
+    /// Looks for everything that can have changed, and for what never does.
+    fn check(settled: Settled<'_>, missed: (u32, u32)) {
+        for n in 0..8 {
+            let address = Address::with_last_byte(n);
+            check_account(settled, address, missed);
+            for key in (0..5).map(U256::from) {
+                check_slot(settled, address, key, missed);
             }
         }
     }
@@ -269,7 +273,7 @@ mod tests {
         let mut found = Vec::new();
         settled.account_changes(address, (since, until), |tx, _| found.push(tx));
         assert_eq!(found, expected, "{address} from {since} to {until}");
-        let is_changed = (since..narrow(TRANSACTIONS)).any(|tx| change(&tx));
+        let is_changed = (since..until).any(|tx| change(&tx));
         assert!(!is_changed || settled.may_change_account(address, since));
     }
 
@@ -278,7 +282,7 @@ mod tests {
         let expected = (since..until).rev().find_map(value);
         let found = settled.slot_change(address, key, (since, until));
         assert_eq!(found, expected, "{address} {key} from {since} to {until}");
-        let is_changed = (since..narrow(TRANSACTIONS)).any(|tx| value(tx).is_some());
+        let is_changed = (since..until).any(|tx| value(tx).is_some());
         assert!(!is_changed || settled.may_change_slot(address, key, since));
     }
 }

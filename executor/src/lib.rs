@@ -21,6 +21,7 @@
 //! This crate does no I/O and does not decide which predictor or how many
 //! threads to use.
 
+mod buckets;
 mod cancel;
 mod close;
 mod error;

@@ -1,10 +1,8 @@
 //! The runs of a block's transactions, as the threads publish them to each other.
 
-use std::sync::OnceLock;
-
 use revm::context::result::ExecutionResult;
 
-use crate::tracking::Record;
+use crate::{sync::OnceLock, tracking::Record};
 
 /// One run of a transaction.
 #[derive(Debug)]
@@ -32,24 +30,30 @@ pub(crate) enum Basis {
 }
 
 /// The runs of one transaction.
-#[derive(Debug, Default)]
-pub(crate) struct TxRuns {
+#[derive(Debug)]
+pub(crate) struct TxRuns<R = TxRun> {
     /// `None` inside if it could not be executed on what it saw.
-    pub(crate) first: OnceLock<Option<TxRun>>,
+    pub(crate) first: OnceLock<Option<R>>,
     /// The one that counts, if the first does not.
-    pub(crate) again: OnceLock<TxRun>,
+    pub(crate) again: OnceLock<R>,
 }
 
-impl TxRuns {
+impl<R> Default for TxRuns<R> {
+    fn default() -> Self {
+        Self { first: OnceLock::new(), again: OnceLock::new() }
+    }
+}
+
+impl<R> TxRuns<R> {
     /// The run that counts, once the transaction is settled.
-    pub(crate) fn settled(&self) -> &TxRun {
+    pub(crate) fn settled(&self) -> &R {
         let again = self.again.get();
         let first = || self.first.get().and_then(Option::as_ref);
         again.or_else(first).expect("what is settled has been executed")
     }
 
     /// The run that counts, taken out.
-    pub(crate) fn into_settled(self) -> TxRun {
+    pub(crate) fn into_settled(self) -> R {
         let again = self.again.into_inner();
         let first = || self.first.into_inner().flatten();
         again.or_else(first).expect("what is settled has been executed")

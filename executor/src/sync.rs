@@ -1,5 +1,6 @@
-//! What [`flow`](crate::flow), [`ready`](crate::ready) and
-//! [`followers`](crate::followers) stand on: the primitives of the standard library.
+//! What [`flow`](crate::flow), [`ready`](crate::ready), [`followers`](crate::followers),
+//! [`runs`](crate::runs) and [`buckets`](crate::buckets) stand on: the primitives of the
+//! standard library.
 //!
 //! `tests/model/` compiles these files with a model checker's primitives in the
 //! place of this file, and tries the orders in which threads can interleave and
@@ -7,7 +8,7 @@
 //! comes from here, and nothing else does.
 
 pub(crate) use std::{
-    sync::{Condvar, Mutex, atomic},
+    sync::{Condvar, Mutex, OnceLock, atomic},
     thread::panicking,
 };
 

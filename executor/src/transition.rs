@@ -14,7 +14,7 @@ use revm::{
 };
 
 use crate::{
-    history::Link,
+    buckets::Link,
     looks::{Looked, Looks},
     tracking::is_hoard,
 };

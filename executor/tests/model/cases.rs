@@ -1,5 +1,7 @@
 //! The runs that are tried: few tasks on few threads, and what happens besides.
 
+use crate::log::{Changes, LogCase};
+
 /// Gas of a transaction that is a portion of work of its own, and of one that is not.
 const HEAVY: u64 = 1_000_000;
 const LIGHT: u64 = 21_000;
@@ -42,10 +44,48 @@ pub(crate) struct Case {
     pub(crate) gas: &'static [u64],
     /// Pairs of tasks of which the later needs the earlier.
     pub(crate) edges: &'static [(usize, usize)],
+    /// The locations that each task changes.
+    pub(crate) changes: Changes,
     pub(crate) event: Event,
 }
 
-/// All cases.
+/// What was changed, while others look.
+pub(crate) const LOG_CASES: &[LogCase] = &[
+    LogCase {
+        name: "changes that share a bucket",
+        readers: 1,
+        looks: 1,
+        preemptions: 12,
+        changes: &[&[2], &[0, 2]],
+        in_vain: &[],
+    },
+    LogCase {
+        name: "changes that are looked at again",
+        readers: 1,
+        looks: 2,
+        preemptions: 2,
+        changes: &[&[0, 1, 2], &[2], &[1, 0, 2]],
+        in_vain: &[],
+    },
+    LogCase {
+        name: "changes of tasks that were done in vain",
+        readers: 1,
+        looks: 1,
+        preemptions: 12,
+        changes: &[&[0, 2], &[0, 2]],
+        in_vain: &[0, 1],
+    },
+    LogCase {
+        name: "changes that two threads look at",
+        readers: 2,
+        looks: 1,
+        preemptions: 2,
+        changes: &[&[2], &[0, 2]],
+        in_vain: &[],
+    },
+];
+
+/// All runs.
 pub(crate) const CASES: &[Case] = &[
     Case {
         name: "two tasks at the same time",
@@ -54,6 +94,7 @@ pub(crate) const CASES: &[Case] = &[
         form: Form::Dataflow,
         gas: &[HEAVY; 2],
         edges: &[],
+        changes: &[],
         event: Event::Together(0),
     },
     Case {
@@ -63,6 +104,7 @@ pub(crate) const CASES: &[Case] = &[
         form: Form::Dataflow,
         gas: &[HEAVY; 2],
         edges: &[],
+        changes: &[],
         event: Event::Nothing,
     },
     Case {
@@ -72,6 +114,7 @@ pub(crate) const CASES: &[Case] = &[
         form: Form::Dataflow,
         gas: &[HEAVY; 2],
         edges: &[(0, 1)],
+        changes: &[],
         event: Event::Nothing,
     },
     Case {
@@ -81,6 +124,7 @@ pub(crate) const CASES: &[Case] = &[
         form: Form::Dataflow,
         gas: &[HEAVY; 3],
         edges: &[(0, 2), (1, 2)],
+        changes: &[],
         event: Event::Nothing,
     },
     Case {
@@ -90,6 +134,7 @@ pub(crate) const CASES: &[Case] = &[
         form: Form::Dataflow,
         gas: &[HEAVY; 3],
         edges: &[(0, 1), (0, 2)],
+        changes: &[],
         event: Event::Together(1),
     },
     Case {
@@ -99,6 +144,7 @@ pub(crate) const CASES: &[Case] = &[
         form: Form::Dataflow,
         gas: &[HEAVY; 3],
         edges: &[(0, 1), (0, 2)],
+        changes: &[],
         event: Event::TogetherSettlingLate(1),
     },
     Case {
@@ -108,6 +154,7 @@ pub(crate) const CASES: &[Case] = &[
         form: Form::Dataflow,
         gas: &[LIGHT; 3],
         edges: &[(0, 2)],
+        changes: &[],
         event: Event::Nothing,
     },
     Case {
@@ -117,6 +164,7 @@ pub(crate) const CASES: &[Case] = &[
         form: Form::Waves,
         gas: &[HEAVY; 3],
         edges: &[(0, 2), (1, 2)],
+        changes: &[],
         event: Event::Nothing,
     },
     Case {
@@ -126,6 +174,7 @@ pub(crate) const CASES: &[Case] = &[
         form: Form::Waves,
         gas: &[HEAVY; 3],
         edges: &[(0, 1)],
+        changes: &[],
         event: Event::Nothing,
     },
     Case {
@@ -135,6 +184,7 @@ pub(crate) const CASES: &[Case] = &[
         form: Form::BlockOrder,
         gas: &[HEAVY; 5],
         edges: &[],
+        changes: &[],
         event: Event::Misses(3),
     },
     Case {
@@ -144,6 +194,7 @@ pub(crate) const CASES: &[Case] = &[
         form: Form::Dataflow,
         gas: &[HEAVY; 3],
         edges: &[(0, 1)],
+        changes: &[],
         event: Event::Misses(2),
     },
     Case {
@@ -153,6 +204,7 @@ pub(crate) const CASES: &[Case] = &[
         form: Form::Dataflow,
         gas: &[HEAVY; 3],
         edges: &[(0, 2)],
+        changes: &[],
         event: Event::Stops(1),
     },
     Case {
@@ -162,6 +214,7 @@ pub(crate) const CASES: &[Case] = &[
         form: Form::Dataflow,
         gas: &[HEAVY; 3],
         edges: &[(0, 2)],
+        changes: &[],
         event: Event::Panics(1),
     },
     Case {
@@ -171,6 +224,7 @@ pub(crate) const CASES: &[Case] = &[
         form: Form::Dataflow,
         gas: &[HEAVY; 2],
         edges: &[(0, 1)],
+        changes: &[],
         event: Event::Panics(0),
     },
     Case {
@@ -180,6 +234,7 @@ pub(crate) const CASES: &[Case] = &[
         form: Form::Dataflow,
         gas: &[HEAVY; 3],
         edges: &[(0, 1), (0, 2)],
+        changes: &[],
         event: Event::Nothing,
     },
     Case {
@@ -189,6 +244,7 @@ pub(crate) const CASES: &[Case] = &[
         form: Form::BlockOrder,
         gas: &[HEAVY; 3],
         edges: &[],
+        changes: &[],
         event: Event::Misses(1),
     },
     Case {
@@ -198,6 +254,7 @@ pub(crate) const CASES: &[Case] = &[
         form: Form::Published,
         gas: &[HEAVY; 2],
         edges: &[(0, 1)],
+        changes: &[],
         event: Event::Nothing,
     },
     Case {
@@ -207,6 +264,7 @@ pub(crate) const CASES: &[Case] = &[
         form: Form::Published,
         gas: &[HEAVY; 2],
         edges: &[],
+        changes: &[],
         event: Event::Together(0),
     },
     Case {
@@ -216,6 +274,7 @@ pub(crate) const CASES: &[Case] = &[
         form: Form::Published,
         gas: &[HEAVY; 3],
         edges: &[(0, 2), (1, 2)],
+        changes: &[],
         event: Event::Nothing,
     },
     Case {
@@ -225,6 +284,7 @@ pub(crate) const CASES: &[Case] = &[
         form: Form::Published,
         gas: &[HEAVY; 3],
         edges: &[(0, 2)],
+        changes: &[],
         event: Event::Panics(1),
     },
     Case {
@@ -234,6 +294,7 @@ pub(crate) const CASES: &[Case] = &[
         form: Form::Published,
         gas: &[HEAVY; 3],
         edges: &[(0, 2)],
+        changes: &[],
         event: Event::Nothing,
     },
     Case {
@@ -243,6 +304,7 @@ pub(crate) const CASES: &[Case] = &[
         form: Form::Published,
         gas: &[HEAVY; 3],
         edges: &[(0, 1)],
+        changes: &[],
         event: Event::Misses(2),
     },
     Case {
@@ -252,6 +314,27 @@ pub(crate) const CASES: &[Case] = &[
         form: Form::Published,
         gas: &[HEAVY; 3],
         edges: &[(0, 2)],
+        changes: &[],
         event: Event::Stops(1),
+    },
+    Case {
+        name: "changes that are looked at while others are settled",
+        threads: 2,
+        preemptions: 1,
+        form: Form::Dataflow,
+        gas: &[HEAVY; 3],
+        edges: &[],
+        changes: &[&[2], &[0, 2], &[]],
+        event: Event::Nothing,
+    },
+    Case {
+        name: "changes of tasks that were done in vain while others run",
+        threads: 2,
+        preemptions: 1,
+        form: Form::Dataflow,
+        gas: &[HEAVY; 3],
+        edges: &[],
+        changes: &[&[2], &[0, 2], &[]],
+        event: Event::Misses(2),
     },
 ];

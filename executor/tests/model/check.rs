@@ -6,10 +6,7 @@ use std::sync::Arc;
 use forewave_analyzer::{AccessSetBuilder, Block, Location, PredictedAccess};
 use forewave_scheduler::{ConflictGraph, schedule};
 use loom::{
-    sync::{
-        Condvar, Mutex,
-        atomic::{AtomicBool, AtomicUsize},
-    },
+    sync::{Condvar, Mutex, atomic::AtomicBool},
     thread,
 };
 use revm::{
@@ -20,6 +17,7 @@ use revm::{
 use crate::{
     cases::{Case, Event, Form},
     flow::{Claim, Flow, Settled},
+    log::Log,
     ready::{ReadySet, Want, bits},
     sync::panic_from_here,
     tasks::Tasks,
@@ -32,9 +30,9 @@ const STEPS_MAX: usize = 10_000;
 struct Shared {
     case: &'static Case,
     flow: Flow<'static, Vec<usize>>,
-    /// How often each task was run. Written without synchronisation, so whoever
-    /// sees what is there has been told by the flow.
-    runs: Vec<AtomicUsize>,
+    /// Published without synchronisation, so whoever sees what is there has been
+    /// told by the flow.
+    log: Log,
     /// Which tasks wait for what they need. As unsynchronised as the runs.
     published: Vec<AtomicBool>,
     begun: Mutex<usize>,
@@ -50,7 +48,7 @@ impl Case {
             let shared = Arc::new(Shared {
                 case: self,
                 flow: Flow::new(tasks, Vec::new()),
-                runs: self.gas.iter().map(|_| AtomicUsize::new(0)).collect(),
+                log: Log::new(self.gas.len(), self.changes),
                 published: self.gas.iter().map(|_| AtomicBool::new(!is_published)).collect(),
                 begun: Mutex::new(0),
                 both_begun: Condvar::new(),
@@ -154,41 +152,26 @@ impl Shared {
 
     fn run(&self, task: usize) {
         // A worker applies what is settled, and reads what it needs.
-        for settled in 0..self.flow.settled() {
-            assert_eq!(self.runs[settled].load(Relaxed), self.runs_of(settled));
-        }
+        self.log.check(0, self.flow.settled());
         // What is taken before it is published waits for nothing.
         for earlier in self.needed(task).filter(|_| self.published[task].load(Relaxed)) {
-            assert_ne!(self.runs[earlier].load(Relaxed), 0, "a task runs after what it needs");
+            assert!(self.log.has_run(earlier), "a task runs after what it needs");
         }
         if let Event::Together(first) | Event::TogetherSettlingLate(first) = self.case.event
             && (first..=first + 1).contains(&task)
         {
             self.meet();
         }
-        assert_eq!(self.runs[task].load(Relaxed), 0, "a task runs once");
-        self.runs[task].store(1, Relaxed);
+        let in_vain = matches!(self.case.event, Event::Misses(first) if task < first);
+        self.log.publish(task, !in_vain);
     }
 
     fn settle(&self, order: &mut Vec<usize>, task: usize) -> Settled {
-        assert_eq!(self.runs[task].load(Relaxed), 1, "what is settled has run");
         if self.case.event == Event::Stops(task) {
             return Settled::Stop;
         }
         order.push(task);
-        if self.runs_of(task) == 1 {
-            return Settled::AsItWas;
-        }
-        self.runs[task].store(2, Relaxed);
-        Settled::Again
-    }
-
-    /// How often a task has been run once it is settled.
-    fn runs_of(&self, task: usize) -> usize {
-        match self.case.event {
-            Event::Misses(first) if task < first => 2,
-            _ => 1,
-        }
+        if self.log.take(task) { Settled::AsItWas } else { Settled::Again }
     }
 
     /// Returns once both tasks that run together are here.
@@ -252,7 +235,10 @@ fn take(set: &ReadySet) -> Vec<usize> {
 }
 
 /// Runs `run` in every order with at most this many preemptions.
-fn check_all_orders(preemptions: usize, run: impl Fn() + Send + Sync + 'static) -> usize {
+pub(crate) fn check_all_orders(
+    preemptions: usize,
+    run: impl Fn() + Send + Sync + 'static,
+) -> usize {
     let orders = Arc::new(Counter::new(0));
     let counted = Arc::clone(&orders);
     let mut model = loom::model::Builder::new();

@@ -1,16 +1,21 @@
 //! The executor's synchronising core under a model checker.
 //!
-//! `flow.rs` and what it stands on are compiled here as they are, on the
-//! primitives of [loom](https://docs.rs/loom) instead of the standard library's.
+//! `flow.rs` and what it stands on, `runs.rs` and `buckets.rs` are compiled here as
+//! they are, on the primitives of [loom](https://docs.rs/loom) instead of the standard
+//! library's.
 //! Loom runs each case in every order in which its threads can interleave, up to
 //! a number of preemptions, and lets each load see every value that the memory
 //! model allows it to see. A case fails if an assertion does, and if all threads
 //! sleep: a wake-up that is lost is a deadlock.
 //!
 //! `cargo test -p forewave-executor --test model`, with a part of a case's name
-//! to run fewer. Then each fence is left out in turn, and some case must fail:
-//! so the cases see what the fences are for.
+//! to run fewer. Then steps of the protocol are left out in turn, and some case must
+//! fail: so the cases see what the steps are for. Steps are the fences, the orders of
+//! 32-bit atomics, and the rules of whoever settles.
 
+#[expect(dead_code, reason = "the library uses more of it than the models")]
+#[path = "../../src/buckets.rs"]
+mod buckets;
 #[expect(dead_code, reason = "what serves its tests")]
 #[expect(clippy::reversed_empty_ranges, reason = "nobody spins here")]
 #[path = "../../src/flow.rs"]
@@ -23,6 +28,9 @@ mod pace;
 #[expect(dead_code, reason = "what serves its tests")]
 #[path = "../../src/ready.rs"]
 mod ready;
+#[expect(dead_code, reason = "the library uses more of it than the models")]
+#[path = "../../src/runs.rs"]
+mod runs;
 mod sync;
 #[expect(dead_code, reason = "the library uses more of it than the models")]
 #[path = "../../src/tasks.rs"]
@@ -33,6 +41,13 @@ mod window;
 
 mod cases;
 mod check;
+mod log;
+
+/// What `runs.rs` knows of what a transaction did. The models' runs say it otherwise.
+mod tracking {
+    #[derive(Debug)]
+    pub(crate) struct Record;
+}
 
 use std::{
     env,
@@ -40,11 +55,12 @@ use std::{
     time::Instant,
 };
 
-use cases::CASES;
+use cases::{CASES, LOG_CASES};
 use check::check_ready_set;
+use sync::Step;
 
-/// Says which fence a process is to leave out.
-const WITHOUT_FENCE: &str = "--without-fence";
+/// Says which step a process is to leave out.
+const WITHOUT: &str = "--without";
 
 /// What the check of the set alone is called.
 const READY_SET: &str = "ready tasks that two threads put in and take out";
@@ -53,9 +69,9 @@ fn main() -> ExitCode {
     let mut filter = String::new();
     let mut arguments = env::args().skip(1);
     while let Some(argument) = arguments.next() {
-        if argument == WITHOUT_FENCE {
-            let line = arguments.next().and_then(|line| line.parse().ok());
-            sync::LEFT_OUT.set(line.expect("a line follows")).expect("one fence is left out");
+        if argument == WITHOUT {
+            let step = arguments.next().expect("a step follows");
+            sync::LEFT_OUT.set(step).expect("one step is left out");
         } else if !argument.starts_with('-') {
             filter = argument;
         }
@@ -63,14 +79,17 @@ fn main() -> ExitCode {
     if READY_SET.contains(&filter) {
         report(READY_SET, check_ready_set);
     }
+    for case in LOG_CASES.iter().filter(|case| case.name.contains(&filter)) {
+        report(case.name, || case.check());
+    }
     for case in CASES.iter().filter(|case| case.name.contains(&filter)) {
         report(case.name, || case.check());
     }
     if !filter.is_empty() || sync::LEFT_OUT.get().is_some() {
         return ExitCode::SUCCESS;
     }
-    let fences = sync::atomic::FENCES.lock().unwrap().clone();
-    let unneeded = fences.iter().filter(|line| passes_without(**line)).count();
+    let steps = sync::STEPS.lock().unwrap().clone();
+    let unneeded = steps.into_iter().filter(|step| passes_without(*step)).count();
     if unneeded == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -80,13 +99,13 @@ fn report(name: &str, check: impl FnOnce() -> usize) {
     println!("{orders:>8} orders, {:>6} ms  {name}", start.elapsed().as_millis());
 }
 
-/// Whether all cases pass without the fence at this line of `flow.rs`.
-fn passes_without(line: u32) -> bool {
+/// Whether all cases pass without a step.
+fn passes_without(step: Step) -> bool {
     let program = env::current_exe().expect("a test knows its program");
     let mut child = Command::new(program);
-    child.args([WITHOUT_FENCE, &line.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
+    child.args([WITHOUT, &step.to_string()]).stdout(Stdio::null()).stderr(Stdio::null());
     let passes = child.status().expect("the program that runs can be run").success();
     let verdict = if passes { "nothing fails" } else { "a case fails, as it must" };
-    println!("without the fence at flow.rs:{line}: {verdict}");
+    println!("without {step}: {verdict}");
     passes
 }

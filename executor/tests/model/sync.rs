@@ -1,18 +1,59 @@
 //! What stands in the place of `src/sync.rs`: the model checker's primitives.
 //!
-//! One fence can be left out, by its line: what passes without it does not
-//! test it.
+//! One step of the protocol can be left out, by its name: what passes without it
+//! does not test it.
 
-use core::cell::Cell;
-use std::sync::OnceLock;
+use core::{cell::Cell, fmt, panic::Location};
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex as Lock, OnceLock as Once},
+};
 
 pub(crate) use loom::sync::{Condvar, Mutex};
 
 /// A thread that waits sleeps at once: a look more makes no other order, only more of them.
 pub(crate) const SPINS_BEFORE_SLEEP: u32 = 0;
 
-/// The line of the fence that is left out.
-pub(crate) static LEFT_OUT: OnceLock<u32> = OnceLock::new();
+/// A step of the protocol that can be left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Step {
+    what: &'static str,
+    /// The file and the line, where they tell it from others.
+    place: Option<(&'static str, u32)>,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.what)?;
+        self.place.map_or(Ok(()), |(file, line)| {
+            let file = file.rsplit('/').next().unwrap_or(file);
+            write!(f, " at {file}:{line}")
+        })
+    }
+}
+
+/// All steps that were taken.
+pub(crate) static STEPS: Lock<BTreeSet<Step>> = Lock::new(BTreeSet::new());
+
+/// The step that is left out, as it is displayed.
+pub(crate) static LEFT_OUT: Once<String> = Once::new();
+
+/// Whether a step is taken, and not left out.
+pub(crate) fn takes(what: &'static str) -> bool {
+    takes_step(Step { what, place: None })
+}
+
+fn takes_at(what: &'static str, location: &Location<'static>) -> bool {
+    takes_step(Step { what, place: Some((location.file(), location.line())) })
+}
+
+fn takes_step(step: Step) -> bool {
+    if let Some(left_out) = LEFT_OUT.get() {
+        return *left_out != step.to_string();
+    }
+    STEPS.lock().unwrap().insert(step);
+    true
+}
 
 loom::thread_local! {
     static PANICKING: Cell<bool> = Cell::new(false);
@@ -28,15 +69,41 @@ pub(crate) fn panicking() -> bool {
     PANICKING.with(Cell::get)
 }
 
-/// Atomics, and fences of which the places are known.
+/// A cell that is written once. Whoever looks need not see what is in it, as long
+/// as nothing else has told him: the standard library's promises more.
+#[derive(Debug)]
+pub(crate) struct OnceLock<T> {
+    is_set: atomic::AtomicBool,
+    value: Once<T>,
+}
+
+impl<T> OnceLock<T> {
+    pub(crate) fn new() -> Self {
+        Self { is_set: atomic::AtomicBool::new(false), value: Once::new() }
+    }
+
+    pub(crate) fn get(&self) -> Option<&T> {
+        self.is_set.load(atomic::Ordering::Relaxed).then(|| self.value.get()).flatten()
+    }
+
+    pub(crate) fn set(&self, value: T) -> Result<(), T> {
+        self.value.set(value)?;
+        self.is_set.store(true, atomic::Ordering::Relaxed);
+        Ok(())
+    }
+
+    pub(crate) fn into_inner(self) -> Option<T> {
+        self.value.into_inner()
+    }
+}
+
+/// Atomics and fences, some of which can be left out.
 pub(crate) mod atomic {
     use core::panic::Location;
-    use std::{collections::BTreeSet, sync::Mutex};
 
-    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+    pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-    /// The lines of all fences that were passed.
-    pub(crate) static FENCES: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+    use super::takes_at;
 
     loom::lazy_static! {
         /// Loom lets others go first before an access of an atomic, never before a
@@ -46,11 +113,44 @@ pub(crate) mod atomic {
 
     #[track_caller]
     pub(crate) fn fence(order: Ordering) {
-        let line = Location::caller().line();
-        FENCES.lock().unwrap().insert(line);
         BEFORE_FENCES.fetch_add(0, Ordering::Relaxed);
-        if super::LEFT_OUT.get() != Some(&line) {
+        if takes_at("the fence", Location::caller()) {
             loom::sync::atomic::fence(order);
         }
+    }
+
+    /// An atomic of which each access can be made one that orders nothing.
+    #[derive(Debug, Default)]
+    pub(crate) struct AtomicU32(loom::sync::atomic::AtomicU32);
+
+    impl AtomicU32 {
+        pub(crate) fn new(value: u32) -> Self {
+            Self(loom::sync::atomic::AtomicU32::new(value))
+        }
+
+        #[track_caller]
+        pub(crate) fn load(&self, order: Ordering) -> u32 {
+            self.0.load(weakened(order, Location::caller()))
+        }
+
+        #[track_caller]
+        pub(crate) fn store(&self, value: u32, order: Ordering) {
+            self.0.store(value, weakened(order, Location::caller()));
+        }
+
+        #[track_caller]
+        pub(crate) fn fetch_add(&self, value: u32, order: Ordering) -> u32 {
+            self.0.fetch_add(value, weakened(order, Location::caller()))
+        }
+
+        #[track_caller]
+        pub(crate) fn fetch_sub(&self, value: u32, order: Ordering) -> u32 {
+            self.0.fetch_sub(value, weakened(order, Location::caller()))
+        }
+    }
+
+    fn weakened(order: Ordering, location: &Location<'static>) -> Ordering {
+        let orders = order != Ordering::Relaxed && takes_at("the order", location);
+        if orders { order } else { Ordering::Relaxed }
     }
 }
