@@ -63,7 +63,7 @@ pub(crate) const LOG_CASES: &[LogCase] = &[
         name: "changes that are looked at again",
         readers: 1,
         looks: 2,
-        preemptions: 3,
+        preemptions: 2,
         changes: &[&[0, 1, 2], &[2], &[1, 0, 2]],
         in_vain: &[],
     },
