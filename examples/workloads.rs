@@ -17,7 +17,7 @@ use std::{
 
 use clap::Parser;
 use forewave::{
-    Block, BlockOutcome, ExecutionMode, MemoryState, PredictorKind,
+    Block, BlockOutcome, ExactPaths, ExecutionMode, MemoryState, PredictorKind, Workers,
     bench::{Spread, ratio},
     execute_block, sequential,
 };
@@ -40,8 +40,10 @@ const SWAPS: usize = 6000;
 /// Transactions of a hostile block.
 const HOSTILE: usize = 3000;
 
-/// Who predicts: nobody, then forewave.
-const PREDICTORS: [PredictorKind; 2] = [PredictorKind::None, PredictorKind::Static];
+/// Who predicts, and whether exact paths are learnt on the way: nobody, nobody but
+/// with paths, forewave.
+const WAYS: [(PredictorKind, bool); 3] =
+    [(PredictorKind::None, false), (PredictorKind::None, true), (PredictorKind::Static, false)];
 
 /// The blocks: kind, transactions, and the speed-up on two threads that is the aim.
 const CASES: [(Scenario, usize, f64); 10] = [
@@ -91,6 +93,10 @@ struct Found {
 #[derive(Debug, Serialize)]
 struct Row {
     predictor: PredictorKind,
+    /// Whether exact paths were learnt in each run, from nothing.
+    learns: bool,
+    /// The fewest transactions in a run whose code was not run.
+    evaluated: usize,
     #[serde(flatten)]
     cost: Cost,
     /// Sequential time over this, by medians.
@@ -174,25 +180,27 @@ fn measure(
     Workload { block, state }: &Workload,
     pool: &ThreadPool,
 ) -> Found {
-    let run = |predictor: PredictorKind| parallel(block, state, predictor, pool);
+    let run = |way| parallel(block, state, way, pool);
     let truth = sequential(block, state).expect("a valid block");
-    for predictor in PREDICTORS {
-        let difference = run(predictor).first_difference(&truth);
-        assert_eq!(difference, None, "{workload}, {predictor}");
+    for way in WAYS {
+        let difference = run(way).first_difference(&truth);
+        assert_eq!(difference, None, "{workload}, {way:?}");
     }
     let mut alone = Runs::default();
-    let mut together = PREDICTORS.map(|_| (Runs::default(), Vec::new()));
+    let mut together = WAYS.map(|_| (Runs::default(), Vec::new()));
     for _ in 0..args.repeat {
         drop(alone.add(|| sequential(block, state).expect("a valid block")));
-        for (predictor, (runs, stats)) in PREDICTORS.into_iter().zip(&mut together) {
-            stats.push(runs.add(|| run(predictor)).stats);
+        for (way, (runs, stats)) in WAYS.into_iter().zip(&mut together) {
+            stats.push(runs.add(|| run(way)).stats);
         }
     }
     let sequential = alone.cost();
-    let rows = PREDICTORS.into_iter().zip(together).map(|(predictor, (runs, stats))| {
+    let rows = WAYS.into_iter().zip(together).map(|((predictor, learns), (runs, stats))| {
         let cost = runs.cost();
         Row {
             predictor,
+            learns,
+            evaluated: stats.iter().map(|stats| stats.evaluated).min().unwrap_or_default(),
             cost,
             speedup: ratio(sequential.total_ms.median, cost.total_ms.median),
             cpu_ratio: ratio(cost.cpu_ms.median, sequential.cpu_ms.median),
@@ -216,10 +224,13 @@ fn measure(
 fn parallel(
     block: &Block,
     state: &MemoryState,
-    predictor: PredictorKind,
+    (predictor, learns): (PredictorKind, bool),
     pool: &ThreadPool,
 ) -> BlockOutcome {
-    execute_block(block, state, &predictor, pool).expect("a valid block")
+    let paths = ExactPaths::new();
+    let alone = Workers::new(pool);
+    let workers = if learns { alone.with_paths(&paths) } else { alone };
+    execute_block(block, state, &predictor, workers).expect("a valid block")
 }
 
 fn heading(out: &mut impl Write, args: &Args) -> io::Result<()> {
@@ -227,7 +238,7 @@ fn heading(out: &mut impl Write, args: &Args) -> io::Result<()> {
     writeln!(out, "{threads} threads, medians of {repeat}, quartiles in brackets; times in ms")?;
     writeln!(
         out,
-        "{:<22} {:>6} {:>6} {:<21} {:<9} {:<21} {:>5} {:>5} {:>5} {:>6} {:>9} {:>5}  mode",
+        "{:<22} {:>6} {:>6} {:<21} {:<9} {:<21} {:>5} {:>5} {:>5} {:>6} {:>9} {:>9} {:>5}  mode",
         "workload",
         "txs",
         "Mgas",
@@ -239,6 +250,7 @@ fn heading(out: &mut impl Write, args: &Args) -> io::Result<()> {
         "CPU",
         "re-run",
         "predicted",
+        "evaluated",
         "MB",
     )
 }
@@ -247,18 +259,19 @@ fn rows(out: &mut impl Write, found: &Found) -> io::Result<()> {
     for row in &found.parallel {
         writeln!(
             out,
-            "{:<22} {:>6} {:>6.0} {:<21} {:<9} {:<21} {:>5.2} {:>5.2} {:>5.2} {:>6} {:>9} {:>5}  {:?}",
+            "{:<22} {:>6} {:>6.0} {:<21} {:<9} {:<21} {:>5.2} {:>5.2} {:>5.2} {:>6} {:>9} {:>9} {:>5}  {:?}",
             found.workload,
             found.transactions,
             found.gas_used as f64 / 1e6,
             text(found.sequential.total_ms),
-            row.predictor.name(),
+            if row.learns { "paths" } else { row.predictor.name() },
             text(row.cost.total_ms),
             row.speedup,
             found.aim,
             row.cpu_ratio,
             row.reexecuted,
             row.predicted,
+            row.evaluated,
             row.cost.peak_bytes.map_or(0, |bytes| bytes >> 20),
             row.mode,
         )?;

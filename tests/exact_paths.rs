@@ -127,7 +127,7 @@ fn block(spec: SpecId, transactions: &[TxEnv]) -> Block {
         cfg: CfgEnv::new_with_spec(spec),
         env,
         parent_hash: B256::ZERO,
-        parent_beacon_block_root: None,
+        parent_beacon_block_root: Some(B256::ZERO),
         transactions: transactions.collect(),
         withdrawals: vec![],
         ommers: vec![],

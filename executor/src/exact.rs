@@ -20,6 +20,7 @@ use revm::{
         result::{ExecutionResult, HaltReason, Output, ResultGas, SuccessReason},
     },
     context_interface::{Cfg, Transaction},
+    database_interface::WrapDatabaseRef,
     handler::pre_execution,
     primitives::{
         Address, B256, Bytes, KECCAK_EMPTY, Log, StorageKey, StorageValue, TxKind, U256,
@@ -183,6 +184,19 @@ impl<'a> ExactCalls<'a> {
             self.paths.learn(self.block, &Shared(RefCell::new(view)), tx);
         }
     }
+}
+
+/// Whether there are paths for the call that `tx` is on this state, about: the state
+/// before the block, in which code hardly differs from that before the transaction.
+pub(crate) fn may_be_evaluated<DB: DatabaseRef>(
+    block: &Block,
+    state: &DB,
+    paths: &ExactPaths,
+    tx: &TxEnv,
+) -> bool {
+    let TxKind::Call(to) = tx.kind else { return false };
+    let code = may_fit(tx).then(|| code_of(&mut WrapDatabaseRef(state), to)).flatten();
+    code.is_some_and(|code| paths.may_fit(block, tx, code.hash))
 }
 
 /// Whether the transaction is of a kind that paths are about.

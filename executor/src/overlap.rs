@@ -42,7 +42,8 @@ const PREDICTING_THREADS_MIN: usize = 3;
 
 /// Executes the block on the threads of `pool` while `predictor` predicts it on
 /// the calling thread; without a prediction, or serially, where that is estimated
-/// to be as fast. Of two threads none is spared to predict.
+/// to be as fast. Of two threads none is spared to predict, nor where exact paths are
+/// known: most calls are then evaluated in less time than they are predicted in.
 ///
 /// The outcome equals that of [`sequential`](crate::sequential), statistics
 /// aside, whatever is predicted. `state` is only read; a panic of it, on whichever
@@ -59,7 +60,8 @@ where
 {
     let workers = workers.into();
     let threads = workers.threads();
-    if threads < PREDICTING_THREADS_MIN || !is_worth_planning(block) {
+    let knows_code = workers.paths.is_some_and(|paths| !paths.is_empty());
+    if threads < PREDICTING_THREADS_MIN || knows_code || !is_worth_planning(block) {
         return execute_unplanned(block, state, workers);
     }
     execute_overlapped(block, state, predictor, workers)

@@ -20,13 +20,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use forewave_analyzer::{Block, ExactPaths, PanickedError};
 use forewave_scheduler::{ConflictGraph, Schedule, Wave};
 use rayon::ThreadPool;
-use revm::DatabaseRef;
+use revm::{DatabaseRef, context::TxEnv};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     BlockOutcome, ExecutionError, ExecutionStats, OutcomeNote, StateChanges, TxReceipt,
     cancel::Deadline,
     close::{SHARED_CLOSING_MIN, close},
+    exact::may_be_evaluated,
     flat_state::FlatState,
     flow::Flow,
     history::History,
@@ -147,7 +148,10 @@ where
             (ExecutionMode::Dataflow, Way::Tasks(dataflow()))
         }
         ExecutionMode::Auto => {
-            let tasks = may_pay(block, threads).then(dataflow);
+            let paths = workers.paths;
+            let may_pay = may_pay(block, threads)
+                && PanickedError::catch(|| has_code_to_run(block, state, paths))?;
+            let tasks = may_pay.then(dataflow);
             match tasks.filter(|tasks| pays(tasks, threads)) {
                 Some(tasks) => (ExecutionMode::Dataflow, Way::Tasks(tasks)),
                 None => (ExecutionMode::Serial, Way::without_tasks(block, threads)),
@@ -172,7 +176,9 @@ where
 {
     let workers = workers.into();
     let threads = workers.threads();
-    let pays = may_pay(block, threads) && has_calls(block, TRANSACTIONS_PER_CALL_MAX);
+    let pays = may_pay(block, threads)
+        && has_calls(block, TRANSACTIONS_PER_CALL_MAX)
+        && PanickedError::catch(|| has_code_to_run(block, state, workers.paths))?;
     let earlier = if pays { Earlier::new(block) } else { Earlier::default() };
     let (mode, way) = if pays {
         let tasks = Tasks::block_order(block, threads, |tx| earlier.of(tx));
@@ -197,6 +203,14 @@ pub fn is_worth_planning(block: &Block) -> bool {
 fn has_calls(block: &Block, transactions_per_call: usize) -> bool {
     let calls = block.transactions.iter().filter(|tx| calls(tx)).count();
     calls >= CALLS_MIN && calls.saturating_mul(transactions_per_call) >= block.transactions.len()
+}
+
+/// Whether enough calls are without an exact path that others are worth waking for
+/// them. What is evaluated takes hardly longer than handing it out.
+fn has_code_to_run<DB: DatabaseRef>(block: &Block, state: &DB, paths: Option<&ExactPaths>) -> bool {
+    let Some(paths) = paths.filter(|paths| !paths.is_empty()) else { return true };
+    let runs_code = |tx: &&TxEnv| calls(tx) && !may_be_evaluated(block, state, paths, tx);
+    block.transactions.iter().filter(runs_code).take(CALLS_MIN).count() == CALLS_MIN
 }
 
 /// Whether a block can be worth several threads at all.

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     answers::Answers,
-    learning::{Learning, Sightings},
+    learning::{Learning, Lesson, Sightings},
     operation::Outcome,
     path,
     trace::Trace,
@@ -90,6 +90,7 @@ pub struct TemplateCache {
     bytes: AtomicUsize,
     pub(crate) answers: Answers,
     sightings: Sightings,
+    lesson: Lesson,
     rooms: Mutex<Vec<Room>>,
 }
 
@@ -97,6 +98,11 @@ impl TemplateCache {
     /// An empty cache.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty cache for exact paths.
+    pub(super) fn of_exact_paths() -> Self {
+        Self { lesson: Lesson::Exact, ..Self::default() }
     }
 
     /// How many entries (code, selector, fork) have templates.
@@ -166,9 +172,9 @@ impl TemplateCache {
     ) -> bool {
         let sighting = self.sightings.note(tx);
         if let Some(entry) = entry {
-            return entry.learning.wants(sighting);
+            return entry.learning.wants(self.lesson, sighting);
         }
-        let wants = self.create(key).learning.wants(sighting);
+        let wants = self.create(key).learning.wants(self.lesson, sighting);
         self.bound(bytes_max);
         wants
     }

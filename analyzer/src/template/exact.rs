@@ -32,7 +32,6 @@ use crate::{
 ///
 /// Bounded in bytes; the least recently used go first. Nothing is ever taken on
 /// trust from outside: what it holds was compiled in this process.
-#[derive(Default)]
 pub struct ExactPaths {
     pub(super) cache: TemplateCache,
     limits: Limits,
@@ -41,7 +40,7 @@ pub struct ExactPaths {
 impl ExactPaths {
     /// No paths yet.
     pub fn new() -> Self {
-        Self::default()
+        Self { cache: TemplateCache::of_exact_paths(), limits: Limits::default() }
     }
 
     /// How many entries (code, selector, fork) have paths.
@@ -78,6 +77,12 @@ impl ExactPaths {
         let mut machine =
             Machine::new(block, state, Knowledge::State, self.limits, Some(&self.cache));
         machine.learn_exactly(tx);
+    }
+}
+
+impl Default for ExactPaths {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

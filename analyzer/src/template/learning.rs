@@ -18,6 +18,9 @@ use revm::context::TxEnv;
 /// Transactions into an entry that are interpreted before one is recorded.
 const PATIENCE: u32 = 4;
 
+/// The same for exact paths, whose transactions are run besides.
+const EXACT_PATIENCE: u32 = 16;
+
 /// A wait is doubled this many times at most.
 const DOUBLINGS_MAX: u32 = 16;
 
@@ -35,13 +38,32 @@ pub(super) struct Learning {
     futile: AtomicU32,
 }
 
+/// What is learnt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Lesson {
+    /// Templates, for predictions.
+    #[default]
+    Template,
+    /// Exact paths, for execution.
+    Exact,
+}
+
+impl Lesson {
+    const fn patience(self) -> u32 {
+        match self {
+            Self::Template => PATIENCE,
+            Self::Exact => EXACT_PATIENCE,
+        }
+    }
+}
+
 impl Learning {
     /// Notes that a transaction is interpreted; whether to record it.
-    pub(super) fn wants(&self, sighting: Sighting) -> bool {
+    pub(super) fn wants(&self, lesson: Lesson, sighting: Sighting) -> bool {
         let futile = self.futile.load(Ordering::Relaxed);
         let idle = self.idle.load(Ordering::Relaxed);
         let wait = match sighting {
-            Sighting::First => PATIENCE << (futile + idle).min(DOUBLINGS_MAX),
+            Sighting::First => lesson.patience() << (futile + idle).min(DOUBLINGS_MAX),
             Sighting::Again => 0,
             Sighting::Futile => return false,
         };
@@ -148,8 +170,9 @@ mod tests {
     #[test]
     fn a_transaction_that_was_seen_is_recorded_and_others_once_their_entry_is_seen_often() {
         let (seen, popular) = (Learning::default(), Learning::default());
-        assert!(seen.wants(Sighting::Again));
-        let wanted: Vec<bool> = (0..=PATIENCE).map(|_| popular.wants(Sighting::First)).collect();
+        assert!(seen.wants(Lesson::Template, Sighting::Again));
+        let wanted: Vec<bool> =
+            (0..=PATIENCE).map(|_| popular.wants(Lesson::Template, Sighting::First)).collect();
         assert_eq!(wanted.iter().filter(|wants| **wants).count(), 1);
         assert!(wanted[PATIENCE as usize]);
     }
@@ -160,7 +183,7 @@ mod tests {
         let mut waits = Vec::new();
         let mut waited = 0;
         while waits.len() < 8 {
-            if entry.wants(Sighting::First) {
+            if entry.wants(Lesson::Template, Sighting::First) {
                 entry.recorded(false);
                 waits.push(waited);
                 waited = 0;
@@ -175,7 +198,7 @@ mod tests {
     fn a_transaction_that_was_recorded_in_vain_is_not_recorded_again_and_others_are() {
         let (sightings, entry) = (Sightings::default(), Learning::default());
         let [vain, other] = [1, 2].map(|nonce| TxEnv { nonce, ..TxEnv::default() });
-        let wants = |tx: &TxEnv| entry.wants(sightings.note(tx));
+        let wants = |tx: &TxEnv| entry.wants(Lesson::Template, sightings.note(tx));
         assert!(!wants(&vain) && !wants(&other));
         assert!(wants(&vain));
         entry.recorded(false);
