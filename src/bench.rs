@@ -39,7 +39,8 @@ pub struct BenchReport {
 pub enum Knowledge {
     /// Nothing: each run has a new predictor.
     Cold,
-    /// The same block: all runs share one predictor, which an untimed run has taught.
+    /// The same block: all runs share one predictor, which an untimed run has taught,
+    /// and exact paths, which some have.
     Warm,
 }
 
@@ -103,6 +104,8 @@ pub struct Measured {
     pub peak_bytes: Option<u64>,
     /// The most transactions that ran more than once in a repetition.
     pub reexecuted: usize,
+    /// Transactions whose code was not run, since an exact path gave what it does.
+    pub evaluated: usize,
 }
 
 /// What the model gives for a number of threads.
@@ -169,6 +172,7 @@ impl Figures {
             sum.cpu_ms.add(one.cpu_ms);
             sum.peak_bytes = sum.peak_bytes.max(one.peak_bytes);
             sum.reexecuted += one.reexecuted;
+            sum.evaluated += one.evaluated;
             sum.compare_with(sequential);
         }
         predicted.resize(other.predicted.len(), Predicted::default());

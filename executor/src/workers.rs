@@ -19,6 +19,7 @@ impl<'a> Workers<'a> {
 
     /// The same with exact paths: calls that one fits are not run, and others are
     /// learnt that are likely to come again. The outcome is the same.
+    #[must_use]
     pub const fn with_paths(self, paths: &'a ExactPaths) -> Self {
         Self { paths: Some(paths), ..self }
     }

@@ -18,13 +18,15 @@ use std::{
 };
 
 use forewave::{
-    BlockOutcome, ConflictGraph, MemoryState, Predictor, PredictorKind, StaticPredictor,
+    BlockOutcome, ConflictGraph, ExactPaths, MemoryState, Predictor, PredictorKind,
+    StaticPredictor, Workers,
     bench::{
         BenchReport, BlockBench, Figures, Knowledge, Measured, Predicted, Sequential, Spread,
         forecast::{Model, makespan},
         ratio,
     },
     compare::compare,
+    execute_unplanned,
     input::BlockInput,
     report::{BlockHeading, milliseconds},
     sequential, sequential_with,
@@ -42,6 +44,10 @@ use super::{
     thread_pool_of,
     timing::{Phases, Way, plan, run_parallel, timed},
 };
+
+/// Runs after which all is learnt: it is noted what comes again, and that is learnt;
+/// and once more where the first runs of others were in the way.
+const LEARNING_RUNS: usize = 3;
 
 /// Measures every block.
 pub(super) fn bench(args: &BenchArgs) -> io::Result<Verdict> {
@@ -109,6 +115,7 @@ struct Costs {
     cpu: Vec<Duration>,
     peak: Option<u64>,
     reexecuted: usize,
+    evaluated: usize,
 }
 
 impl Costs {
@@ -132,6 +139,7 @@ impl Bench<'_> {
         // takes seconds) is charged to nobody.
         let truth = sequential(block, state)?;
         let (shared, graph) = self.first_run()?;
+        let paths = self.learnt()?;
         let mut alone = Costs::default();
         let mut parallel: Vec<Costs> = self.pools.iter().map(|_| Costs::default()).collect();
         let mut times = vec![Duration::MAX; block.transactions.len()];
@@ -139,7 +147,8 @@ impl Bench<'_> {
         for _ in 0..self.args.repeat {
             self.run_sequential(&mut alone)?;
             for (pool, costs) in self.pools.iter().zip(&mut parallel) {
-                let outcome = self.run_parallel(shared.as_deref(), pool, costs)?;
+                let outcome =
+                    self.run_parallel(shared.as_deref(), workers(pool, paths.as_ref()), costs)?;
                 if mismatches.is_empty() {
                     mismatches = compare(&outcome, &truth, header, block.spec());
                 }
@@ -170,6 +179,22 @@ impl Bench<'_> {
         Ok((shared, plan.into_graph()))
     }
 
+    /// The exact paths that all runs share, if they do, learnt by runs that are not
+    /// timed.
+    fn learnt(&self) -> Result<Option<ExactPaths>, Failure> {
+        if self.args.knowledge() == Knowledge::Cold || self.args.order.way() == Way::Planned {
+            return Ok(None);
+        }
+        let BlockInput { block, state, .. } = self.input;
+        let paths = ExactPaths::new();
+        if let Some(pool) = self.pools.first() {
+            for _ in 0..LEARNING_RUNS {
+                execute_unplanned(block, state, workers(pool, Some(&paths)))?;
+            }
+        }
+        Ok(Some(paths))
+    }
+
     fn run_sequential(&self, costs: &mut Costs) -> Result<(), Failure> {
         let BlockInput { block, state, .. } = self.input;
         let (outcome, time) = at_cost(costs, || timed(|| sequential(block, state)));
@@ -182,16 +207,18 @@ impl Bench<'_> {
     fn run_parallel(
         &self,
         shared: Option<&dyn Predictor<MemoryState>>,
-        pool: &ThreadPool,
+        workers: Workers<'_>,
         costs: &mut Costs,
     ) -> Result<BlockOutcome, Failure> {
         let own = shared.is_none().then(|| predictor(self.args.predictor, self.args.knowledge()));
         let predictor = shared.or(own.as_deref()).expect("one of the two is there");
         let way = self.args.order.way();
-        let (outcome, phases) = at_cost(costs, || run_parallel(way, self.input, predictor, pool))?;
+        let (outcome, phases) =
+            at_cost(costs, || run_parallel(way, self.input, predictor, workers))?;
         costs.phases.push(phases);
         costs.total.push(phases.total());
         costs.reexecuted = costs.reexecuted.max(outcome.stats.reexecuted.len());
+        costs.evaluated = outcome.stats.evaluated;
         self.progress.inc(1);
         Ok(outcome)
     }
@@ -253,6 +280,12 @@ fn predictor(kind: PredictorKind, knowledge: Knowledge) -> Box<dyn Predictor<Mem
     }
 }
 
+/// The threads of a pool, with what they know.
+fn workers<'a>(pool: &'a ThreadPool, paths: Option<&'a ExactPaths>) -> Workers<'a> {
+    let alone = Workers::new(pool);
+    paths.map_or(alone, |paths| alone.with_paths(paths))
+}
+
 fn row(pool: &ThreadPool, costs: Costs, sequential: &Sequential) -> Measured {
     let mut row = Measured {
         threads: pool.current_num_threads(),
@@ -263,6 +296,7 @@ fn row(pool: &ThreadPool, costs: Costs, sequential: &Sequential) -> Measured {
         cpu_ms: Spread::new(costs.cpu),
         peak_bytes: costs.peak,
         reexecuted: costs.reexecuted,
+        evaluated: costs.evaluated,
         ..Measured::default()
     };
     row.compare_with(sequential);

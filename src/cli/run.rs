@@ -90,7 +90,7 @@ fn run_block(
     for _ in 0..args.repeat {
         // What the last repetition holds is freed before the clock starts.
         drop(last.take());
-        let (outcome, phases) = run_parallel(args.order.way(), input, predictor(), pool)?;
+        let (outcome, phases) = run_parallel(args.order.way(), input, predictor(), pool.into())?;
         times.analyze.push(phases.analyze);
         times.schedule.push(phases.schedule);
         times.execute.push(phases.execute);

@@ -5,9 +5,8 @@ use std::time::{Duration, Instant};
 
 use forewave::{
     AnalyzeError, Block, BlockOutcome, MemoryState, Plan, PredictedAccess, Predictor, StateError,
-    execute_block, input::BlockInput,
+    Workers, execute_block, input::BlockInput,
 };
-use rayon::ThreadPool;
 
 use super::diagnostic::Failure;
 
@@ -60,13 +59,13 @@ pub(super) fn run_parallel(
     way: Way,
     input: &BlockInput,
     predictor: &dyn Predictor<MemoryState>,
-    pool: &ThreadPool,
+    workers: Workers<'_>,
 ) -> Result<(BlockOutcome, Phases), Failure> {
     let BlockInput { block, state, .. } = input;
     match way {
         Way::Overlapped => {
             let clocked = Clocked { predictor, phases: Cell::default() };
-            let (outcome, total) = timed(|| execute_block(block, state, &clocked, pool));
+            let (outcome, total) = timed(|| execute_block(block, state, &clocked, workers));
             let Phases { analyze, schedule, .. } = clocked.phases.get();
             let execute = total.saturating_sub(analyze + schedule);
             Ok((outcome?, Phases { analyze, schedule, execute }))
@@ -76,7 +75,7 @@ pub(super) fn run_parallel(
             let predictions = predictions?;
             let (plan, schedule) = timed(|| Plan::to_run(block, state, predictions));
             let plan = plan?;
-            let (outcome, execute) = timed(|| plan.execute(block, state, pool));
+            let (outcome, execute) = timed(|| plan.execute(block, state, workers));
             Ok((outcome?, Phases { analyze, schedule, execute }))
         }
     }

@@ -23,6 +23,7 @@ use super::{
 };
 use crate::interpreter::{Ending, RevertingPlaces};
 
+mod creation;
 mod exact;
 
 /// Room that a compilation starts with: what an ordinary path has.
@@ -199,21 +200,8 @@ impl<'a> Compiler<'a> {
                 let found = self.found(Operation::Pay { from, to, value });
                 self.place(paid, found);
             }
-            Event::NewAddress(creator, salted, id) => {
-                let salted = salted.map(|(salt, hash)| (self.demand(salt), self.demand(hash)));
-                let creator = self.account_at(creator);
-                let found = self.found(Operation::NewAddress(creator, salted));
-                self.place(id, found);
-            }
-            Event::Create { creator, created, value } => {
-                let value = self.demand(value);
-                let [creator, created] = [creator, created].map(|account| self.account_at(account));
-                self.emit(Operation::Create { creator, created, value });
-            }
-            Event::Deploy(account, code) => {
-                let code = self.trace.code_at(code)?.original_bytes();
-                let deployment = Arc::new(Deployment::from(code));
-                self.emit(Operation::Deploy(self.account_at(account), deployment));
+            Event::NewAddress(..) | Event::Create { .. } | Event::Deploy(..) => {
+                self.creation_event(*event)?;
             }
             Event::Checkpoint => self.emit(Operation::Checkpoint),
             Event::Revert(checkpoint) => {
