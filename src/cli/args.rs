@@ -185,7 +185,7 @@ pub(super) struct BenchArgs {
     /// Who predicts.
     #[arg(long, value_name = "P", default_value = "static", value_parser = predictor())]
     pub(super) predictor: PredictorKind,
-    /// Let all runs of a block share one predictor, taught by an untimed run.
+    /// Let all runs of a block share one predictor and exact paths, taught by untimed runs.
     #[arg(long)]
     warm: bool,
     /// Give each run a predictor that has seen nothing [default]
