@@ -148,7 +148,7 @@ impl<'a> ExactCalls<'a> {
             }
             if records {
                 let (address, seen) = (account.address, seen(account));
-                reads.accounts.push(AccountRead { address, looked, seen });
+                reads.accounts.push(AccountRead { address, looked, seen, is_base: false });
             }
             let own = core::iter::from_fn(|| changed.next_if(|(owner, _)| *owner == id));
             let storage: Box<[SlotChange]> = own.map(|(_, change)| change).collect();
@@ -232,7 +232,8 @@ fn changed_slots(slots: &[UsedSlot]) -> Vec<(usize, SlotChange)> {
 
 fn storage_read(used: &[UsedAccount], slot: &UsedSlot) -> Option<StorageRead> {
     let value = slot.found?;
-    Some(StorageRead { address: used[slot.account].address, key: slot.key, value })
+    let address = used[slot.account].address;
+    Some(StorageRead { address, key: slot.key, value, is_base: false })
 }
 
 fn looked_at(account: &UsedAccount) -> Looked {

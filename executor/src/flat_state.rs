@@ -9,6 +9,7 @@
 
 mod apart;
 mod closing;
+mod primed;
 
 use forewave_analyzer::Block;
 use hashbrown::{HashMap, hash_map::Entry};
@@ -145,6 +146,14 @@ impl<'a, DB: DatabaseRef> FlatState<'a, DB> {
             late: vec![],
             apart: vec![],
         }
+    }
+
+    /// The same state, for changes of its own by so many transactions.
+    pub(crate) fn fork(&self, transactions: usize) -> Self {
+        let room = self.accounts.len() + transactions.saturating_mul(ACCOUNTS_PER_TRANSACTION);
+        let mut accounts = HashMap::with_capacity_and_hasher(room, FbBuildHasher::default());
+        accounts.extend(self.accounts.iter().map(|(address, account)| (*address, account.clone())));
+        Self { base: self.base, accounts, settled: None, now: 0, late: vec![], apart: vec![] }
     }
 
     /// Shows the state after the first `settled` transactions, which are; no

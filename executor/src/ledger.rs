@@ -64,7 +64,7 @@ impl Ledger {
 
 /// The first location that was read with another value than it has in `flat`,
 /// the state after all lower transactions.
-fn first_stale<DB: DatabaseRef>(
+pub(crate) fn first_stale<DB: DatabaseRef>(
     run: &TxRun,
     flat: &mut FlatState<'_, DB>,
 ) -> Result<Option<Location>, DB::Error> {

@@ -20,7 +20,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use forewave_analyzer::{Block, ExactPaths, PanickedError};
 use forewave_scheduler::{ConflictGraph, Schedule, Wave};
 use rayon::ThreadPool;
-use revm::{DatabaseRef, context::TxEnv};
+use revm::DatabaseRef;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -34,6 +34,7 @@ use crate::{
     ledger::Ledger,
     needs::{Earlier, Needs},
     runs::TxRuns,
+    segments::{Start, run_in_segments},
     serial::run_serially,
     shares::{run_by_shares, shares_that_pay},
     system::{apply_post_block, apply_pre_block},
@@ -59,9 +60,20 @@ const SETTLING_NS: u64 = 500;
 const SETTLING_OUT_OF_CACHE_NS: u64 = 2_500;
 const TRANSACTIONS_IN_CACHE_MAX: usize = 2_048;
 
+/// Threads up to which those that run ahead are left to themselves. Beyond, the one
+/// that takes what they have run would be too slow for them.
+const SEGMENT_THREADS_MAX: usize = 2;
+
 /// Transactions that call or create, below which a block is over before a second
 /// thread is awake.
 const CALLS_MIN: usize = 24;
+
+/// Transfers below which it costs more to find that some go to contracts than
+/// shares gain.
+const BY_SHARES_MIN: usize = 512;
+
+/// Calls by exact paths that take as long as one whose code is run.
+const EVALUATED_PER_CALL: usize = 4;
 
 /// Transactions for each that calls or creates, above which handing them out costs
 /// more than running them.
@@ -94,6 +106,9 @@ pub enum ExecutionMode {
     /// Each thread all that happens to the accounts in its share of the address
     /// space, where all transactions are plain transfers; else serially.
     Shares,
+    /// The calling thread from the beginning, each other one a later segment ahead,
+    /// on what it has run itself.
+    Segments,
 }
 
 /// Executes the block as `graph` and `schedule` have it on the threads of `pool`.
@@ -140,6 +155,7 @@ where
     let (mode, way) = match mode {
         ExecutionMode::Serial => (mode, Way::Serial),
         ExecutionMode::Shares => (mode, Way::Shares(threads)),
+        ExecutionMode::Segments => (mode, Way::Segments(Start::Last)),
         ExecutionMode::Waves => (mode, Way::Tasks(Tasks::waves(block, graph, schedule, threads))),
         ExecutionMode::Optimistic => {
             (mode, Way::Tasks(Tasks::block_order(block, threads, |_| None)))
@@ -163,9 +179,9 @@ where
     PanickedError::catch(|| run_planned(block, state, plan, workers, |_, _| {}))?
 }
 
-/// Executes the block without any prediction: optimistically in block order,
-/// or serially where that is estimated to be as fast. What is promised of
-/// [`execute`] holds here too.
+/// Executes the block without any prediction: on two threads in segments, on more
+/// optimistically in block order, or serially where that is estimated to be as fast.
+/// What is promised of [`execute`] holds here too.
 pub fn execute_unplanned<'w, DB>(
     block: &Block,
     state: &DB,
@@ -179,10 +195,13 @@ where
     let pays = may_pay(block, threads)
         && has_calls(block, TRANSACTIONS_PER_CALL_MAX)
         && PanickedError::catch(|| has_code_to_run(block, state, workers.paths))?;
-    let earlier = if pays { Earlier::new(block) } else { Earlier::default() };
-    let (mode, way) = if pays {
+    let in_order = pays && threads > SEGMENT_THREADS_MAX;
+    let earlier = if in_order { Earlier::new(block) } else { Earlier::default() };
+    let (mode, way) = if in_order {
         let tasks = Tasks::block_order(block, threads, |tx| earlier.of(tx));
         (ExecutionMode::Optimistic, Way::Tasks(tasks))
+    } else if pays {
+        (ExecutionMode::Segments, Way::Segments(Start::Now))
     } else {
         (ExecutionMode::Serial, Way::without_tasks(block, threads))
     };
@@ -205,12 +224,15 @@ fn has_calls(block: &Block, transactions_per_call: usize) -> bool {
     calls >= CALLS_MIN && calls.saturating_mul(transactions_per_call) >= block.transactions.len()
 }
 
-/// Whether enough calls are without an exact path that others are worth waking for
-/// them. What is evaluated takes hardly longer than handing it out.
+/// Whether there is enough to do besides what exact paths give.
 fn has_code_to_run<DB: DatabaseRef>(block: &Block, state: &DB, paths: Option<&ExactPaths>) -> bool {
     let Some(paths) = paths.filter(|paths| !paths.is_empty()) else { return true };
-    let runs_code = |tx: &&TxEnv| calls(tx) && !may_be_evaluated(block, state, paths, tx);
-    block.transactions.iter().filter(runs_code).take(CALLS_MIN).count() == CALLS_MIN
+    let mut work = 0;
+    block.transactions.iter().filter(|tx| calls(tx)).any(|tx| {
+        let is_evaluated = may_be_evaluated(block, state, paths, tx);
+        work += if is_evaluated { 1 } else { EVALUATED_PER_CALL };
+        work >= CALLS_MIN * EVALUATED_PER_CALL
+    })
 }
 
 /// Whether a block can be worth several threads at all.
@@ -243,13 +265,16 @@ pub(crate) enum Way {
     Tasks(Tasks),
     /// By so many shares if all transactions are plain transfers, else serially.
     Shares(usize),
+    /// By segments, all but the first ahead.
+    Segments(Start),
     Serial,
 }
 
 impl Way {
     /// What is left where tasks do not pay.
     fn without_tasks(block: &Block, threads: usize) -> Self {
-        if block.transactions.iter().any(calls) {
+        let is_small = block.transactions.len() < BY_SHARES_MIN;
+        if is_small || block.transactions.iter().any(calls) {
             return Self::Serial;
         }
         Self::Shares(shares_that_pay(block.transactions.len(), threads))
@@ -275,7 +300,7 @@ where
     let mut notes = apply_pre_block(block, &mut base)?;
     let transfers = match way {
         Way::Shares(parts) => run_by_shares(block, &mut base, parts, pool),
-        Way::Tasks(_) | Way::Serial => None,
+        Way::Tasks(_) | Way::Segments(_) | Way::Serial => None,
     };
     let (receipts, changes) = match (way, transfers) {
         (Way::Tasks(tasks), _) => {
@@ -290,9 +315,16 @@ where
             notes.extend(apply_post_block(block, &mut base)?);
             (receipts, base.into_all_changes().map_err(ExecutionError::SystemState)?)
         }
+        (Way::Segments(start), _) => {
+            let ran = run_in_segments(block, &mut base, workers, start)?;
+            (stats.evaluated, stats.reexecuted) = (ran.evaluated, ran.reexecuted);
+            let spent = ran.spent;
+            let close = || close(block, vec![base], &mut notes, pool);
+            (ran.receipts, pool.join(close, || drop(spent)).0?)
+        }
         (_, None) => {
             stats.mode = ExecutionMode::Serial;
-            let (receipts, evaluated) = run_serially(block, &mut base, paths)?;
+            let (receipts, evaluated) = run_serially(block, &mut base, paths, |_, _| Ok(None))?;
             stats.evaluated = evaluated;
             (receipts, close(block, vec![base], &mut notes, pool)?)
         }

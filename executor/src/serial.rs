@@ -4,7 +4,7 @@
 //! Unlike the oracle [`sequential`](crate::sequential) it runs plain transfers
 //! by their rules, and lets transactions share the room for what they load.
 
-use forewave_analyzer::{Block, ExactPaths};
+use forewave_analyzer::{Block, ExactPaths, TxIndex};
 use revm::{Context, DatabaseRef, ExecuteEvm, MainBuilder, MainContext};
 
 use crate::{
@@ -12,6 +12,7 @@ use crate::{
     cancel::Deadline,
     exact::{Evaluated, ExactCalls},
     flat_state::FlatState,
+    segments::Ahead,
     system::check_gas_limit,
     transfer::TransferRules,
 };
@@ -19,12 +20,14 @@ use crate::{
 /// The most accounts of a transaction for whose sake the room for them is kept.
 const KEPT_ACCOUNTS_MAX: usize = 256;
 
-/// Runs the block's transactions on `flat`, the state before them. Gives the
-/// receipts, and of how many transactions the code was not run.
-pub(crate) fn run_serially<DB: DatabaseRef>(
+/// Runs the block's transactions on `flat`, the state before them, except those of
+/// which `ahead` has a run that counts on the state before it. Gives the receipts, and
+/// of how many transactions the code was not run.
+pub(crate) fn run_serially<'f, DB: DatabaseRef>(
     block: &Block,
-    flat: &mut FlatState<'_, DB>,
+    flat: &mut FlatState<'f, DB>,
     paths: Option<&ExactPaths>,
+    mut ahead: impl FnMut(TxIndex, &mut FlatState<'f, DB>) -> Result<Option<Ahead>, DB::Error>,
 ) -> Result<(Vec<TxReceipt>, usize), ExecutionError<DB::Error>> {
     let rules = TransferRules::new(block);
     let mut exact = paths.and_then(|paths| ExactCalls::new(block, paths));
@@ -40,11 +43,15 @@ pub(crate) fn run_serially<DB: DatabaseRef>(
         deadline.check()?;
         check_gas_limit(block, tx, gas_used)?;
         let flat = &mut *evm.ctx.journaled_state.database;
-        let transfer = rules.as_ref().and_then(|rules| rules.transfer(&mut *flat, env));
-        let receipt = if let Some(transfer) = transfer {
+        let at = |source| ExecutionError::State { tx, source };
+        let receipt = if let Some(Ahead { result, is_evaluated }) = ahead(tx, flat).map_err(at)? {
+            evaluated += usize::from(is_evaluated);
+            TxReceipt::new(env.tx_type, gas_used, result)
+        } else if let Some(transfer) =
+            rules.as_ref().and_then(|rules| rules.transfer(&mut *flat, env))
+        {
             for (address, change) in transfer.changes() {
-                let applied = flat.apply_account(address, &change);
-                applied.map_err(|source| ExecutionError::State { tx, source })?;
+                flat.apply_account(address, &change).map_err(at)?;
             }
             transfer.terms().receipt(env.tx_type, gas_used)
         } else if let Some(Evaluated { result, record }) = exact
@@ -52,8 +59,7 @@ pub(crate) fn run_serially<DB: DatabaseRef>(
             .zip(rules.as_ref())
             .and_then(|(exact, rules)| exact.run(rules, &mut *flat, env, false))
         {
-            let applied = flat.apply(&record.transition);
-            applied.map_err(|source| ExecutionError::State { tx, source })?;
+            flat.apply(&record.transition).map_err(at)?;
             evaluated += 1;
             TxReceipt::new(env.tx_type, gas_used, result)
         } else {

@@ -75,6 +75,8 @@ pub(crate) struct AccountRead {
     pub(crate) address: Address,
     pub(crate) looked: Looked,
     pub(crate) seen: Seen,
+    /// Whether it is known to be as it was before the block.
+    pub(crate) is_base: bool,
 }
 
 /// One storage load.
@@ -83,6 +85,8 @@ pub(crate) struct StorageRead {
     pub(crate) address: Address,
     pub(crate) key: StorageKey,
     pub(crate) value: StorageValue,
+    /// Whether it is known to be as it was before the block.
+    pub(crate) is_base: bool,
 }
 
 /// Everything one transaction loaded, each account and slot once.
@@ -120,7 +124,8 @@ impl<D: Database> Database for Recording<D> {
             return Ok(info);
         }
         let looked = Looked::empty();
-        self.reads.accounts.push(AccountRead { address, looked, seen: Seen::new(info.as_ref()) });
+        let seen = Seen::new(info.as_ref());
+        self.reads.accounts.push(AccountRead { address, looked, seen, is_base: false });
         let code = info.as_ref().and_then(|info| info.code.as_ref());
         if let Some(delegate) = code.and_then(Bytecode::eip7702_address) {
             self.reads.delegations.push((address, delegate));
@@ -135,7 +140,7 @@ impl<D: Database> Database for Recording<D> {
     fn storage(&mut self, address: Address, key: StorageKey) -> Result<StorageValue, D::Error> {
         let value = self.inner.storage(address, key)?;
         if self.is_enabled {
-            self.reads.storage.push(StorageRead { address, key, value });
+            self.reads.storage.push(StorageRead { address, key, value, is_base: false });
         }
         Ok(value)
     }

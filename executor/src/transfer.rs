@@ -91,11 +91,12 @@ impl<'a> TransferRules<'a> {
     /// What `tx` does, or `None` if it is no plain transfer or is better left to
     /// the EVM. State errors are left to the EVM as well, which meets them again.
     pub(crate) fn transfer(&self, view: &mut impl Database, tx: &TxEnv) -> Option<Transfer> {
-        let terms = self.terms(tx)?;
-        let recipient = view.basic(terms.to).ok()?;
+        let to = self.recipient(tx)?;
+        let recipient = view.basic(to).ok()?;
         if !may_receive(recipient.as_ref()) {
             return None;
         }
+        let terms = self.terms(tx)?;
         let recipient = Seen::new(recipient.as_ref());
         let sender = view.basic(tx.caller).ok()?.unwrap_or_default();
         let left = terms.payment.left(view, &sender)?;
@@ -104,16 +105,21 @@ impl<'a> TransferRules<'a> {
         Some(Transfer { caller, sender, left, recipient, beneficiary, terms })
     }
 
-    /// What follows from `tx` alone, unless it is no plain transfer.
-    pub(crate) fn terms(&self, tx: &TxEnv) -> Option<Terms> {
-        let Block { cfg, env, .. } = self.block;
+    /// Who is paid by `tx`, unless it can be seen that it is no plain transfer.
+    fn recipient(&self, tx: &TxEnv) -> Option<Address> {
         let TxKind::Call(to) = tx.kind else { return None };
         let ordinary = tx.data.is_empty()
             && tx.authorization_list.is_empty()
-            && ![tx.caller, to].contains(&env.beneficiary)
-            && !self.precompiles.contains(&to)
-            && self.is_valid_in_block(tx);
-        if !ordinary {
+            && ![tx.caller, to].contains(&self.block.env.beneficiary)
+            && !self.precompiles.contains(&to);
+        ordinary.then_some(to)
+    }
+
+    /// What follows from `tx` alone, unless it is no plain transfer.
+    pub(crate) fn terms(&self, tx: &TxEnv) -> Option<Terms> {
+        let Block { cfg, env, .. } = self.block;
+        let to = self.recipient(tx)?;
+        if !self.is_valid_in_block(tx) {
             return None;
         }
         let gas = self.gas(tx)?;
@@ -266,9 +272,10 @@ impl Transfer {
     pub(crate) fn record(&self) -> Record {
         let Terms { payment, to: address, .. } = self.terms;
         let looked = Looked::COVER | Looked::NONCE | Looked::CODE;
-        let mut accounts = vec![AccountRead { address: self.caller, looked, seen: self.sender }];
+        let read = |address, looked, seen| AccountRead { address, looked, seen, is_base: false };
+        let mut accounts = vec![read(self.caller, looked, self.sender)];
         if address != self.caller {
-            accounts.push(AccountRead { address, looked: Looked::CODE, seen: self.recipient });
+            accounts.push(read(address, Looked::CODE, self.recipient));
         }
         let reads = Reads { accounts, cost: payment.most, ..Reads::default() };
         Record { reads, transition: Transition { accounts: self.changes().collect() } }

@@ -68,6 +68,11 @@ impl<'a, DB: DatabaseRef> View<'a, DB> {
         if ahead.is_empty() { Basis::Behind { applied: narrow(settled) } } else { Basis::Ahead }
     }
 
+    /// Turns to what this thread has run before `env`, nothing of what others have.
+    pub(crate) fn turn_to_own(&mut self, env: &TxEnv) {
+        (self.sender, self.names_nonce) = (Some((env.caller, env.nonce)), false);
+    }
+
     /// Whether the sender was given another nonce than it had.
     pub(crate) const fn names_nonce(&self) -> bool {
         self.names_nonce

@@ -1,7 +1,7 @@
 //! One thread's part in a run: an EVM that is used again and again over the
 //! thread's own view of the state.
 
-use forewave_analyzer::{Block, TxIndex};
+use forewave_analyzer::{Block, ExactPaths, TxIndex};
 use revm::{DatabaseRef, ExecuteEvm, context::result::EVMError};
 
 use crate::{
@@ -35,9 +35,18 @@ impl<'a, DB: DatabaseRef> Worker<'a, DB> {
     pub(crate) fn new(run: &'a Run<'a, DB>, base: &FlatState<'a, DB>) -> Self {
         let settled = Settled { runs: &run.runs, history: &run.history };
         let view = View::new(base.under(settled), &run.runs, &run.needs);
-        let evm = tracking_evm(run.block, view);
-        let exact = run.paths.and_then(|paths| ExactCalls::new(run.block, paths));
-        Self { block: run.block, rules: run.rules.as_ref(), exact, evm }
+        Self::with_view(run.block, run.rules.as_ref(), run.paths, view)
+    }
+
+    /// A worker that shares no state with others.
+    pub(crate) fn with_view(
+        block: &'a Block,
+        rules: Option<&'a TransferRules<'a>>,
+        paths: Option<&'a ExactPaths>,
+        view: View<'a, DB>,
+    ) -> Self {
+        let exact = paths.and_then(|paths| ExactCalls::new(block, paths));
+        Self { block, rules, exact, evm: tracking_evm(block, view) }
     }
 
     /// Claims, runs and settles until the run is over.
@@ -100,6 +109,18 @@ impl<'a, DB: DatabaseRef> Worker<'a, DB> {
         let env = &self.block.transactions[tx.index()];
         let basis = self.view().turn_to(tx, env, tx.index());
         self.run(tx, basis).map_err(|error| ExecutionError::at(tx, error))
+    }
+
+    /// Runs a transaction on what this worker has run before, and on nothing else.
+    pub(crate) fn run_on_own(&mut self, tx: TxIndex) -> Option<TxRun> {
+        let env = &self.block.transactions[tx.index()];
+        self.view().turn_to_own(env);
+        let mut run = self.run(tx, Basis::Ahead).ok()?;
+        if !run.names_nonce {
+            self.view().flat.note_base(&mut run.record.reads);
+        }
+        self.view().flat.apply(&run.record.transition).ok()?;
+        Some(run)
     }
 
     fn run(&mut self, tx: TxIndex, basis: Basis) -> Result<TxRun, EVMError<DB::Error>> {

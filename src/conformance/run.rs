@@ -11,11 +11,16 @@ use super::{Setup, rejection::Rejection};
 use crate::{Plan, PredictorKind, compare::compare_outcomes, predict};
 
 /// The ways to run a plan on several threads, however small the block.
-const MODES: [ExecutionMode; 3] =
-    [ExecutionMode::Dataflow, ExecutionMode::Waves, ExecutionMode::Optimistic];
+const MODES: [ExecutionMode; 4] = [
+    ExecutionMode::Dataflow,
+    ExecutionMode::Waves,
+    ExecutionMode::Optimistic,
+    ExecutionMode::Segments,
+];
 
 /// The ways to run it with exact paths, learnt by those before.
-const KNOWING_MODES: [ExecutionMode; 2] = [ExecutionMode::Serial, ExecutionMode::Optimistic];
+const KNOWING_MODES: [ExecutionMode; 3] =
+    [ExecutionMode::Serial, ExecutionMode::Optimistic, ExecutionMode::Segments];
 
 /// One way to execute a block did not give what sequential execution gives.
 #[derive(Clone, Debug, PartialEq, Eq)]

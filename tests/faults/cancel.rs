@@ -62,6 +62,7 @@ fn a_run_that_reads_nothing_more_ends_between_two_transactions() {
             ExecutionMode::Dataflow,
             ExecutionMode::Waves,
             ExecutionMode::Optimistic,
+            ExecutionMode::Segments,
             ExecutionMode::Serial,
         ] {
             let token = CancelToken::new();

@@ -90,7 +90,7 @@ impl Prediction {
 }
 
 /// Ways to run a block, besides by shares if it only pays. Weights by repetition.
-const MODES: [ExecutionMode; 11] = [
+const MODES: [ExecutionMode; 14] = [
     ExecutionMode::Overlapped,
     ExecutionMode::Overlapped,
     ExecutionMode::Overlapped,
@@ -100,6 +100,9 @@ const MODES: [ExecutionMode; 11] = [
     ExecutionMode::Waves,
     ExecutionMode::Optimistic,
     ExecutionMode::Optimistic,
+    ExecutionMode::Segments,
+    ExecutionMode::Segments,
+    ExecutionMode::Segments,
     ExecutionMode::Auto,
     ExecutionMode::Serial,
 ];

@@ -14,17 +14,22 @@ use forewave::{
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 /// How a plan runs on each pool.
-const MODES: [ExecutionMode; 5] = [
+const MODES: [ExecutionMode; 6] = [
     ExecutionMode::Auto,
     ExecutionMode::Dataflow,
     ExecutionMode::Waves,
     ExecutionMode::Optimistic,
+    ExecutionMode::Segments,
     ExecutionMode::Serial,
 ];
 
 /// How it runs where paths are learnt by one execution for the next.
-const KNOWING_MODES: [ExecutionMode; 3] =
-    [ExecutionMode::Serial, ExecutionMode::Dataflow, ExecutionMode::Optimistic];
+const KNOWING_MODES: [ExecutionMode; 4] = [
+    ExecutionMode::Serial,
+    ExecutionMode::Dataflow,
+    ExecutionMode::Optimistic,
+    ExecutionMode::Segments,
+];
 
 /// Pools of 1, 2 and 8 threads.
 pub(crate) fn pools() -> Vec<ThreadPool> {

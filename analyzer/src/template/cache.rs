@@ -72,6 +72,16 @@ impl Entry {
         self.learning.used();
     }
 
+    /// Whether to try if a path fits.
+    pub(crate) fn is_worth_trying(&self) -> bool {
+        self.learning.is_worth_trying()
+    }
+
+    /// Notes that no path has fitted.
+    pub(crate) fn note_missed(&self) {
+        self.learning.missed();
+    }
+
     /// The tree, for evaluation.
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, Tree> {
         self.tree.read().unwrap_or_else(PoisonError::into_inner)

@@ -21,6 +21,10 @@ const PATIENCE: u32 = 4;
 /// The same for exact paths, whose transactions are run besides.
 const EXACT_PATIENCE: u32 = 16;
 
+/// Transactions in a row that no path fitted, after which every so many is tried.
+const MISSES_MAX: u32 = 16;
+const TRIED_EVERY: u32 = 8;
+
 /// A wait is doubled this many times at most.
 const DOUBLINGS_MAX: u32 = 16;
 
@@ -36,6 +40,8 @@ pub(super) struct Learning {
     idle: AtomicU32,
     /// Recordings in a row that added no path.
     futile: AtomicU32,
+    /// Transactions in a row that no path fitted.
+    missed: AtomicU32,
 }
 
 /// What is learnt.
@@ -84,8 +90,30 @@ impl Learning {
         }
     }
 
+    /// Whether to try if a path fits. One that does not is found out half-way at best,
+    /// so where it is always in vain it is tried now and then.
+    pub(super) fn is_worth_trying(&self) -> bool {
+        let missed = self.missed.load(Ordering::Relaxed);
+        if missed < MISSES_MAX {
+            return true;
+        }
+        self.missed.store(missed.wrapping_add(1).max(MISSES_MAX), Ordering::Relaxed);
+        missed.is_multiple_of(TRIED_EVERY)
+    }
+
+    /// Notes that no path fitted.
+    pub(super) fn missed(&self) {
+        let missed = self.missed.load(Ordering::Relaxed);
+        if missed < MISSES_MAX {
+            self.missed.store(missed + 1, Ordering::Relaxed);
+        }
+    }
+
     /// Notes that a path was of use.
     pub(super) fn used(&self) {
+        if self.missed.load(Ordering::Relaxed) > 0 {
+            self.missed.store(0, Ordering::Relaxed);
+        }
         if self.idle.load(Ordering::Relaxed) > 0 {
             self.idle.store(0, Ordering::Relaxed);
         }
@@ -175,6 +203,21 @@ mod tests {
             (0..=PATIENCE).map(|_| popular.wants(Lesson::Template, Sighting::First)).collect();
         assert_eq!(wanted.iter().filter(|wants| **wants).count(), 1);
         assert!(wanted[PATIENCE as usize]);
+    }
+
+    #[test]
+    fn paths_that_never_fit_are_tried_now_and_then() {
+        let entry = Learning::default();
+        let mut tried = 0;
+        for _ in 0..MISSES_MAX + 10 * TRIED_EVERY {
+            if entry.is_worth_trying() {
+                tried += 1;
+                entry.missed();
+            }
+        }
+        assert_eq!(tried, MISSES_MAX + 10);
+        entry.used();
+        assert!(entry.is_worth_trying());
     }
 
     #[test]

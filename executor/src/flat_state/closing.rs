@@ -2,6 +2,7 @@
 //! them, and the net changes, by shares of the address space.
 
 use hashbrown::hash_map::Entry;
+use rayon::slice::ParallelSliceMut;
 use revm::{
     DatabaseRef,
     primitives::{Address, StorageValue},
@@ -12,6 +13,9 @@ use crate::{
     outcome::{AccountChange, StateChanges},
     tracking::Seen,
 };
+
+/// Slots of one account that several threads sort.
+const SORTED_TOGETHER_MIN: usize = 4_096;
 
 impl<DB: DatabaseRef> FlatState<'_, DB> {
     /// Takes over what all settled transactions did to the accounts in one share
@@ -131,6 +135,9 @@ pub(super) fn net_change<DB: DatabaseRef>(
     }
     let storage_cleared = *cleared && original.exists;
     let changed = storage_cleared || !slots.is_empty() || Seen::new(info.as_ref()) != *original;
+    if slots.len() >= SORTED_TOGETHER_MIN && rayon::current_thread_index().is_some() {
+        slots.par_sort_unstable_by_key(|(key, _)| *key);
+    }
     let change = || AccountChange {
         info: info.clone(),
         storage_cleared,

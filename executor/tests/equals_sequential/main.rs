@@ -8,6 +8,7 @@ mod broken;
 mod common;
 mod payments;
 mod refusals;
+mod segments;
 mod transfers;
 
 use common::{Program, account, block, call, deploy, funded};
@@ -57,10 +58,11 @@ fn predictions(block: &Block, state: &MemoryState) -> Vec<(&'static str, Vec<Pre
 }
 
 /// Every way to run a block from a plan. `Auto` is one of the others.
-const MODES: [ExecutionMode; 5] = [
+const MODES: [ExecutionMode; 6] = [
     ExecutionMode::Dataflow,
     ExecutionMode::Waves,
     ExecutionMode::Optimistic,
+    ExecutionMode::Segments,
     ExecutionMode::Serial,
     ExecutionMode::Shares,
 ];

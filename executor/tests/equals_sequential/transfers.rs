@@ -46,8 +46,8 @@ fn check(block: &Block, state: &MemoryState, is: Is) {
         let unplanned = execute_unplanned(block, state, &pool);
         let planned = execute_as(ExecutionMode::Auto, block, state, &graph, &waves, &pool);
         let shares = execute_as(ExecutionMode::Shares, block, state, &graph, &waves, &pool);
-        // A prediction that says nothing leaves the gas limits to estimate the work by.
-        for (actual, is) in [(unplanned, Some(is)), (planned, None), (shares, Some(is))] {
+        // Left to itself, the executor runs such small blocks serially.
+        for (actual, is) in [(unplanned, None), (planned, None), (shares, Some(is))] {
             match (&expected, &actual) {
                 (Ok(expected), Ok(actual)) => {
                     assert_eq!(actual.state, expected.state, "{threads} threads");

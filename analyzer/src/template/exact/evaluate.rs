@@ -138,10 +138,13 @@ impl<'a> Evaluator<'a> {
     /// read gives none either; whoever runs the code meets that again.
     pub fn call(&mut self, state: &mut impl Database, call: &TopCall<'_>) -> Option<CallOutcome> {
         let key = TemplateKey::new(call.code_hash, &call.tx.data, self.spec);
-        let entry = self.paths.cache.get(&key)?;
+        let entry = self.paths.cache.get(&key).filter(|entry| entry.is_worth_trying())?;
         let tree = entry.read();
         self.open(state, call)?;
-        let ending = self.walk(state, &tree, call)?;
+        let Some(ending) = self.walk(state, &tree, call) else {
+            entry.note_missed();
+            return None;
+        };
         entry.note_used();
         let FrameGas { left, refund } = self.gas;
         if ending != Ending::Success {

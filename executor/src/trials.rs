@@ -1,0 +1,84 @@
+//! Whether running ahead is of use, by how much of it was in vain.
+//!
+//! Where hardly anything is of use, it stops for a number of transactions, each
+//! time for twice as many, and is tried again with a few.
+
+/// Transactions that are run ahead to see whether that is of use.
+pub(crate) const PROBE: usize = 32;
+
+/// Runs after which it is judged, and how many of them may be in vain.
+const JUDGED: usize = 32;
+const IN_VAIN_MAX: usize = 24;
+
+/// Transactions without a trial, the first time and at most.
+const PAUSE_MIN: usize = 128;
+const PAUSE_MAX: usize = 1 << 12;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(crate) struct Trials {
+    judged: usize,
+    in_vain: usize,
+    /// The transaction at which it is tried again.
+    resume_at: Option<usize>,
+    pause: usize,
+}
+
+impl Default for Trials {
+    fn default() -> Self {
+        Self { judged: 0, in_vain: 0, resume_at: None, pause: PAUSE_MIN }
+    }
+}
+
+impl Trials {
+    /// Notes a run that was made ahead; whether to stop.
+    pub(crate) fn note(&mut self, tx: usize, is_in_vain: bool) -> bool {
+        if self.resume_at.is_some() {
+            return false;
+        }
+        self.judged += 1;
+        self.in_vain += usize::from(is_in_vain);
+        if self.judged < JUDGED {
+            return false;
+        }
+        let stops = self.in_vain > IN_VAIN_MAX;
+        if stops {
+            self.resume_at = Some(tx + self.pause);
+            self.pause = (2 * self.pause).min(PAUSE_MAX);
+        } else {
+            self.pause = PAUSE_MIN;
+        }
+        (self.judged, self.in_vain) = (0, 0);
+        stops
+    }
+
+    /// Whether it is to be tried again from a transaction on.
+    pub(crate) fn resume_at(&mut self, tx: usize) -> bool {
+        self.resume_at.take_if(|at| *at <= tx).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trials_in_vain_are_made_ever_more_seldom() {
+        let mut trials = Trials::default();
+        let mut stops = Vec::new();
+        for tx in 0..20_000 {
+            trials.resume_at(tx);
+            if trials.note(tx, true) {
+                stops.push(tx);
+            }
+        }
+        let pauses: Vec<_> = stops.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert_eq!(pauses[..6], [159, 287, 543, 1055, 2079, 4127]);
+    }
+
+    #[test]
+    fn what_is_of_use_now_and_then_goes_on() {
+        let mut trials = Trials::default();
+        assert!((0..20_000).all(|tx| !trials.note(tx, tx % 3 != 0)));
+    }
+}
