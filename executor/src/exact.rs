@@ -42,6 +42,8 @@ pub(crate) struct ExactCalls<'a> {
     block: &'a Block,
     paths: &'a ExactPaths,
     evaluator: Evaluator<'a>,
+    /// The code of the last call that was not evaluated, if it can be learnt.
+    missed: Option<Code>,
 }
 
 /// A call as it was evaluated.
@@ -52,6 +54,7 @@ pub(crate) struct Evaluated {
 }
 
 /// The code that a call runs.
+#[derive(Clone, Copy, Debug)]
 struct Code {
     hash: B256,
     delegate: Option<Address>,
@@ -61,7 +64,7 @@ impl<'a> ExactCalls<'a> {
     /// For a block whose rules allow it.
     pub(crate) fn new(block: &'a Block, paths: &'a ExactPaths) -> Option<Self> {
         let evaluator = Evaluator::new(block, paths)?;
-        Some(Self { block, paths, evaluator })
+        Some(Self { block, paths, evaluator, missed: None })
     }
 
     /// What `tx` does, if a path fits; with all that it depends on if `records`.
@@ -72,12 +75,14 @@ impl<'a> ExactCalls<'a> {
         tx: &TxEnv,
         records: bool,
     ) -> Option<Evaluated> {
+        self.missed = None;
         let TxKind::Call(to) = tx.kind else { return None };
         let Block { env, cfg, .. } = self.block;
         if !may_fit(tx) || tx.caller == env.beneficiary || !rules.is_valid_in_block(tx) {
             return None;
         }
         let code = code_of(view, to)?;
+        self.missed = (code.hash != KECCAK_EMPTY).then_some(code);
         if !self.paths.may_fit(self.block, tx, code.hash) {
             return None;
         }
@@ -172,15 +177,12 @@ impl<'a> ExactCalls<'a> {
         Some(Record { reads, transition: Transition { accounts } })
     }
 
-    /// Learns the path of a call that the EVM has run on this state, if that is
-    /// worth it.
+    /// Learns the path of the call that was not evaluated just now, on the same state, if
+    /// that is worth it.
     pub(crate) fn learn<DB: Database>(&self, view: &mut DB, tx: &TxEnv) {
-        let TxKind::Call(to) = tx.kind else { return };
-        if !may_fit(tx) {
-            return;
-        }
-        let Some(code) = code_of(view, to) else { return };
-        if code.hash != KECCAK_EMPTY && self.paths.wants(self.block, tx, code.hash) {
+        if let Some(code) = self.missed
+            && self.paths.wants(self.block, tx, code.hash)
+        {
             self.paths.learn(self.block, &Shared(RefCell::new(view)), tx);
         }
     }

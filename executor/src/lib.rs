@@ -5,11 +5,11 @@
 //! [`observe`] is the same run with every access recorded. [`execute`] runs a
 //! planned block on a thread pool, by default as dataflow over the conflict
 //! graph, or serially where threads would not pay ([`ExecutionMode`]), blocks of
-//! plain transfers by shares of the address space;
-//! [`execute_predicted`] begins before all is predicted. Each
-//! transaction reads what is settled and what those that it needs have done, and
-//! records what it read; the results are taken in block order while others still
-//! run, and a transaction that read something stale runs again at once.
+//! plain transfers by shares of the address space. [`execute_unplanned`] runs one of
+//! which nothing is known, on two threads in segments; [`execute_predicted`] begins
+//! before all is predicted. A transaction that is run before its turn records what it
+//! read; the results are taken in block order while others still run, and a
+//! transaction that read something stale runs again.
 //!
 //! Where reading the state takes long, [`with_prefetch`] reads ahead of any of
 //! these.

@@ -319,8 +319,10 @@ where
             let ran = run_in_segments(block, &mut base, workers, start)?;
             (stats.evaluated, stats.reexecuted) = (ran.evaluated, ran.reexecuted);
             let spent = ran.spent;
+            let is_large = spent.len() >= SHARED_CLOSING_MIN;
             let close = || close(block, vec![base], &mut notes, pool);
-            (ran.receipts, pool.join(close, || drop(spent)).0?)
+            let changes = if is_large { pool.join(close, || drop(spent)).0 } else { close() };
+            (ran.receipts, changes?)
         }
         (_, None) => {
             stats.mode = ExecutionMode::Serial;

@@ -22,7 +22,7 @@ use std::{
 };
 
 use forewave_analyzer::{Block, ExactPaths, TxIndex};
-use revm::{DatabaseRef, context::result::ExecutionResult};
+use revm::DatabaseRef;
 
 use crate::{
     ExecutionError, Reexecution, ReexecutionReason, TxReceipt,
@@ -31,7 +31,7 @@ use crate::{
     ledger::first_stale,
     needs::{Earlier, Needs},
     runs::TxRun,
-    serial::run_serially,
+    serial::{Ahead, run_serially},
     tracking::Record,
     transfer::TransferRules,
     trials::{PROBE, Trials},
@@ -92,13 +92,12 @@ where
         let _guard = StopOnDrop(&shared);
         let (mut reexecuted, mut spent) = (Vec::new(), Vec::new());
         let mut trials = Trials::default();
-        send_ahead(flat, 0);
-        while start == Start::Last && shared.ahead.load(Ordering::Acquire) > 0 {
-            rayon::yield_now();
-            thread::yield_now();
+        if start == Start::Last && trials.begin_at(0) {
+            send_ahead(flat, 0);
+            shared.wait();
         }
         let (receipts, evaluated) = run_serially(block, flat, paths, |tx, flat| {
-            if trials.resume_at(tx.index()) {
+            if trials.begin_at(tx.index()) {
                 send_ahead(flat, tx.index());
             }
             let Some(run) = shared.take(tx) else { return Ok(None) };
@@ -131,13 +130,6 @@ fn judge<DB: DatabaseRef>(
     flat.prime(&run.record.reads)?;
     let stale = first_stale(&run, flat)?;
     Ok(stale.map_or(Ok(run), |location| Err(ReexecutionReason::StaleRead { location })))
-}
-
-/// What a run made ahead comes to, once it counts and its changes are applied.
-#[derive(Debug)]
-pub(crate) struct Ahead {
-    pub(crate) result: ExecutionResult,
-    pub(crate) is_evaluated: bool,
 }
 
 /// The run of a transaction ahead; nothing inside if it could not be executed.
@@ -212,12 +204,20 @@ impl<'a> Shared<'a> {
     /// Begins a round in which all from a transaction on is left.
     fn begin(&self, from: usize) -> usize {
         let transactions = self.slots.len();
-        let is_probed = from > 0 || transactions >= PROBED_MIN;
+        let is_probed = transactions - from >= PROBED_MIN;
         let probe = from + PROBE..(from + 2 * PROBE).min(transactions);
         let probe = (is_probed && !probe.is_empty()).then_some(probe);
         let start = probe.as_ref().map_or(from, |probe| probe.end);
         *lock(&self.left) = Left { probe, ranges: iter::once(start..transactions).collect() };
         self.round.load(Ordering::Relaxed)
+    }
+
+    /// Waits until nobody runs ahead.
+    fn wait(&self) {
+        while self.ahead.load(Ordering::Acquire) > 0 {
+            rayon::yield_now();
+            thread::yield_now();
+        }
     }
 
     /// Ends the round.

@@ -5,20 +5,28 @@
 //! by their rules, and lets transactions share the room for what they load.
 
 use forewave_analyzer::{Block, ExactPaths, TxIndex};
-use revm::{Context, DatabaseRef, ExecuteEvm, MainBuilder, MainContext};
+use revm::{
+    Context, DatabaseRef, ExecuteEvm, MainBuilder, MainContext, context::result::ExecutionResult,
+};
 
 use crate::{
     ExecutionError, TxReceipt,
     cancel::Deadline,
     exact::{Evaluated, ExactCalls},
     flat_state::FlatState,
-    segments::Ahead,
     system::check_gas_limit,
     transfer::TransferRules,
 };
 
 /// The most accounts of a transaction for whose sake the room for them is kept.
 const KEPT_ACCOUNTS_MAX: usize = 256;
+
+/// What a run made ahead comes to, once it counts and its changes are applied.
+#[derive(Debug)]
+pub(crate) struct Ahead {
+    pub(crate) result: ExecutionResult,
+    pub(crate) is_evaluated: bool,
+}
 
 /// Runs the block's transactions on `flat`, the state before them, except those of
 /// which `ahead` has a run that counts on the state before it. Gives the receipts, and

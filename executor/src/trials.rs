@@ -19,21 +19,26 @@ const PAUSE_MAX: usize = 1 << 12;
 pub(crate) struct Trials {
     judged: usize,
     in_vain: usize,
-    /// The transaction at which it is tried again.
-    resume_at: Option<usize>,
+    /// The transaction at which it is tried again; none while it is.
+    next: Option<usize>,
     pause: usize,
 }
 
 impl Default for Trials {
     fn default() -> Self {
-        Self { judged: 0, in_vain: 0, resume_at: None, pause: PAUSE_MIN }
+        Self { judged: 0, in_vain: 0, next: Some(0), pause: PAUSE_MIN }
     }
 }
 
 impl Trials {
+    /// Whether others are to run ahead from transaction `tx` on.
+    pub(crate) fn begin_at(&mut self, tx: usize) -> bool {
+        self.next.take_if(|next| *next <= tx).is_some()
+    }
+
     /// Notes a run that was made ahead; whether to stop.
     pub(crate) fn note(&mut self, tx: usize, is_in_vain: bool) -> bool {
-        if self.resume_at.is_some() {
+        if self.next.is_some() {
             return false;
         }
         self.judged += 1;
@@ -43,18 +48,13 @@ impl Trials {
         }
         let stops = self.in_vain > IN_VAIN_MAX;
         if stops {
-            self.resume_at = Some(tx + self.pause);
+            self.next = Some(tx + self.pause);
             self.pause = (2 * self.pause).min(PAUSE_MAX);
         } else {
             self.pause = PAUSE_MIN;
         }
         (self.judged, self.in_vain) = (0, 0);
         stops
-    }
-
-    /// Whether it is to be tried again from a transaction on.
-    pub(crate) fn resume_at(&mut self, tx: usize) -> bool {
-        self.resume_at.take_if(|at| *at <= tx).is_some()
     }
 }
 
@@ -67,7 +67,7 @@ mod tests {
         let mut trials = Trials::default();
         let mut stops = Vec::new();
         for tx in 0..20_000 {
-            trials.resume_at(tx);
+            trials.begin_at(tx);
             if trials.note(tx, true) {
                 stops.push(tx);
             }
@@ -79,6 +79,7 @@ mod tests {
     #[test]
     fn what_is_of_use_now_and_then_goes_on() {
         let mut trials = Trials::default();
-        assert!((0..20_000).all(|tx| !trials.note(tx, tx % 3 != 0)));
+        assert!(trials.begin_at(0));
+        assert!((0..20_000).all(|tx| !trials.note(tx, tx % 3 != 0) && !trials.begin_at(tx)));
     }
 }
