@@ -43,6 +43,9 @@ use crate::{
 /// The fewest transactions that are a segment.
 const SEGMENT_MIN: usize = 2;
 
+/// One of so many transactions is run ahead that would else be the calling thread's.
+const MORE: usize = 32;
+
 /// Transactions of a block from which on a few are run ahead first, to see whether
 /// that is of any use.
 const PROBED_MIN: usize = 512;
@@ -138,23 +141,30 @@ type Slot = Mutex<Option<Box<Option<TxRun>>>>;
 /// What nobody has run or is running ahead.
 #[derive(Debug, Default)]
 struct Left {
-    /// What is to be run ahead first, to see whether that is of any use.
-    probe: Option<Range<usize>>,
+    /// Whether a few are to be run ahead first, to see whether that is of any use.
+    is_probed: bool,
     ranges: Vec<Range<usize>>,
 }
 
 impl Left {
     /// Takes a part to run ahead: the last of the longest range after `front`.
     fn part(&mut self, front: usize, threads: usize) -> Option<Range<usize>> {
-        if let Some(probe) = self.probe.take() {
-            return Some(probe);
-        }
         for range in &mut self.ranges {
             range.start = range.start.max(front + 2);
         }
+        if core::mem::take(&mut self.is_probed)
+            && let Some(range) = self.ranges.pop()
+        {
+            let start = range.end.min(range.start + PROBE);
+            let end = range.end.min(start + PROBE);
+            self.ranges.extend([range.start..start, end..range.end]);
+            return Some(start..end);
+        }
         self.ranges.retain(|range| range.len() >= SEGMENT_MIN);
         let longest = self.ranges.iter_mut().max_by_key(|range| range.end - range.start)?;
-        let start = longest.end - longest.len().div_ceil(threads);
+        // Whoever takes what others have run has more to do in the end.
+        let more = longest.len() / MORE;
+        let start = longest.end - longest.len().div_ceil(threads) - more;
         let part = start..longest.end;
         longest.end = start;
         Some(part)
@@ -205,10 +215,7 @@ impl<'a> Shared<'a> {
     fn begin(&self, from: usize) -> usize {
         let transactions = self.slots.len();
         let is_probed = transactions - from >= PROBED_MIN;
-        let probe = from + PROBE..(from + 2 * PROBE).min(transactions);
-        let probe = (is_probed && !probe.is_empty()).then_some(probe);
-        let start = probe.as_ref().map_or(from, |probe| probe.end);
-        *lock(&self.left) = Left { probe, ranges: iter::once(start..transactions).collect() };
+        *lock(&self.left) = Left { is_probed, ranges: iter::once(from..transactions).collect() };
         self.round.load(Ordering::Relaxed)
     }
 
@@ -285,19 +292,27 @@ mod tests {
 
     #[test]
     fn the_last_part_of_the_longest_range_is_taken_behind_the_front() {
-        let mut left = Left { probe: Some(4..8), ranges: vec![8..100, 200..260] };
-        assert_eq!(left.part(0, 2), Some(4..8));
-        assert_eq!(left.part(0, 2), Some(54..100));
-        assert_eq!(left.part(0, 2), Some(230..260));
-        assert_eq!(left.part(48, 2), Some(215..230));
-        assert_eq!(left.ranges, [50..54, 200..215]);
+        let mut left = Left { is_probed: false, ranges: vec![8..100, 200..260] };
+        assert_eq!(left.part(0, 2), Some(52..100));
+        assert_eq!(left.part(0, 2), Some(229..260));
+        assert_eq!(left.part(48, 2), Some(214..229));
+        assert_eq!(left.ranges, [50..52, 200..214]);
         assert_eq!(left.part(300, 2), None);
+    }
+
+    #[test]
+    fn a_few_are_run_ahead_first_wherever_the_front_is_by_then() {
+        let mut left = Left { is_probed: true, ranges: iter::once(0..1000).collect() };
+        assert_eq!(left.part(10, 2), Some(44..76));
+        assert_eq!(left.ranges, [12..44, 76..1000]);
+        let mut left = Left { is_probed: true, ranges: iter::once(0..1000).collect() };
+        assert_eq!(left.part(990, 2), Some(1000..1000));
     }
 
     #[test]
     fn every_part_is_taken_once() {
         for threads in 2..=5 {
-            let mut left = Left { probe: None, ranges: iter::once(0..1000).collect() };
+            let mut left = Left { is_probed: false, ranges: iter::once(0..1000).collect() };
             let mut taken = vec![0; 1000];
             while let Some(part) = left.part(0, threads) {
                 part.for_each(|tx| taken[tx] += 1);

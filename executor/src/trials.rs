@@ -7,8 +7,8 @@
 pub(crate) const PROBE: usize = 32;
 
 /// Runs after which it is judged, and how many of them may be in vain.
-const JUDGED: usize = 32;
-const IN_VAIN_MAX: usize = 24;
+const JUDGED: usize = 16;
+const IN_VAIN_MAX: usize = 12;
 
 /// Transactions without a trial, the first time and at most.
 const PAUSE_MIN: usize = 128;
@@ -73,7 +73,7 @@ mod tests {
             }
         }
         let pauses: Vec<_> = stops.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        assert_eq!(pauses[..6], [159, 287, 543, 1055, 2079, 4127]);
+        assert_eq!(pauses[..6], [143, 271, 527, 1039, 2063, 4111]);
     }
 
     #[test]
