@@ -39,16 +39,17 @@ where
     for (other, share) in others.iter_mut().zip(shares(parts).skip(1)) {
         other.take_late(share, own).map_err(in_system)?;
     }
-    let done: Vec<_> = match &*states {
-        [one] if one.len() >= SHARED_CLOSING_MIN => {
-            shares(pool.current_num_threads()).map(|share| (one, share)).collect()
+    let is_large = pool.current_num_threads() > 1 && states[0].len() >= SHARED_CLOSING_MIN;
+    let changes = match &*states {
+        [one] if is_large => pool.install(|| one.changes_by_all().map(|changes| vec![changes])),
+        states => {
+            let done = states.iter().zip(shares(parts)).collect();
+            on_each(done, pool, |(state, share)| state.changes_of(share))
         }
-        states => states.iter().zip(shares(parts)).collect(),
     };
-    let changes = on_each(done, pool, |(state, share)| state.changes_of(share));
     let changes = changes.map_err(in_system)?;
     let collect = || changes.into_iter().flatten().collect();
-    Ok(if parts > 1 { pool.join(collect, || drop(states)).0 } else { collect() })
+    Ok(if is_large || parts > 1 { pool.join(collect, || drop(states)).0 } else { collect() })
 }
 
 /// Does something with each item: on the calling thread if there is one, else on

@@ -2,7 +2,10 @@
 //! them, and the net changes, by shares of the address space.
 
 use hashbrown::hash_map::Entry;
-use rayon::slice::ParallelSliceMut;
+use rayon::{
+    iter::{IntoParallelIterator, IntoParallelRefIterator, ParallelIterator},
+    slice::ParallelSliceMut,
+};
 use revm::{
     DatabaseRef,
     primitives::{Address, StorageValue},
@@ -91,6 +94,24 @@ impl<DB: DatabaseRef> FlatState<'_, DB> {
             }
         }
         Ok(changes)
+    }
+
+    /// All net changes, sorted, worked out by the threads of the pool that this is
+    /// called on.
+    pub(crate) fn changes_by_all(&self) -> Result<Vec<(Address, AccountChange)>, DB::Error>
+    where
+        DB: Sync,
+        DB::Error: Send,
+    {
+        let Self { base, accounts, .. } = self;
+        let touched = accounts.par_iter().filter(|(_, account)| account.original.is_some());
+        let mut touched: Vec<_> = touched.collect();
+        touched.par_sort_unstable_by_key(|(address, _)| **address);
+        let changes = touched.into_par_iter().filter_map(|(address, account)| {
+            let change = net_change(*base, *address, account).transpose()?;
+            Some(change.map(|change| (*address, change)))
+        });
+        changes.collect()
     }
 }
 
