@@ -23,6 +23,7 @@
 
 mod buckets;
 mod cancel;
+mod choice;
 mod close;
 mod error;
 mod exact;
@@ -59,6 +60,7 @@ mod worker;
 mod workers;
 
 pub use cancel::{CancelToken, Cancellable, CancellableError};
+pub use choice::{ExecutionMode, is_worth_planning};
 pub use error::ExecutionError;
 pub use observation::{Observation, observe};
 pub use outcome::{
@@ -66,7 +68,7 @@ pub use outcome::{
     StateChanges, SystemOperation, TxReceipt,
 };
 pub use overlap::{execute_overlapped, execute_predicted};
-pub use parallel::{ExecutionMode, execute, execute_as, execute_unplanned, is_worth_planning};
+pub use parallel::{execute, execute_as, execute_unplanned};
 pub use predictors::{OraclePredictor, ReconPredictor};
 pub use prefetch::{OneByOne, PrefetchStats, Prefetched, StateView, with_prefetch};
 pub use sequential::{sequential, sequential_with};

@@ -22,10 +22,11 @@ use revm::DatabaseRef;
 
 use crate::{
     BlockOutcome, ExecutionError, ExecutionMode, ExecutionStats,
+    choice::{Way, is_worth_planning},
     flow::Flow,
     ledger::Ledger,
     needs::{Needs, Publication},
-    parallel::{Plan, Run, Way, execute_unplanned, is_worth_planning, run_planned},
+    parallel::{Plan, Run, execute_unplanned, run_planned},
     tasks::Tasks,
     workers::Workers,
 };

@@ -347,3 +347,19 @@ fn random_payments_among_few_accounts_end_as_in_sequential_execution() {
     }
     assert!((10..=35).contains(&valid), "{valid}");
 }
+
+#[test]
+fn many_payments_are_run_by_shares_without_being_asked_and_few_serially() {
+    let ([a, b, ..], state) = far_apart();
+    let block_of = |count: u64| {
+        let mut block = block(SpecId::CANCUN, (0..count).map(|n| pay(a, n, b, 1)).collect());
+        block.env.gas_limit = u64::MAX;
+        block
+    };
+    for threads in [1, 2] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let mode = |count| execute_unplanned(&block_of(count), &state, &pool).unwrap().stats.mode;
+        assert_eq!(mode(600), ExecutionMode::Shares);
+        assert_eq!(mode(100), ExecutionMode::Serial);
+    }
+}
