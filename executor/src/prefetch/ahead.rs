@@ -46,28 +46,34 @@ pub(super) struct Ahead<'p, 's, DB> {
     missing: RefCell<Option<Missing>>,
 }
 
+/// A read that a run went without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lack {
+    Account(Address),
+    Slot((Address, StorageKey)),
+}
+
 /// What runs went without.
 #[derive(Debug, Default)]
 pub(super) struct Missing {
     accounts: Vec<Address>,
     slots: Vec<(Address, StorageKey)>,
-    /// Of the run under way, what others read included.
+    /// Of the run under way: the first read it went without, and how many in all,
+    /// what others read included.
+    first: Option<Lack>,
     in_run: usize,
 }
 
 impl Missing {
-    /// Notes what nobody has read or reads.
-    fn note<K, V>(
-        &mut self,
-        key: K,
-        found: Peek<V>,
-        of: fn(&mut Self) -> &mut Vec<K>,
-    ) -> Option<V> {
-        match found {
-            Peek::Known(value) => return Some(value),
-            Peek::UnderWay => {}
-            Peek::Unread => of(self).push(key),
+    /// Notes `lack` unless it is known, to be asked for if nobody reads it.
+    fn note<V>(&mut self, lack: Lack, found: Peek<V>) -> Option<V> {
+        match (found, lack) {
+            (Peek::Known(value), _) => return Some(value),
+            (Peek::UnderWay, _) => {}
+            (Peek::Unread, Lack::Account(address)) => self.accounts.push(address),
+            (Peek::Unread, Lack::Slot(slot)) => self.slots.push(slot),
         }
+        self.first.get_or_insert(lack);
         self.in_run += 1;
         None
     }
@@ -97,12 +103,22 @@ impl<'p, 's, DB: DatabaseRef> Ahead<'p, 's, DB> {
 
     /// Gathers reads from here on, those of a new run.
     pub(super) fn gather_run(&self) {
-        self.missing.borrow_mut().get_or_insert_default().in_run = 0;
+        let mut missing = self.missing.borrow_mut();
+        let missing = missing.get_or_insert_default();
+        (missing.first, missing.in_run) = (None, 0);
     }
 
-    /// Whether the run that gathered last found everything.
-    pub(super) fn found_all(&self) -> bool {
-        self.missing.borrow().as_ref().is_none_or(|missing| missing.in_run == 0)
+    /// The first read that the run that gathered last went without.
+    pub(super) fn first_lack(&self) -> Option<Lack> {
+        self.missing.borrow().as_ref()?.first
+    }
+
+    /// Whether another fetcher is at this read.
+    pub(super) fn is_under_way(&self, lack: Lack) -> bool {
+        match lack {
+            Lack::Account(address) => self.prefetched.accounts.peek(&address).is_under_way(),
+            Lack::Slot(slot) => self.prefetched.slots.peek(&slot).is_under_way(),
+        }
     }
 }
 
@@ -130,9 +146,7 @@ impl<DB: StateView> Ahead<'_, '_, DB> {
         key: K,
         read: impl FnOnce(&DB) -> Result<V, DB::Error>,
     ) -> Result<V, Stopped> {
-        while !self.is_stopped() && matches!(cache.peek(&key), Peek::UnderWay) && self.read_known()
-        {
-        }
+        while !self.is_stopped() && cache.peek(&key).is_under_way() && self.read_known() {}
         if self.is_stopped() {
             return Err(Stopped);
         }
@@ -146,7 +160,7 @@ impl<DB: StateView> DatabaseRef for Ahead<'_, '_, DB> {
     fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, Stopped> {
         if let Some(missing) = &mut *self.missing.borrow_mut() {
             let found = self.prefetched.accounts.peek(&address);
-            return missing.note(address, found, |it| &mut it.accounts).ok_or(Stopped);
+            return missing.note(Lack::Account(address), found).ok_or(Stopped);
         }
         self.read(&self.prefetched.accounts, address, |state| state.basic_ref(address))
     }
@@ -159,7 +173,7 @@ impl<DB: StateView> DatabaseRef for Ahead<'_, '_, DB> {
         let slot = (address, key);
         if let Some(missing) = &mut *self.missing.borrow_mut() {
             let found = self.prefetched.slots.peek(&slot);
-            let value = missing.note(slot, found, |it| &mut it.slots);
+            let value = missing.note(Lack::Slot(slot), found);
             return match value {
                 None if missing.in_run > GUESSES_MAX => Err(Stopped),
                 value => Ok(value.unwrap_or(GUESS)),

@@ -58,6 +58,13 @@ pub(super) enum Peek<V> {
     Unread,
 }
 
+impl<V> Peek<V> {
+    /// Whether somebody reads it now.
+    pub(super) const fn is_under_way(&self) -> bool {
+        matches!(self, Self::UnderWay)
+    }
+}
+
 /// What a thread finds at a key that it asks for.
 #[derive(Debug)]
 pub(super) enum Found<'c, K: Eq + Hash, V> {

@@ -60,22 +60,27 @@ impl<'r, 'p, 's, DB: StateView> Scout<'r, 'p, 's, DB> {
 
     /// Reads what these transactions read.
     pub(super) fn transactions(&mut self, txs: &[TxIndex]) {
-        let mut open = txs.to_vec();
+        let mut open: Vec<_> = txs.iter().map(|&tx| (tx, None)).collect();
         let mut left = if txs.len() > 1 { GATHERING_RUNS_MAX } else { 0 };
         while left > 0 && !open.is_empty() && !self.state().is_stopped() {
-            open.retain(|&tx| {
+            open.retain_mut(|(tx, lack)| {
+                // What follows the same guess once more is no nearer to the truth.
+                if lack.is_some_and(|lack| self.state().is_under_way(lack)) {
+                    return true;
+                }
                 self.state().gather_run();
-                let succeeds = self.run(tx);
-                !succeeds && !self.state().found_all()
+                let succeeds = self.run(*tx);
+                *lack = self.state().first_lack();
+                !succeeds && lack.is_some()
             });
             if self.state().fetch_gathered() > 0 {
                 left -= 1;
             } else if !open.is_empty() && !self.state().read_known() {
                 // Others read what is missing: wait with them, for one's sake.
-                self.run(open.remove(0));
+                self.run(open.remove(0).0);
             }
         }
-        for tx in open {
+        for (tx, _) in open {
             self.run(tx);
         }
     }
