@@ -4,7 +4,10 @@
 
 use core::cmp::Ordering;
 
-use revm::{bytecode::opcode as op, primitives::U256};
+use revm::{
+    bytecode::opcode as op,
+    primitives::{U256, ruint::aliases::U512},
+};
 use revm_interpreter::instructions::i256::{i256_cmp, i256_div, i256_mod};
 
 /// What the instruction `code` computes from its operands, topmost first; none
@@ -33,7 +36,7 @@ pub(crate) fn compute_of<T>(
         op::MOD => give(a().checked_rem(b()).unwrap_or_default()),
         op::SMOD => give(i256_mod(a(), b())),
         op::ADDMOD => give(a().add_mod(b(), c())),
-        op::MULMOD => give(a().mul_mod(b(), c())),
+        op::MULMOD => give(mul_mod(a(), b(), c())),
         op::EXP => give(a().pow(b())),
         op::SIGNEXTEND => give(sign_extend(a(), b())),
         op::LT => give(bit(a() < b())),
@@ -53,6 +56,23 @@ pub(crate) fn compute_of<T>(
         op::CLZ => give(U256::from(a().leading_zeros())),
         _ => return None,
     })
+}
+
+/// `MULMOD`. The modulus is mostly 2^256 - 1, with which libraries ask for the upper
+/// half of a product: what does not fit then counts as much as what does.
+fn mul_mod(a: U256, b: U256, modulus: U256) -> U256 {
+    if modulus != U256::MAX {
+        return a.mul_mod(b, modulus);
+    }
+    let product: U512 = a.widening_mul(b);
+    let [low, high] = [0, 4].map(|at| {
+        let limbs = product.as_limbs()[at..].first_chunk::<4>();
+        U256::from_limbs(*limbs.expect("a product has eight limbs"))
+    });
+    let (sum, carried) = low.overflowing_add(high);
+    // A carry leaves at most 2^256 - 2, so that one more fits.
+    let sum = sum.wrapping_add(bit(carried));
+    if sum == U256::MAX { U256::ZERO } else { sum }
 }
 
 /// A flag as the EVM pushes it: one or zero.
@@ -79,4 +99,21 @@ pub(crate) fn sign_extend(index: U256, value: U256) -> U256 {
     let sign_bit = 8 * index + 7;
     let mask = (U256::ONE << sign_bit) - U256::ONE;
     if value.bit(sign_bit) { value | !mask } else { value & mask }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_modulo_the_greatest_word_are_those_of_long_division() {
+        let shifted = |word: U256| [0, 128, 192, 255].map(|bits: usize| word << bits);
+        let words = [0, 1, 2, u64::MAX].map(U256::from).into_iter().flat_map(shifted);
+        let words: Vec<U256> = words.flat_map(|word| [word, !word]).collect();
+        for a in &words {
+            for b in &words {
+                assert_eq!(mul_mod(*a, *b, U256::MAX), a.mul_mod(*b, U256::MAX), "{a} {b}");
+            }
+        }
+    }
 }

@@ -89,6 +89,17 @@ impl PredictedAccess {
         Self { set, widened: Vec::new(), origins: Vec::new(), gas, payer_seen: false }
     }
 
+    /// A prediction that names every location, with origins that are sorted already,
+    /// without repetitions.
+    pub(crate) fn from_sorted(
+        set: AccessSet,
+        origins: &[(Address, StorageKey, KeyOrigin)],
+        gas: u64,
+    ) -> Self {
+        debug_assert!(origins.is_sorted_by(|a, b| a < b));
+        Self { origins: origins.to_vec(), ..Self::exact(set, gas) }
+    }
+
     /// The prediction of total ignorance: everything, read and written.
     pub fn everything(gas: u64) -> Self {
         let everything = WidenedAccess { scope: Scope::Everything, kind: AccessKind::Write };
@@ -113,16 +124,6 @@ impl PredictedAccess {
         self.origins.extend(origins);
         self.origins.sort_unstable();
         self.origins.dedup();
-        self
-    }
-
-    /// The same, of origins that are sorted already, without repetitions.
-    pub(crate) fn with_sorted_origins(
-        mut self,
-        origins: &[(Address, StorageKey, KeyOrigin)],
-    ) -> Self {
-        debug_assert!(self.origins.is_empty() && origins.is_sorted_by(|a, b| a < b));
-        self.origins = origins.to_vec();
         self
     }
 

@@ -8,7 +8,7 @@
 use core::hash::{Hash, Hasher};
 
 use hashbrown::{HashMap, hash_map::Entry};
-use revm::primitives::{B256, keccak256, map::DefaultHashBuilder};
+use revm::primitives::{B256, U256, keccak256, map::DefaultHashBuilder};
 
 /// Inputs of up to [`SHORT_BYTES_MAX`] remembered at once.
 const SHORT_ENTRIES_MAX: usize = 1 << 15;
@@ -60,6 +60,18 @@ impl<const N: usize> Input<N> {
     }
 }
 
+impl Input<8> {
+    /// Two words.
+    fn of_words(words: [U256; 2]) -> Self {
+        let mut bytes = [0; 8];
+        let limbs = words.iter().flat_map(|word| word.as_limbs().iter().rev());
+        for (to, limb) in bytes.iter_mut().zip(limbs) {
+            *to = u64::from_ne_bytes(limb.to_be_bytes());
+        }
+        Self { bytes, len: SHORT_BYTES_MAX as u64 }
+    }
+}
+
 impl<const N: usize> Hash for Input<N> {
     /// Number by number, which is inlined, where a slice of bytes is not.
     #[inline]
@@ -82,16 +94,27 @@ impl HashCache {
             keccak256(input)
         }
     }
+
+    /// The Keccak-256 of two words, as mappings hash a key and a slot.
+    pub(crate) fn keccak256_of_words(&mut self, words: [U256; 2]) -> B256 {
+        let input = || keccak256(words.map(|word| word.to_be_bytes::<32>()).concat());
+        self.short.find(Input::of_words(words), SHORT_ENTRIES_MAX, input)
+    }
 }
 
 impl<const N: usize> Table<N> {
     fn keccak256(&mut self, input: &[u8], entries_max: usize) -> B256 {
+        self.find(Input::new(input), entries_max, || keccak256(input))
+    }
+
+    #[inline]
+    fn find(&mut self, input: Input<N>, entries_max: usize, hash: impl FnOnce() -> B256) -> B256 {
         if self.entries.len() >= entries_max {
             self.entries.clear();
         }
-        match self.entries.entry(Input::new(input)) {
+        match self.entries.entry(input) {
             Entry::Occupied(known) => *known.get(),
-            Entry::Vacant(new) => *new.insert(keccak256(input)),
+            Entry::Vacant(new) => *new.insert(hash()),
         }
     }
 }
@@ -112,6 +135,16 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_hash_of_two_words_is_that_of_their_bytes_and_remembered_as_such() {
+        let mut cache = HashCache::default();
+        let words = [U256::MAX - U256::from(77), U256::from_limbs([1, 2, 3, 4])];
+        let bytes = words.map(|word| word.to_be_bytes::<32>()).concat();
+        assert_eq!(cache.keccak256_of_words(words), keccak256(&bytes));
+        assert_eq!(cache.keccak256(&bytes), keccak256(&bytes));
+        assert_eq!(cache.short.entries.len(), 1);
     }
 
     #[test]

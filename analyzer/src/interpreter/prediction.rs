@@ -38,14 +38,15 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         self.world.sort_touched();
         let sees_payer = self.list_accounts(&mut lists);
         let listed = self.list_slots(&mut lists);
-        let everything = WidenedAccess { scope: Scope::Everything, kind: AccessKind::Write };
-        let widened = self.widened.drain(..).chain(self.guessed.then_some(everything));
         let set = AccessSet::from_sorted(&lists.reads, &lists.writes, &lists.deltas);
-        let predicted = PredictedAccess::exact(set, gas)
-            .with_widened(widened)
-            .with_sorted_origins(&lists.origins)
-            .with_payer_seen(sees_payer);
+        let mut predicted =
+            PredictedAccess::from_sorted(set, &lists.origins, gas).with_payer_seen(sees_payer);
         self.lists = lists;
+        if self.guessed || !self.widened.is_empty() {
+            let everything = WidenedAccess { scope: Scope::Everything, kind: AccessKind::Write };
+            let widened = self.widened.drain(..).chain(self.guessed.then_some(everything));
+            predicted = predicted.with_widened(widened);
+        }
         listed.map(|()| predicted)
     }
 

@@ -16,8 +16,8 @@ use super::{machine::Machine, world::AccountId};
 use crate::{AccessSet, Location, PredictedAccess};
 
 impl<DB: DatabaseRef> Machine<'_, DB> {
-    /// The prediction of a plain transfer between three parties; none if the
-    /// transaction is anything else, and then nothing has changed.
+    /// The prediction of a plain transfer; none if the transaction is anything else,
+    /// and then nothing has changed.
     pub(super) fn transfer(&mut self, tx: &TxEnv) -> Result<Option<PredictedAccess>, DB::Error> {
         let TxKind::Call(to) = tx.kind else { return Ok(None) };
         let beneficiary = self.block.env.beneficiary;
@@ -27,8 +27,7 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
             && tx.blob_hashes.is_empty()
             && self.world.knows_state();
         let parties = [tx.caller, to, beneficiary];
-        let is_apart = tx.caller != to && tx.caller != beneficiary && to != beneficiary;
-        if !is_plain || !is_apart || parties.iter().any(|party| self.is_precompile(party)) {
+        if !is_plain || tx.caller == to || parties.iter().any(|party| self.is_precompile(party)) {
             return Ok(None);
         }
         let gas = self.call_data_gas.of(&self.gas_params, tx);
@@ -62,23 +61,28 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         let deposit = price.saturating_mul(U256::from(tx.gas_limit));
         let unused = price.saturating_mul(U256::from(tx.gas_limit - gas));
         let fee = tip.saturating_mul(U256::from(gas));
-        let payer = self.world.settle_account(sender, |values| {
+        self.world.settle_account(sender, |values| {
             let rest = values.balance.saturating_sub(deposit).saturating_sub(tx.value);
             values.balance = rest.saturating_add(unused);
             values.nonce = tx.nonce.saturating_add(1);
             values.exists = true;
         });
-        let from = payer.address;
-        let is_written =
-            [payer.now.balance != payer.start.balance, payer.now.nonce != payer.start.nonce];
-        let mut credited = [(recipient, tx.value), (beneficiary, fee)].map(|(id, amount)| {
-            let payee = self.world.settle_account(id, |values| {
+        for (payee, amount) in [(recipient, tx.value), (beneficiary, fee)] {
+            self.world.settle_account(payee, |values| {
                 values.balance = values.balance.saturating_add(amount);
                 values.exists = true;
             });
-            (payee.address, payee.now.balance != payee.start.balance)
+        }
+        let payer = self.world.account(sender);
+        let (from, to) = (payer.address, self.world.account(recipient).address);
+        let is_written =
+            [payer.now.balance != payer.start.balance, payer.now.nonce != payer.start.nonce];
+        // Who builds the block may pay, and be paid.
+        let is_apart = beneficiary != sender && beneficiary != recipient;
+        let mut credited = [(recipient, true), (beneficiary, is_apart)].map(|(id, is_another)| {
+            let payee = self.world.account(id);
+            (payee.address, is_another && payee.now.balance != payee.start.balance)
         });
-        let to = credited[0].0;
         credited.sort_unstable();
         let own = [Location::Balance(from), Location::Nonce(from)];
         let codes = [from.min(to), from.max(to)].map(Location::Code);

@@ -115,15 +115,13 @@ impl<'a, DB: DatabaseRef> World<'a, DB> {
         change(&mut account.now);
     }
 
-    /// Changes values of an account for good, and returns it.
+    /// Changes values of an account for good.
     pub(crate) fn settle_account(
         &mut self,
         id: AccountId,
         change: impl FnOnce(&mut AccountValues),
-    ) -> &Account {
-        let account = &mut self.tables.accounts[id.0 as usize];
-        change(&mut account.now);
-        account
+    ) {
+        change(&mut self.tables.accounts[id.0 as usize].now);
     }
 
     /// Notes that code looked at the balance, and returns it.

@@ -43,6 +43,15 @@ impl Replay {
         self.sources.push(source);
     }
 
+    /// The place of the next value, which is known: a word that was just computed
+    /// limb by limb is written there sooner than it is copied.
+    #[inline]
+    pub(super) fn next(&mut self) -> &mut U256 {
+        let next = self.values.len();
+        self.push(U256::ZERO, Source::Known);
+        &mut self.values[next]
+    }
+
     /// Computes the next value where it is to be.
     #[inline]
     pub(super) fn compute(&mut self, constants: &[U256], code: u8, args: &[Operand; 3]) {

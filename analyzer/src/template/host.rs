@@ -1,17 +1,17 @@
 //! What values of a template ask of their surroundings, and how they are computed.
 
-use revm::{
-    DatabaseRef,
-    primitives::{B256, U256},
-};
+use revm::{DatabaseRef, primitives::U256};
 
 use super::value::{Function, Operand, Value};
-use crate::{alu::compute_of, interpreter::Machine};
+use crate::{
+    alu::compute_of,
+    interpreter::{HashCache, Machine},
+};
 
 /// Who answers what does not follow from other values alone.
 pub(crate) trait Host {
-    /// The Keccak-256 of some bytes.
-    fn keccak256(&mut self, input: &[u8]) -> B256;
+    /// Hashes that have been needed already.
+    fn hashes(&mut self) -> &mut HashCache;
     /// A word of what the precompile of this number answers; none if it fails.
     fn precompile(&mut self, number: u8, word: u8, input: &[u8]) -> Option<U256>;
     /// The hash of an earlier block, zero out of reach; none if it is not known.
@@ -20,8 +20,8 @@ pub(crate) trait Host {
 
 impl<DB: DatabaseRef> Host for Machine<'_, DB> {
     #[inline]
-    fn keccak256(&mut self, input: &[u8]) -> B256 {
-        self.hashes.keccak256(input)
+    fn hashes(&mut self) -> &mut HashCache {
+        &mut self.hashes
     }
 
     fn precompile(&mut self, number: u8, word: u8, input: &[u8]) -> Option<U256> {
@@ -46,6 +46,11 @@ pub(crate) fn evaluate<H: Host>(
             compute_of(*code, |at| get(args[at]), |word| word).unwrap_or_default()
         }
         &Value::Piece { of, from, to, len } => piece(get(of), from, to, len),
+        Value::Digest { function: Function::Keccak, parts, bytes: 64 }
+            if let [first, second] = **parts =>
+        {
+            host.hashes().keccak256_of_words([get(first), get(second)]).into()
+        }
         Value::Digest { function, parts, bytes: len } => {
             bytes.clear();
             for part in parts {
@@ -53,7 +58,7 @@ pub(crate) fn evaluate<H: Host>(
             }
             bytes.truncate(*len as usize);
             match *function {
-                Function::Keccak => host.keccak256(bytes).into(),
+                Function::Keccak => host.hashes().keccak256(bytes).into(),
                 Function::Precompile { number, word } => host.precompile(number, word, bytes)?,
             }
         }

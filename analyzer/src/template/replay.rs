@@ -139,14 +139,15 @@ impl<DB: DatabaseRef> Evaluation<'_, '_, '_, DB> {
     }
 
     /// One operation; false if it finds what a template cannot go on with.
-    #[inline]
+    #[allow(clippy::inline_always, reason = "a call costs as much as most operations do")]
+    #[inline(always)]
     fn step(&mut self, operation: &Operation) -> Result<bool, Exit> {
         match operation {
             Operation::Value(Value::Compute(code, args)) => {
                 self.buffers.compute(self.constants, *code, args);
             }
             Operation::Value(Value::Input(Input::CallData(at))) => {
-                self.push(word_at(&self.tx.data, *at as usize));
+                *self.buffers.next() = word_at(&self.tx.data, *at as usize);
             }
             Operation::Value(Value::Input(input)) => {
                 let value = self.input(*input);
@@ -192,6 +193,7 @@ impl<DB: DatabaseRef> Evaluation<'_, '_, '_, DB> {
         Ok(true)
     }
 
+    #[inline(never)]
     fn rare_step(&mut self, operation: &Operation) -> Result<bool, Exit> {
         let world = &mut self.machine.world;
         match *operation {

@@ -51,6 +51,29 @@ fn a_transfer_credits_its_recipient_and_pays_the_beneficiary() {
 }
 
 #[test]
+fn a_transfer_touches_the_same_whichever_way_it_is_analysed_and_whoever_takes_part() {
+    // A transaction with a list goes the way of those that run code; listing is no access.
+    let list = AccessList(vec![AccessListItem { address: C, storage_keys: vec![] }]);
+    let parties = [SENDER, BENEFICIARY, A];
+    for (from, to) in parties.iter().flat_map(|from| parties.map(|to| (*from, to))) {
+        for value in [U256::ZERO, U256::ONE] {
+            let tx = TxEnv { caller: from, kind: TxKind::Call(to), value, ..TxEnv::default() };
+            let listed = TxEnv { tx_type: 1, access_list: list.clone(), ..tx.clone() };
+            let plain = scene().tx(tx.clone()).tx(tx.clone());
+            let general = scene().tx(listed.clone()).tx(listed);
+            for [plain, general] in [
+                [plain.predict(), general.predict()],
+                [plain.without_fees().predict(), general.without_fees().predict()],
+            ] {
+                for (plain, general) in plain.iter().zip(&general) {
+                    assert_eq!(plain.set(), general.set(), "{from} to {to}, {value} wei");
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn a_valid_authorization_writes_nonce_and_code_of_its_authority() {
     let scene = scene().contract(B, "STOP").code(A, Bytecode::new_eip7702(C).original_byte_slice());
     let expected = ["read nonce(a)", "read code(a)", "write nonce(a)", "write code(a)"];

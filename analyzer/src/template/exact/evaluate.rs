@@ -283,7 +283,8 @@ impl<'a> Evaluator<'a> {
     }
 
     /// One operation; none where the path cannot go on.
-    #[inline]
+    #[allow(clippy::inline_always, reason = "a call costs as much as most operations do")]
+    #[inline(always)]
     fn step(
         &mut self,
         state: &mut impl Database,
@@ -357,6 +358,7 @@ impl<'a> Evaluator<'a> {
         Some(())
     }
 
+    #[inline(never)]
     fn rare_step(
         &mut self,
         state: &mut impl Database,

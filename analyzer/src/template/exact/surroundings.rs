@@ -3,7 +3,7 @@
 use revm::{
     Database,
     precompile::Precompiles,
-    primitives::{Address, B256, BLOCK_HASH_HISTORY, U256, hardfork::SpecId},
+    primitives::{Address, BLOCK_HASH_HISTORY, U256, hardfork::SpecId},
 };
 
 use super::ExactPaths;
@@ -27,8 +27,8 @@ pub(super) struct Surroundings<'s, DB> {
 
 impl<DB: Database> Host for Surroundings<'_, DB> {
     #[inline]
-    fn keccak256(&mut self, input: &[u8]) -> B256 {
-        self.hashes.keccak256(input)
+    fn hashes(&mut self) -> &mut HashCache {
+        self.hashes
     }
 
     fn precompile(&mut self, number: u8, word: u8, input: &[u8]) -> Option<U256> {
