@@ -17,6 +17,13 @@ pub(crate) struct TxRun {
     pub(crate) is_evaluated: bool,
 }
 
+impl TxRun {
+    /// What it took, about, in gas of transactions whose code is run.
+    pub(crate) fn cost(&self) -> u64 {
+        self.result.tx_gas_used() / if self.is_evaluated { 2 } else { 1 }
+    }
+}
+
 /// The state that a transaction ran on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Basis {

@@ -7,9 +7,10 @@
 //! run, it takes that run if it saw what is now settled ([`first_stale`]), and else
 //! runs the transaction as it would have. So nothing that others do can make an
 //! outcome wrong, and hardly anything can cost it time. They take the last part of
-//! what nobody has run yet, and another one when they are through, or overtaken.
-//! Where most of it is in vain they stop, and try again later, on the state as it is
-//! then.
+//! what nobody has run yet, and another one when they are through, or overtaken; so
+//! much that the calling thread, which in the end has to take or repeat what they
+//! have run, ends when they do ([`Trials::burden`]). Where most of it is in vain they
+//! stop, and try again later, on the state as it is then.
 
 use core::{
     iter,
@@ -43,12 +44,21 @@ use crate::{
 /// The fewest transactions that are a segment.
 const SEGMENT_MIN: usize = 2;
 
-/// One of so many transactions is run ahead that would else be the calling thread's.
-const MORE: usize = 32;
-
-/// Transactions of a block from which on a few are run ahead first, to see whether
-/// that is of any use.
+/// Transactions of a block from which on a few are run ahead first, to see of what
+/// use that is.
 const PROBED_MIN: usize = 512;
+
+/// So often, further and further ahead: before it is through for the last time a
+/// thread knows what has come of the first.
+const PROBES: usize = 2;
+
+/// What a run that is recorded takes, in percent of one that is not.
+const RECORDED: usize = 103;
+
+/// What the calling thread has left to do with a run made ahead, in percent of the
+/// run itself, as long as that is not known; and what counts for all of it.
+const BURDEN_PRESUMED: usize = 9;
+const BURDEN_MAX: usize = 75;
 
 /// What came of the transactions.
 #[derive(Debug)]
@@ -104,10 +114,12 @@ where
                 send_ahead(flat, tx.index());
             }
             let Some(run) = shared.take(tx) else { return Ok(None) };
+            let cost = run.as_ref().map_or(0, TxRun::cost);
             let judged = judge(run, flat)?;
-            if trials.note(tx.index(), judged.is_err()) {
+            if trials.note(tx.index(), cost, judged.is_err()) {
                 shared.stop();
             }
+            shared.weigh(&trials);
             Ok(match judged {
                 Ok(TxRun { result, record, is_evaluated, .. }) => {
                     flat.apply(&record.transition)?;
@@ -141,30 +153,56 @@ type Slot = Mutex<Option<Box<Option<TxRun>>>>;
 /// What nobody has run or is running ahead.
 #[derive(Debug, Default)]
 struct Left {
-    /// Whether a few are to be run ahead first, to see whether that is of any use.
-    is_probed: bool,
+    /// How often a few are to be run ahead first, to see of what use that is.
+    probes: usize,
     ranges: Vec<Range<usize>>,
 }
 
+/// What a thread that is to run ahead knows.
+#[derive(Clone, Copy, Debug)]
+struct Outlook {
+    /// The transaction that the calling thread has come to.
+    front: usize,
+    /// All threads.
+    threads: usize,
+    /// Runs made ahead that the calling thread has not come to.
+    waiting: usize,
+    /// What they leave it to do, in percent of the runs.
+    burden: usize,
+}
+
+impl Outlook {
+    /// How many of `left` transactions to run ahead: as many as make the calling
+    /// thread, which runs what nobody else does and comes to all that others have
+    /// run, end together with them.
+    fn share(self, left: usize) -> usize {
+        let burden = self.burden.min(BURDEN_MAX);
+        let of_others = (self.threads - 1) * (100 - burden);
+        (100 * left + burden * self.waiting).div_ceil(RECORDED + of_others)
+    }
+}
+
 impl Left {
-    /// Takes a part to run ahead: the last of the longest range after `front`.
-    fn part(&mut self, front: usize, threads: usize) -> Option<Range<usize>> {
+    /// Takes a part to run ahead: the last of the longest range after the front.
+    fn part(&mut self, outlook: Outlook) -> Option<Range<usize>> {
         for range in &mut self.ranges {
-            range.start = range.start.max(front + 2);
-        }
-        if core::mem::take(&mut self.is_probed)
-            && let Some(range) = self.ranges.pop()
-        {
-            let start = range.end.min(range.start + PROBE);
-            let end = range.end.min(start + PROBE);
-            self.ranges.extend([range.start..start, end..range.end]);
-            return Some(start..end);
+            range.start = range.start.max(outlook.front + 2);
         }
         self.ranges.retain(|range| range.len() >= SEGMENT_MIN);
+        let left = self.ranges.iter().map(ExactSizeIterator::len).sum();
         let longest = self.ranges.iter_mut().max_by_key(|range| range.end - range.start)?;
-        // Whoever takes what others have run has more to do in the end.
-        let more = longest.len() / MORE;
-        let start = longest.end - longest.len().div_ceil(threads) - more;
+        if self.probes > 0 {
+            self.probes -= 1;
+            let start = longest.end.min(longest.start + PROBE);
+            let end = longest.end.min(start + PROBE);
+            let rest = end..longest.end;
+            longest.end = start;
+            self.ranges.push(rest);
+            return Some(start..end);
+        }
+        // What lies just before the calling thread would be overtaken.
+        let most = longest.len() - longest.len() / 4;
+        let start = longest.end - outlook.share(left).clamp(1, most);
         let part = start..longest.end;
         longest.end = start;
         Some(part)
@@ -185,6 +223,11 @@ struct Shared<'a> {
     round: AtomicUsize,
     /// How many run ahead, or are about to.
     ahead: AtomicUsize,
+    /// Runs made ahead, and how many of them the calling thread has come to.
+    made: AtomicUsize,
+    judged: AtomicUsize,
+    /// What those left it to do, in percent of the runs.
+    burden: AtomicUsize,
     slots: Vec<Slot>,
     left: Mutex<Left>,
 }
@@ -206,6 +249,9 @@ impl<'a> Shared<'a> {
             front: AtomicUsize::new(0),
             round: AtomicUsize::new(0),
             ahead: AtomicUsize::new(0),
+            made: AtomicUsize::new(0),
+            judged: AtomicUsize::new(0),
+            burden: AtomicUsize::new(BURDEN_PRESUMED),
             slots: slots.collect(),
             left: Mutex::default(),
         }
@@ -214,8 +260,8 @@ impl<'a> Shared<'a> {
     /// Begins a round in which all from a transaction on is left.
     fn begin(&self, from: usize) -> usize {
         let transactions = self.slots.len();
-        let is_probed = transactions - from >= PROBED_MIN;
-        *lock(&self.left) = Left { is_probed, ranges: iter::once(from..transactions).collect() };
+        let probes = if transactions - from >= PROBED_MIN { PROBES } else { 0 };
+        *lock(&self.left) = Left { probes, ranges: iter::once(from..transactions).collect() };
         self.round.load(Ordering::Relaxed)
     }
 
@@ -239,6 +285,24 @@ impl<'a> Shared<'a> {
         lock(&self.slots[tx.index()]).take().map(|run| *run)
     }
 
+    /// The calling thread knows what has come of one more run.
+    fn weigh(&self, trials: &Trials) {
+        self.judged.fetch_add(1, Ordering::Relaxed);
+        if let Some(burden) = trials.burden() {
+            self.burden.store(burden, Ordering::Relaxed);
+        }
+    }
+
+    fn outlook(&self) -> Outlook {
+        let judged = self.judged.load(Ordering::Relaxed);
+        Outlook {
+            front: self.front.load(Ordering::Relaxed),
+            threads: self.threads,
+            waiting: self.made.load(Ordering::Relaxed).saturating_sub(judged),
+            burden: self.burden.load(Ordering::Relaxed),
+        }
+    }
+
     /// Runs ahead whatever is left to be.
     fn run_ahead<DB: DatabaseRef>(&self, flat: FlatState<'_, DB>, round: usize) {
         let _guard = LeaveOnDrop(self);
@@ -246,7 +310,7 @@ impl<'a> Shared<'a> {
         let view = View::new(flat, &[], &needs);
         let mut worker = Worker::with_view(self.block, self.rules, self.paths, view);
         loop {
-            let part = lock(&self.left).part(self.front.load(Ordering::Relaxed), self.threads);
+            let part = lock(&self.left).part(self.outlook());
             let Some(mut part) = part else { return };
             // Once the calling thread is at its heels, a thread leaves what is left.
             while !part.is_empty() && self.front.load(Ordering::Relaxed) + 1 < part.start {
@@ -257,6 +321,7 @@ impl<'a> Shared<'a> {
                 let tx = part.start;
                 let run = worker.run_on_own(TxIndex::new(tx));
                 *lock(&self.slots[tx]) = Some(Box::new(run));
+                self.made.fetch_add(1, Ordering::Relaxed);
                 part.start += 1;
             }
             lock(&self.left).ranges.push(part);
@@ -290,36 +355,55 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
+    fn outlook(front: usize, threads: usize) -> Outlook {
+        Outlook { front, threads, waiting: 0, burden: 0 }
+    }
+
     #[test]
     fn the_last_part_of_the_longest_range_is_taken_behind_the_front() {
-        let mut left = Left { is_probed: false, ranges: vec![8..100, 200..260] };
-        assert_eq!(left.part(0, 2), Some(52..100));
-        assert_eq!(left.part(0, 2), Some(229..260));
-        assert_eq!(left.part(48, 2), Some(214..229));
-        assert_eq!(left.ranges, [50..52, 200..214]);
-        assert_eq!(left.part(300, 2), None);
+        let mut left = Left { probes: 0, ranges: vec![8..100, 200..230] };
+        assert_eq!(left.part(outlook(0, 2)), Some(39..100));
+        assert_eq!(left.part(outlook(0, 2)), Some(15..39));
+        assert_eq!(left.part(outlook(48, 2)), Some(215..230));
+        assert_eq!(left.ranges, iter::once(200..215).collect::<Vec<_>>());
+        assert_eq!(left.part(outlook(300, 2)), None);
     }
 
     #[test]
     fn a_few_are_run_ahead_first_wherever_the_front_is_by_then() {
-        let mut left = Left { is_probed: true, ranges: iter::once(0..1000).collect() };
-        assert_eq!(left.part(10, 2), Some(44..76));
+        let mut left = Left { probes: 2, ranges: iter::once(0..1000).collect() };
+        assert_eq!(left.part(outlook(10, 2)), Some(44..76));
         assert_eq!(left.ranges, [12..44, 76..1000]);
-        let mut left = Left { is_probed: true, ranges: iter::once(0..1000).collect() };
-        assert_eq!(left.part(990, 2), Some(1000..1000));
+        assert_eq!(left.part(outlook(20, 2)), Some(108..140));
+        assert_eq!(left.ranges, [22..44, 76..108, 140..1000]);
+        let mut left = Left { probes: 2, ranges: iter::once(0..1000).collect() };
+        assert_eq!(left.part(outlook(990, 2)), Some(1000..1000));
     }
 
     #[test]
     fn every_part_is_taken_once() {
-        for threads in 2..=5 {
-            let mut left = Left { is_probed: false, ranges: iter::once(0..1000).collect() };
+        for (threads, probes) in (2..=5).flat_map(|threads| [(threads, 0), (threads, PROBES)]) {
+            let mut left = Left { probes, ranges: iter::once(0..1000).collect() };
             let mut taken = vec![0; 1000];
-            while let Some(part) = left.part(0, threads) {
+            while let Some(part) = left.part(outlook(0, threads)) {
                 part.for_each(|tx| taken[tx] += 1);
             }
             assert!(taken.iter().all(|times| *times <= 1));
-            // The calling thread runs the first ones before anybody can.
-            assert!(taken[2 * SEGMENT_MIN..].iter().all(|times| *times == 1), "{taken:?}");
+            // The calling thread runs the first ones before anybody can, and what is
+            // left alone between others.
+            let alone = taken[2 * SEGMENT_MIN..].iter().filter(|times| **times == 0).count();
+            assert!(alone <= probes, "{taken:?}");
+        }
+    }
+
+    #[test]
+    fn all_end_together_whatever_runs_made_ahead_leave_to_do() {
+        for (threads, waiting, burden) in [(2, 0, 0), (2, 100, 30), (3, 50, 20), (8, 1000, 10)] {
+            let left = 10_000;
+            let share = Outlook { front: 0, threads, waiting, burden }.share(left);
+            let by_others = (threads - 1) * share;
+            let last = 100 * (left - by_others) + burden * (by_others + waiting);
+            assert!(last.abs_diff(share * RECORDED) <= 100 * threads, "{share} of {threads}");
         }
     }
 }

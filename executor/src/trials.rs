@@ -1,4 +1,5 @@
-//! Whether running ahead is of use, by how much of it was in vain.
+//! Whether running ahead is of use, by how much of it was in vain, and what it leaves
+//! to do.
 //!
 //! Where hardly anything is of use, it stops for a number of transactions, each
 //! time for twice as many, and is tried again with a few.
@@ -14,6 +15,10 @@ const IN_VAIN_MAX: usize = 12;
 const PAUSE_MIN: usize = 128;
 const PAUSE_MAX: usize = 1 << 12;
 
+/// What it takes to see that a run counts and to take over what it did, in gas that
+/// could be spent on executing in that time.
+const TAKING: u64 = 10_000;
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub(crate) struct Trials {
@@ -22,11 +27,23 @@ pub(crate) struct Trials {
     /// The transaction at which it is tried again; none while it is.
     next: Option<usize>,
     pause: usize,
+    /// What the runs cost, in gas, and what they left to do; and how many they were.
+    runs_cost: u64,
+    rest_cost: u64,
+    runs: usize,
 }
 
 impl Default for Trials {
     fn default() -> Self {
-        Self { judged: 0, in_vain: 0, next: Some(0), pause: PAUSE_MIN }
+        Self {
+            judged: 0,
+            in_vain: 0,
+            next: Some(0),
+            pause: PAUSE_MIN,
+            runs_cost: 0,
+            rest_cost: 0,
+            runs: 0,
+        }
     }
 }
 
@@ -36,8 +53,17 @@ impl Trials {
         self.next.take_if(|next| *next <= tx).is_some()
     }
 
-    /// Notes a run that was made ahead; whether to stop.
-    pub(crate) fn note(&mut self, tx: usize, is_in_vain: bool) -> bool {
+    /// What runs made ahead leave to do, in percent of what they cost, once that shows.
+    pub(crate) fn burden(&self) -> Option<usize> {
+        let percent = (100 * self.rest_cost).checked_div(self.runs_cost)?;
+        (self.runs >= JUDGED).then(|| usize::try_from(percent).unwrap_or(usize::MAX))
+    }
+
+    /// Notes a run that was made ahead, of this cost in gas; whether to stop.
+    pub(crate) fn note(&mut self, tx: usize, cost: u64, is_in_vain: bool) -> bool {
+        self.runs += 1;
+        self.runs_cost += cost;
+        self.rest_cost += TAKING + if is_in_vain { cost } else { 0 };
         if self.next.is_some() {
             return false;
         }
@@ -68,7 +94,7 @@ mod tests {
         let mut stops = Vec::new();
         for tx in 0..20_000 {
             trials.begin_at(tx);
-            if trials.note(tx, true) {
+            if trials.note(tx, 30_000, true) {
                 stops.push(tx);
             }
         }
@@ -80,6 +106,19 @@ mod tests {
     fn what_is_of_use_now_and_then_goes_on() {
         let mut trials = Trials::default();
         assert!(trials.begin_at(0));
-        assert!((0..20_000).all(|tx| !trials.note(tx, tx % 3 != 0) && !trials.begin_at(tx)));
+        assert!(
+            (0..20_000).all(|tx| !trials.note(tx, 30_000, tx % 3 != 0) && !trials.begin_at(tx))
+        );
+    }
+
+    #[test]
+    fn what_runs_leave_to_do_is_known_after_a_few() {
+        let mut trials = Trials::default();
+        for tx in 0..JUDGED {
+            assert_eq!(trials.burden(), None);
+            trials.note(tx, 40_000, tx % 4 == 0);
+        }
+        // A quarter to be taken over, of a quarter all again.
+        assert_eq!(trials.burden(), Some(50));
     }
 }
