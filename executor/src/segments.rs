@@ -48,15 +48,15 @@ const SEGMENT_MIN: usize = 2;
 /// use that is.
 const PROBED_MIN: usize = 512;
 
-/// So often, further and further ahead: before it is through for the last time a
-/// thread knows what has come of the first.
+/// How often, each time further ahead. Once a thread is through with the last, the
+/// calling thread has come to the first.
 const PROBES: usize = 2;
 
 /// What a run that is recorded takes, in percent of one that is not.
 const RECORDED: usize = 103;
 
 /// What the calling thread has left to do with a run made ahead, in percent of the
-/// run itself, as long as that is not known; and what counts for all of it.
+/// run itself: as long as that is not known, and at most.
 const BURDEN_PRESUMED: usize = 9;
 const BURDEN_MAX: usize = 75;
 
