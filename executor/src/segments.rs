@@ -285,9 +285,9 @@ impl<'a> Shared<'a> {
         lock(&self.slots[tx.index()]).take().map(|run| *run)
     }
 
-    /// The calling thread knows what has come of one more run.
+    /// Tells the others what has come of their runs so far.
     fn weigh(&self, trials: &Trials) {
-        self.judged.fetch_add(1, Ordering::Relaxed);
+        self.judged.store(trials.runs(), Ordering::Relaxed);
         if let Some(burden) = trials.burden() {
             self.burden.store(burden, Ordering::Relaxed);
         }

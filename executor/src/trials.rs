@@ -53,10 +53,18 @@ impl Trials {
         self.next.take_if(|next| *next <= tx).is_some()
     }
 
-    /// What runs made ahead leave to do, in percent of what they cost, once that shows.
+    /// How many runs that were made ahead have been noted.
+    pub(crate) const fn runs(&self) -> usize {
+        self.runs
+    }
+
+    /// What they leave to do, in percent of what they cost; told every so many runs.
     pub(crate) fn burden(&self) -> Option<usize> {
+        if !self.runs.is_multiple_of(JUDGED) {
+            return None;
+        }
         let percent = (100 * self.rest_cost).checked_div(self.runs_cost)?;
-        (self.runs >= JUDGED).then(|| usize::try_from(percent).unwrap_or(usize::MAX))
+        Some(usize::try_from(percent).unwrap_or(usize::MAX))
     }
 
     /// Notes a run that was made ahead, of this cost in gas; whether to stop.
