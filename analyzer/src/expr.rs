@@ -20,6 +20,7 @@ use revm::{
     primitives::{U256, keccak256, map::DefaultHashBuilder},
 };
 
+pub(crate) use self::words::declared_slot;
 pub use self::words::{Namer, Words};
 use crate::alu::compute;
 
@@ -41,8 +42,13 @@ impl ExprId {
     /// The unknown, in every arena.
     pub(crate) const UNKNOWN: Self = Self(2);
 
-    fn index(self) -> usize {
+    const fn index(self) -> usize {
         self.0 as usize
+    }
+
+    /// The number of the expression in its arena, from zero on without gaps.
+    pub(crate) const fn number(self) -> usize {
+        self.index()
     }
 }
 
@@ -79,8 +85,24 @@ pub enum KeyExpr {
     Keccak(Box<[KeccakPart]>),
     /// What a storage slot of the account holds.
     Load(ExprId),
+    /// A constant of the code that was taken out of it, by its position: an
+    /// immutable, or an address that clones differ in.
+    Immutable(u32),
+    /// A word of memory that is known only when the code is evaluated, by the
+    /// place in the code where it is read.
+    Memory(u32),
+    /// The Keccak-256 of memory that is known only when the code is evaluated, by
+    /// the place in the code, with what is known of it.
+    MemoryHash {
+        /// Where it is computed.
+        site: u32,
+        /// What is known of it.
+        known: ExprId,
+    },
     /// A word that an external call answers with.
     Returned {
+        /// Which call of the code.
+        site: u32,
         /// Whom the call goes to.
         target: ExprId,
         /// The first four bytes of its data, where known.
@@ -104,6 +126,8 @@ pub struct ExprArena {
     /// Whether it can differ from one time that it is asked for to the next.
     fleeting: Vec<bool>,
     ids: HashMap<KeyExpr, ExprId, DefaultHashBuilder>,
+    /// Hashes of memory by their sites.
+    hashes: HashMap<u32, ExprId, DefaultHashBuilder>,
     count_max: usize,
 }
 
@@ -115,6 +139,7 @@ impl ExprArena {
             vague: Vec::new(),
             fleeting: Vec::new(),
             ids: HashMap::default(),
+            hashes: HashMap::default(),
             count_max: count_max.clamp(3, u32::MAX as usize),
         };
         let constants = [arena.constant(U256::ZERO), arena.constant(U256::ONE)];
@@ -159,6 +184,31 @@ impl ExprArena {
         }
     }
 
+    /// Every expression; what one is made of comes before it.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = ExprId> + use<> {
+        (0..u32::try_from(self.exprs.len()).unwrap_or(u32::MAX)).map(ExprId)
+    }
+
+    /// The name of an expression that is known.
+    pub(crate) fn find(&self, expr: &KeyExpr) -> Option<ExprId> {
+        self.ids.get(expr).copied()
+    }
+
+    /// The hash of memory that is computed at a place of the code.
+    pub(crate) fn hash_at(&self, site: u32) -> Option<ExprId> {
+        self.hashes.get(&site).copied()
+    }
+
+    /// The expressions that an expression is directly made of.
+    pub(crate) fn parts(&self, id: ExprId) -> Vec<ExprId> {
+        match self.get(id) {
+            KeyExpr::CallData(of) | KeyExpr::Load(of) => vec![*of],
+            KeyExpr::Operation(_, operands) => operands.to_vec(),
+            KeyExpr::Keccak(parts) => parts.iter().map(|part| part.word).collect(),
+            _ => Vec::new(),
+        }
+    }
+
     /// The value as an offset or length in bytes.
     pub(crate) fn offset(&self, id: ExprId) -> Option<u32> {
         self.value(id).and_then(|value| u32::try_from(value).ok())
@@ -191,16 +241,19 @@ impl ExprArena {
                 let id = ExprId(u32::try_from(self.exprs.len()).expect("bounded by count_max"));
                 let vague = |id: &ExprId| self.vague[id.index()];
                 self.vague.push(match new.key() {
-                    KeyExpr::Constant(_) | KeyExpr::Environment(_) => false,
+                    KeyExpr::Constant(_) | KeyExpr::Environment(_) | KeyExpr::Immutable(_) => false,
                     KeyExpr::CallData(of) | KeyExpr::Load(of) => vague(of),
                     KeyExpr::Operation(_, operands) => operands.iter().any(vague),
                     KeyExpr::Keccak(parts) => parts.iter().any(|part| vague(&part.word)),
                     KeyExpr::Returned { target, .. } => vague(target),
-                    KeyExpr::Varying(_) | KeyExpr::Unknown => true,
+                    KeyExpr::Varying(_)
+                    | KeyExpr::Memory(_)
+                    | KeyExpr::MemoryHash { .. }
+                    | KeyExpr::Unknown => true,
                 });
                 let fleeting = |id: &ExprId| self.fleeting[id.index()];
                 self.fleeting.push(match new.key() {
-                    KeyExpr::Constant(_) | KeyExpr::Environment(_) => false,
+                    KeyExpr::Constant(_) | KeyExpr::Environment(_) | KeyExpr::Immutable(_) => false,
                     KeyExpr::CallData(of) => fleeting(of),
                     KeyExpr::Operation(code, operands) => {
                         asks_the_state(*code) || operands.iter().any(fleeting)
@@ -208,6 +261,9 @@ impl ExprArena {
                     KeyExpr::Keccak(parts) => parts.iter().any(|part| fleeting(&part.word)),
                     _ => true,
                 });
+                if let KeyExpr::MemoryHash { site, .. } = new.key() {
+                    self.hashes.insert(*site, id);
+                }
                 self.exprs.push(new.key().clone());
                 *new.insert(id)
             }

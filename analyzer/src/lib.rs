@@ -16,6 +16,7 @@
 mod access;
 mod alu;
 mod block;
+mod evaluate;
 mod expr;
 mod interpreter;
 mod keys;
@@ -23,17 +24,21 @@ mod limits;
 mod panicked;
 mod payments;
 mod predictor;
+mod program;
 mod protocol;
+mod skeleton;
 mod state;
 mod static_predictor;
+mod summaries;
 mod symbolic;
 mod template;
 
 pub use access::{
-    AccessKind, AccessSet, AccessSetBuilder, Confidence, KeyOrigin, Location, ObservedAccess,
+    AccessKind, AccessSet, AccessSetBuilder, Cause, Confidence, KeyOrigin, Location, ObservedAccess,
     PredictedAccess, Scope, TxIndex, WidenedAccess,
 };
 pub use block::{Block, Ommer};
+pub use evaluate::{EvaluationLimits, Scratch, TxEvaluator};
 pub use expr::{ExprArena, ExprId, KeccakPart, KeyExpr, Namer, Words};
 pub use limits::Limits;
 pub use panicked::PanickedError;
@@ -42,6 +47,7 @@ pub use predictor::{AnalyzeError, Predictor};
 pub use protocol::{AccessListPredictor, ProtocolPredictor};
 pub use state::{MemoryState, StateError};
 pub use static_predictor::{StaticCodePredictor, StaticPredictor};
+pub use summaries::SummaryCache;
 pub use symbolic::{
     AccessSummary, CallKind, Completeness, Effect, Entry, EntrySummary, GaveUp, Implementation,
     SummaryLimits, Target, summarize, summarize_account,

@@ -22,7 +22,7 @@ use revm::{
     state::AccountInfo,
 };
 
-use crate::{AccessSetBuilder, AnalyzeError, Block, Location, PredictedAccess, Predictor};
+use crate::{AccessKind, AccessSetBuilder, AnalyzeError, Block, Location, PredictedAccess, Predictor};
 
 /// The predictor `none`: what the protocol touches around the code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl ProtocolPredictor {
         tx: &TxEnv,
     ) -> Result<PredictedAccess, DB::Error> {
         let mut set = AccessSetBuilder::new();
-        Protocol::new(block, state).accesses(tx, &mut set)?;
+        Protocol::new(block, state).accesses(tx, &mut |kind, at| { set.add(kind, at); })?;
         Ok(PredictedAccess::exact(set.build(), tx.gas_limit))
     }
 }
@@ -76,7 +76,8 @@ fn predict_with<DB: DatabaseRef>(
     let view = Protocol::new(block, state);
     for (tx, env) in block.indexed() {
         let mut set = AccessSetBuilder::new();
-        view.accesses(env, &mut set).map_err(|source| AnalyzeError::State { tx, source })?;
+        let accesses = view.accesses(env, &mut |kind, location| { set.add(kind, location); });
+        accesses.map_err(|source| AnalyzeError::State { tx, source })?;
         declared(env, &mut set);
         if each(PredictedAccess::exact(set.build(), env.gas_limit)).is_break() {
             break;
@@ -97,54 +98,64 @@ fn declared_accesses(tx: &TxEnv, set: &mut AccessSetBuilder) {
     }
 }
 
-struct Protocol<'a, DB> {
+/// What the protocol does around a transaction's code.
+#[derive(Debug)]
+pub(crate) struct Protocol<'a, DB> {
     block: &'a Block,
     state: &'a DB,
     precompiles: &'static Precompiles,
 }
 
+/// Takes one access.
+type Touch<'t> = dyn FnMut(AccessKind, Location) + 't;
+
 impl<'a, DB: DatabaseRef> Protocol<'a, DB> {
-    fn new(block: &'a Block, state: &'a DB) -> Self {
+    pub(crate) fn new(block: &'a Block, state: &'a DB) -> Self {
         let precompiles = Precompiles::new(PrecompileSpecId::from_spec_id(block.spec()));
         Self { block, state, precompiles }
     }
 
-    fn accesses(&self, tx: &TxEnv, set: &mut AccessSetBuilder) -> Result<(), DB::Error> {
+    pub(crate) fn is_precompile(&self, address: &Address) -> bool {
+        self.precompiles.contains(address)
+    }
+
+    /// Hands out every access of the protocol.
+    pub(crate) fn accesses(&self, tx: &TxEnv, touch: &mut Touch<'_>) -> Result<(), DB::Error> {
         for field in [Location::Balance(tx.caller), Location::Nonce(tx.caller)] {
-            set.read(field).write(field);
+            touch(AccessKind::Read, field);
+            touch(AccessKind::Write, field);
         }
         // EIP-3607: only accounts without code, or delegated, may send.
-        set.read(Location::Code(tx.caller));
-        set.delta(Location::Balance(self.block.env.beneficiary));
-        self.authorities(tx, set)?;
+        touch(AccessKind::Read, Location::Code(tx.caller));
+        touch(AccessKind::Delta, Location::Balance(self.block.env.beneficiary));
+        self.authorities(tx, touch)?;
         match tx.kind {
             TxKind::Call(to) if self.precompiles.contains(&to) => {}
-            TxKind::Call(to) => self.recipient(tx, to, set)?,
-            TxKind::Create => created(tx, set),
+            TxKind::Call(to) => self.recipient(tx, to, touch)?,
+            TxKind::Create => created(tx, touch),
         }
         Ok(())
     }
 
-    /// The recipient's code, and the code it delegates to (EIP-7702).
-    fn recipient(
-        &self,
-        tx: &TxEnv,
-        to: Address,
-        set: &mut AccessSetBuilder,
-    ) -> Result<(), DB::Error> {
-        set.read(Location::Code(to));
-        let delegated = tx.authorization_list.iter().rev().find_map(|authorization| {
+    /// Whom the transaction itself lets an account delegate to (EIP-7702).
+    pub(crate) fn delegated(tx: &TxEnv, to: Address) -> Option<Address> {
+        tx.authorization_list.iter().rev().find_map(|authorization| {
             (authorization.authority() == Some(to)).then(|| authorization.address())
-        });
-        let delegate = match delegated {
+        })
+    }
+
+    /// The recipient's code, and the code it delegates to (EIP-7702).
+    fn recipient(&self, tx: &TxEnv, to: Address, touch: &mut Touch<'_>) -> Result<(), DB::Error> {
+        touch(AccessKind::Read, Location::Code(to));
+        let delegate = match Self::delegated(tx, to) {
             Some(delegate) => Some(delegate),
             None => self.code(&self.state.basic_ref(to)?.unwrap_or_default())?.eip7702_address(),
         };
         if let Some(delegate) = delegate.filter(|delegate| !self.precompiles.contains(delegate)) {
-            set.read(Location::Code(delegate));
+            touch(AccessKind::Read, Location::Code(delegate));
         }
         if !tx.value.is_zero() && to != tx.caller {
-            set.delta(Location::Balance(to));
+            touch(AccessKind::Delta, Location::Balance(to));
         }
         Ok(())
     }
@@ -152,7 +163,7 @@ impl<'a, DB: DatabaseRef> Protocol<'a, DB> {
     /// The accounts that the authorizations delegate (EIP-7702). Whether one
     /// applies depends on a nonce, which is taken from the state before the
     /// block, or, for the sender, from the transaction.
-    fn authorities(&self, tx: &TxEnv, set: &mut AccessSetBuilder) -> Result<(), DB::Error> {
+    fn authorities(&self, tx: &TxEnv, touch: &mut Touch<'_>) -> Result<(), DB::Error> {
         let chain_id = U256::from(self.block.cfg.chain_id());
         let mut applied: Vec<Address> = Vec::new();
         for authorization in &tx.authorization_list {
@@ -162,19 +173,21 @@ impl<'a, DB: DatabaseRef> Protocol<'a, DB> {
             }
             let Some(authority) = authorization.authority() else { continue };
             let (nonce, code) = (Location::Nonce(authority), Location::Code(authority));
-            set.read(nonce).read(code);
+            touch(AccessKind::Read, nonce);
+            touch(AccessKind::Read, code);
             let info = self.state.basic_ref(authority)?.unwrap_or_default();
             let held = self.code(&info)?;
             if info.is_empty() {
                 // Gas is refunded for an authority that exists.
-                set.read(Location::Balance(authority));
+                touch(AccessKind::Read, Location::Balance(authority));
             }
             let before =
                 if authority == tx.caller { tx.nonce.saturating_add(1) } else { info.nonce };
             let earlier = applied.iter().filter(|other| **other == authority).count();
             let expected = before.saturating_add(earlier as u64);
             if (held.is_empty() || held.is_eip7702()) && authorization.nonce() == expected {
-                set.write(nonce).write(code);
+                touch(AccessKind::Write, nonce);
+                touch(AccessKind::Write, code);
                 applied.push(authority);
             }
         }
@@ -194,12 +207,13 @@ impl<'a, DB: DatabaseRef> Protocol<'a, DB> {
 
 /// The created account: checked for a collision (EIP-684), then given nonce,
 /// code and endowment.
-fn created(tx: &TxEnv, set: &mut AccessSetBuilder) {
+fn created(tx: &TxEnv, touch: &mut Touch<'_>) {
     let address = tx.caller.create(tx.nonce);
     for field in [Location::Nonce(address), Location::Code(address)] {
-        set.read(field).write(field);
+        touch(AccessKind::Read, field);
+        touch(AccessKind::Write, field);
     }
     if !tx.value.is_zero() {
-        set.delta(Location::Balance(address));
+        touch(AccessKind::Delta, Location::Balance(address));
     }
 }

@@ -16,7 +16,7 @@ mod account;
 mod effects;
 mod explore;
 mod generalize;
-mod graph;
+pub(crate) mod graph;
 mod instructions;
 mod memory;
 mod outside;
@@ -26,7 +26,11 @@ use std::collections::BTreeSet;
 
 use revm::bytecode::{Bytecode, opcode as op};
 
-use self::explore::{Explored, Explorer, Input};
+use self::{
+    explore::{Explored, Explorer, Input},
+    graph::Graph,
+};
+pub(crate) use self::outside::RETURNED_LEN;
 pub use self::{
     account::{Implementation, summarize_account},
     effects::{CallKind, Effect, Target},
@@ -121,6 +125,8 @@ pub struct EntrySummary {
     pub effects: Vec<Effect>,
     /// Whether that is all.
     pub completeness: Completeness,
+    /// What it does in order, and on which conditions.
+    pub(crate) graph: Graph,
 }
 
 /// What a piece of bytecode can touch, by entry.
@@ -163,7 +169,16 @@ pub fn summarize(code: &Bytecode, limits: SummaryLimits) -> AccessSummary {
     if let Some(address) = code.eip7702_address() {
         return delegation(address.into_word().into());
     }
-    let mut explorer = Explorer::new(code, limits);
+    summarize_skeleton(code, &[], limits)
+}
+
+/// What code can touch whose inputs are pushed at these places, sorted.
+pub(crate) fn summarize_skeleton(
+    code: &Bytecode,
+    inputs_at: &[usize],
+    limits: SummaryLimits,
+) -> AccessSummary {
+    let mut explorer = Explorer::new(code, inputs_at, limits);
     let other = explorer.explore(Input::Other);
     // Where the code jumps through a table of selectors, any constant may be one.
     let through_table = other.gave_up == Some(GaveUp::Jump);
@@ -197,6 +212,7 @@ fn delegation(address: revm::primitives::U256) -> AccessSummary {
         entry: Entry::Fallback,
         effects: vec![effect],
         completeness: Completeness::Delegated,
+        graph: Graph::default(),
     };
     AccessSummary { exprs, entries: vec![entry] }
 }
@@ -209,7 +225,7 @@ fn entry(exprs: &ExprArena, entry: Entry, explored: Explored) -> Option<EntrySum
         Some(reason) => Completeness::GivenUp(reason),
         None => named.unwrap_or(Completeness::Complete),
     };
-    Some(EntrySummary { entry, effects, completeness })
+    Some(EntrySummary { entry, effects, completeness, graph: explored.graph })
 }
 
 /// How much of one effect is named.

@@ -3,10 +3,11 @@
 
 use core::fmt;
 
-use revm::primitives::{Address, StorageKey};
+use bitvec::vec::BitVec;
+use revm::primitives::{Address, StorageKey, StorageValue};
 use serde::{Deserialize, Serialize};
 
-use super::{AccessKind, AccessSet};
+use super::{AccessKind, AccessSet, Location};
 
 /// How a storage key came about, as far as the analyzer knows.
 ///
@@ -72,6 +73,26 @@ pub enum Confidence {
     Widened(Scope),
 }
 
+/// Why a prediction is widened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// The code that is called is not summarized.
+    NotSummarized,
+    /// The exploration of the code ended early, and the transaction comes there.
+    GaveUp,
+    /// A storage key depends on what is not known.
+    Key,
+    /// Whom a call goes to is not known.
+    Target,
+    /// Which function a call goes to is not known.
+    Selector,
+    /// What a contract is created from is not known.
+    Creation,
+    /// A limit of the evaluation.
+    Limit,
+}
+
 /// What a transaction is predicted to touch.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PredictedAccess {
@@ -81,12 +102,32 @@ pub struct PredictedAccess {
     gas: u64,
     #[serde(default, skip_serializing_if = "core::ops::Not::not")]
     payer_seen: bool,
+    /// Which accesses of the set only some runs make, in its order; empty if every
+    /// run makes all.
+    #[serde(skip)]
+    may: BitVec,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    causes: Vec<Cause>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    deciding: Vec<Location>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    values: Vec<(Location, StorageValue)>,
 }
 
 impl PredictedAccess {
     /// A prediction that names every location, with a gas estimate.
     pub const fn exact(set: AccessSet, gas: u64) -> Self {
-        Self { set, widened: Vec::new(), origins: Vec::new(), gas, payer_seen: false }
+        Self {
+            set,
+            widened: Vec::new(),
+            origins: Vec::new(),
+            gas,
+            payer_seen: false,
+            may: BitVec::EMPTY,
+            causes: Vec::new(),
+            deciding: Vec::new(),
+            values: Vec::new(),
+        }
     }
 
     /// A prediction that names every location, with origins that are sorted already,
@@ -127,6 +168,65 @@ impl PredictedAccess {
         self
     }
 
+    /// Says which accesses of the set only some runs make, in its order.
+    #[must_use]
+    pub(crate) fn with_may(mut self, may: BitVec) -> Self {
+        debug_assert!(may.is_empty() || may.len() == self.set.iter().count());
+        self.may = if may.any() { may } else { BitVec::EMPTY };
+        self
+    }
+
+    /// Says why it is widened.
+    #[must_use]
+    pub(crate) fn with_causes(mut self, mut causes: Vec<Cause>) -> Self {
+        causes.sort_unstable();
+        causes.dedup();
+        self.causes = causes;
+        self
+    }
+
+    /// Says which locations its keys and targets were computed from, sorted.
+    #[must_use]
+    pub(crate) fn with_deciding(mut self, deciding: Vec<Location>) -> Self {
+        self.deciding = deciding;
+        self
+    }
+
+    /// Says what slots hold afterwards, where that is known.
+    #[must_use]
+    pub(crate) fn with_values(
+        mut self,
+        values: impl IntoIterator<Item = (Location, StorageValue)>,
+    ) -> Self {
+        self.values = values.into_iter().collect();
+        self.values.sort_unstable();
+        self
+    }
+
+    /// Every named access, in the order of [`AccessSet::iter`], and whether every
+    /// successful run makes it; otherwise some do.
+    pub fn accesses(&self) -> impl Iterator<Item = (AccessKind, &Location, bool)> {
+        let is_may = |at: usize| self.may.get(at).is_some_and(|bit| *bit);
+        let accesses = self.set.iter().enumerate();
+        accesses.map(move |(at, (kind, location))| (kind, location, !is_may(at)))
+    }
+
+    /// Why it is widened, each cause once, sorted.
+    pub fn causes(&self) -> &[Cause] {
+        &self.causes
+    }
+
+    /// The locations whose values its keys, targets and branches were computed
+    /// from, sorted: the prediction holds as long as they are the same.
+    pub fn deciding_reads(&self) -> &[Location] {
+        &self.deciding
+    }
+
+    /// What slots hold after the transaction, where that is known, sorted.
+    pub fn values(&self) -> &[(Location, StorageValue)] {
+        &self.values
+    }
+
     /// Says whether code looks at the balance of the sender, which otherwise
     /// only has to suffice for what the transaction may cost.
     #[must_use]
@@ -142,6 +242,8 @@ impl PredictedAccess {
 
     /// Turns what `sender` pays, and the bump of its nonce, into deltas.
     pub(crate) fn commute_payment(&mut self, sender: Address) {
+        // Positions change, so that all count as made by every run.
+        self.may = BitVec::EMPTY;
         self.set.commute_payment(sender);
     }
 

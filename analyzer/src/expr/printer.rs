@@ -104,7 +104,7 @@ impl<'a> Printer<'a> {
     }
 
     fn is_bare(&self, id: ExprId) -> bool {
-        matches!(self.arena.get(id), KeyExpr::Varying(_) | KeyExpr::Unknown)
+        matches!(self.arena.get(id), KeyExpr::Varying(_) | KeyExpr::Memory(_) | KeyExpr::Unknown)
     }
 
     fn field(&mut self, base: ExprId, offset: &Offset) -> fmt::Result {
@@ -229,7 +229,11 @@ impl<'a> Printer<'a> {
                 self.function(*selector)?;
                 self.out.write_str("()")
             }
-            KeyExpr::Varying(_) | KeyExpr::Unknown => self.out.write_str(VAGUE),
+            KeyExpr::Immutable(at) => write!(self.out, "immutable{at}"),
+            KeyExpr::MemoryHash { known, .. } => self.value(*known),
+            KeyExpr::Varying(_) | KeyExpr::Memory(_) | KeyExpr::Unknown => {
+                self.out.write_str(VAGUE)
+            }
         }
     }
 

@@ -57,6 +57,7 @@ pub(super) fn shape(arena: &ExprArena, id: ExprId) -> Shape {
             None => Shape::Other,
         },
         KeyExpr::Keccak(parts) => hash_shape(arena, parts),
+        KeyExpr::MemoryHash { known, .. } => shape(arena, *known),
         _ => Shape::Other,
     }
 }
@@ -66,7 +67,7 @@ fn base_and_index(arena: &ExprArena, a: ExprId, b: ExprId) -> Option<(ExprId, Ex
 }
 
 fn is_hash(arena: &ExprArena, id: ExprId) -> bool {
-    matches!(arena.get(id), KeyExpr::Keccak(_))
+    matches!(arena.get(id), KeyExpr::Keccak(_) | KeyExpr::MemoryHash { .. })
 }
 
 /// A slot, or a place in a mapping that is the slot of an inner one.

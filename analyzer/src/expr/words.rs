@@ -8,7 +8,7 @@
 
 use core::fmt;
 
-use revm::primitives::Address;
+use revm::primitives::{Address, U256};
 
 use super::{
     ADDRESS_MASK, ExprArena, ExprId,
@@ -67,17 +67,7 @@ impl<'a> Words<'a> {
 
     /// Whether the key is in a mapping or array of which the slot is known.
     pub(crate) fn is_in_declared_slot(&self) -> bool {
-        let mut id = self.id;
-        for _ in 0..DEPTH_MAX {
-            match shape(self.arena, id) {
-                Shape::Constant(_) | Shape::Packed { .. } => return true,
-                Shape::Entry { base, .. } | Shape::Elements(base) | Shape::Field(base, _) => {
-                    id = base;
-                }
-                Shape::Other => return false,
-            }
-        }
-        false
+        declared_slot(self.arena, self.id).is_some()
     }
 
     fn printed(&self, print: impl FnOnce(&mut Printer<'_>) -> fmt::Result) -> String {
@@ -86,4 +76,20 @@ impl<'a> Words<'a> {
         let _ = print(&mut printer);
         printer.finish()
     }
+}
+
+/// The declared slot of the mapping or array that a key is in, the outermost of
+/// nested ones; of a plain variable, its slot.
+pub(crate) fn declared_slot(arena: &ExprArena, key: ExprId) -> Option<U256> {
+    let mut id = key;
+    for _ in 0..DEPTH_MAX {
+        match shape(arena, id) {
+            Shape::Constant(slot) | Shape::Packed { seed: slot, .. } => return Some(slot),
+            Shape::Entry { base, .. } | Shape::Elements(base) | Shape::Field(base, _) => {
+                id = base;
+            }
+            Shape::Other => return None,
+        }
+    }
+    None
 }

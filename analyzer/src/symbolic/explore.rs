@@ -18,16 +18,13 @@ use super::{
     GaveUp, SummaryLimits,
     effects::Effect,
     generalize::generalize,
-    graph::{Graph, NodeId},
+    graph::{Bytes, Edge, Exit, Graph, NodeId},
     path::{Cell, Path},
 };
 use crate::{
     expr::{ExprArena, ExprId, KeyExpr},
     interpreter::{RevertingBlocks, reverting_blocks},
 };
-
-/// Paths told apart at one place of the code with one list of return addresses.
-const VARIANTS_MAX: usize = 2;
 
 /// Words of a path's state that are compared in the time of one instruction.
 const CELLS_PER_STEP: usize = 8;
@@ -48,6 +45,7 @@ pub(super) enum Input {
 pub(super) struct Explored {
     /// None if every path reverts.
     pub(super) effects: Option<Vec<Effect>>,
+    pub(super) graph: Graph,
     pub(super) gave_up: Option<GaveUp>,
     /// Whether the selector was found equal to a constant of the code.
     pub(super) is_matched: bool,
@@ -61,11 +59,12 @@ struct MeetingPlace {
     returns: Box<[(u16, u32)]>,
 }
 
-/// A path that came by, and whether it stands for several.
+/// The path that stands for all that came by.
 #[derive(Debug)]
 struct Met {
     path: Path,
-    is_widened: bool,
+    /// Which meeting, for what varies there.
+    number: u32,
 }
 
 /// When a waiting path is followed: by height of the stack, place, stretch.
@@ -76,18 +75,36 @@ fn turn(path: &Path) -> Turn {
 }
 
 /// How a path goes on after an instruction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Flow {
     Next,
     Jump(ExprId),
     JumpIf { target: ExprId, condition: ExprId },
-    Succeed,
+    Return(Bytes),
     Revert,
 }
+
+/// Gas of an instruction that does not depend on the state or on sizes.
+fn static_gas(opcode: u8) -> u32 {
+    match opcode {
+        op::JUMPDEST => 1,
+        op::ADDRESS..=op::CODESIZE | op::POP | op::PC | op::GAS | op::PUSH0 => 2,
+        op::MUL..=op::SMOD | op::SIGNEXTEND | op::SELFBALANCE => 5,
+        op::ADDMOD | op::MULMOD | op::JUMP => 8,
+        op::JUMPI | op::EXP => 10,
+        op::KECCAK256 => 42,
+        op::LOG0..=op::LOG4 => 375 * (u32::from(opcode - op::LOG0) + 1) + 256,
+        op::SLOAD | op::SSTORE | op::CREATE..=op::STATICCALL => 0,
+        _ => 3,
+    }
+}
+
 
 /// Explores one contract, entry by entry.
 pub(super) struct Explorer<'a> {
     pub(super) code: &'a [u8],
+    /// Where what is pushed is an input of the skeleton, sorted.
+    pub(super) inputs_at: &'a [usize],
     jumps: Option<&'a JumpTable>,
     reverting: RevertingBlocks,
     pub(super) arena: ExprArena,
@@ -103,10 +120,14 @@ pub(super) struct Explorer<'a> {
     /// Paths that wait: the deepest first, so that what is called ends before its
     /// caller goes on, then the first in the code.
     work: BTreeMap<Turn, Path>,
-    meetings: HashMap<MeetingPlace, Vec<Met>, DefaultHashBuilder>,
-    met_count: usize,
-    varying: HashMap<(usize, usize, Cell, u32), ExprId, DefaultHashBuilder>,
-    varying_count: u32,
+    meetings: HashMap<MeetingPlace, Met, DefaultHashBuilder>,
+    varying: HashMap<(u32, Cell, u32), ExprId, DefaultHashBuilder>,
+    /// For each thing that varies, the meeting where it does.
+    varying_at: Vec<u32>,
+    /// Meetings of all entries.
+    meeting_count: u32,
+    /// Calls, creations and reads of memory, numbered.
+    pub(super) sites: u32,
     gave_up: Option<GaveUp>,
     pub(super) is_matched: bool,
     /// Constants that the selector was compared with.
@@ -114,12 +135,13 @@ pub(super) struct Explorer<'a> {
 }
 
 impl<'a> Explorer<'a> {
-    pub(super) fn new(code: &'a Bytecode, limits: SummaryLimits) -> Self {
+    pub(super) fn new(code: &'a Bytecode, inputs_at: &'a [usize], limits: SummaryLimits) -> Self {
         let mut arena = ExprArena::new(limits.exprs_max);
         let first = arena.intern(KeyExpr::CallData(ExprId::ZERO));
         let shift = arena.constant(U256::from(224));
         Self {
             code: code.original_byte_slice(),
+            inputs_at,
             jumps: code.legacy_jump_table(),
             reverting: reverting_blocks(code),
             selector: arena.operation(op::SHR, [shift, first, ExprId::ZERO]),
@@ -133,9 +155,10 @@ impl<'a> Explorer<'a> {
             graph: Graph::default(),
             work: BTreeMap::new(),
             meetings: HashMap::default(),
-            met_count: 0,
             varying: HashMap::default(),
-            varying_count: 0,
+            varying_at: Vec::new(),
+            meeting_count: 0,
+            sites: 0,
             gave_up: None,
             is_matched: false,
             compared: BTreeSet::new(),
@@ -147,7 +170,7 @@ impl<'a> Explorer<'a> {
         self.input = input;
         self.graph = Graph::default();
         self.meetings.clear();
-        self.met_count = 0;
+        self.varying.clear();
         self.gave_up = None;
         self.is_matched = false;
         let share = self.steps_left / self.entries_left.max(1);
@@ -167,12 +190,14 @@ impl<'a> Explorer<'a> {
         }
         // What is not followed to its end may succeed.
         for path in core::mem::take(&mut self.work).into_values() {
-            self.graph.succeed(path.node);
+            let limit = self.gave_up.unwrap_or(GaveUp::Steps);
+            self.graph.exit(path.node, Exit::GaveUp(limit));
         }
         self.steps_left -= given - steps;
         let full = self.arena.is_full().then_some(GaveUp::Expressions);
         Explored {
             effects: self.graph.effects(),
+            graph: core::mem::take(&mut self.graph),
             gave_up: self.gave_up.max(full),
             is_matched: self.is_matched,
         }
@@ -189,12 +214,13 @@ impl<'a> Explorer<'a> {
             } else {
                 None
             };
-            if give_up.is_some() {
-                self.graph.succeed(path.node);
+            if let Some(limit) = give_up {
+                self.graph.exit(path.node, Exit::GaveUp(limit));
                 return give_up;
             }
             *steps -= 1;
             let opcode = self.code.get(path.pc).copied().unwrap_or(op::STOP);
+            self.graph.node_mut(path.node).gas += static_gas(opcode);
             if opcode == op::JUMPDEST {
                 // Where paths meet, their state is gone through.
                 let size = path.stack.len() + path.memory.len();
@@ -223,13 +249,13 @@ impl<'a> Explorer<'a> {
                             continue;
                         }
                         Err(limit) => {
-                            self.graph.succeed(path.node);
+                            self.graph.exit(path.node, Exit::GaveUp(limit));
                             return Some(limit);
                         }
                     }
                 }
-                Flow::Succeed => {
-                    self.graph.succeed(path.node);
+                Flow::Return(bytes) => {
+                    self.graph.exit(path.node, Exit::Return(bytes));
                     return None;
                 }
                 Flow::Revert => return None,
@@ -238,7 +264,7 @@ impl<'a> Explorer<'a> {
                 Ok(Some(pc)) => path.pc = pc,
                 Ok(None) => return None,
                 Err(limit) => {
-                    self.graph.succeed(path.node);
+                    self.graph.exit(path.node, Exit::GaveUp(limit));
                     return Some(limit);
                 }
             }
@@ -284,8 +310,13 @@ impl<'a> Explorer<'a> {
         let mut taken = path.clone();
         taken.pc = pc.expect("a jump that does not halt has a destination");
         taken.node = self.graph.add(Some(from));
-        self.work.insert(turn(&taken), taken);
         path.node = self.graph.add(Some(from));
+        let mut ways = [Edge::new(taken.node), Edge::new(path.node)];
+        if !when {
+            ways.swap(0, 1);
+        }
+        self.graph.exit(from, Exit::Branch { condition, ways: Box::new(ways) });
+        self.work.insert(turn(&taken), taken);
         Ok(false)
     }
 
@@ -331,56 +362,59 @@ impl<'a> Explorer<'a> {
     /// there is anything new to it.
     fn arrive(&mut self, mut path: Path) -> Option<Path> {
         let place = self.meeting_place(&path);
-        let (pc, height) = (place.pc, place.height);
-        let met = self.meetings.entry(place).or_default();
-        if let Some(same) = met.iter().find(|met| met.path.covers(&path)) {
-            self.graph.link(path.node, same.path.node);
-            return None;
-        }
-        let widened = met.iter().position(|met| met.is_widened);
-        let ancestor = self.graph.nearest(path.node, &met.iter().map(|met| met.path.node));
-        if let (None, Some(round)) = (widened, ancestor)
-            && met[round].path.forks == path.forks
-        {
-            // A loop without a choice runs as it is.
-            return Some(path);
-        }
-        let is_full = met.len() >= VARIANTS_MAX || self.met_count >= self.limits.meetings_max;
-        let last = (is_full && !met.is_empty()).then(|| met.len() - 1);
-        let Some(with) = widened.or(ancestor).or(last) else {
-            path.node = self.graph.add(Some(path.node));
-            if self.met_count < self.limits.meetings_max {
-                self.met_count += 1;
-                met.push(Met { path: path.clone(), is_widened: false });
+        let from = path.node;
+        let Some(met) = self.meetings.get_mut(&place) else {
+            path.node = self.graph.add(Some(from));
+            self.graph.exit(from, Exit::Goto(Edge::new(path.node)));
+            if self.meetings.len() < self.limits.meetings_max {
+                self.meeting_count += 1;
+                let number = self.meeting_count;
+                self.meetings.insert(place, Met { path: path.clone(), number });
             }
             return Some(path);
         };
-        let (arena, varying) = (&mut self.arena, &mut self.varying);
-        let count = &mut self.varying_count;
-        let mut vary = |cell: Cell, [mine, theirs]: [ExprId; 2]| {
+        if met.path.covers(&path) {
+            self.graph.exit(from, Exit::Goto(Edge::new(met.path.node)));
+            return None;
+        }
+        if met.path.forks == path.forks && self.graph.is_after(from, met.path.node) {
+            // A loop without a choice runs as it is.
+            path.node = self.graph.add(Some(from));
+            self.graph.exit(from, Exit::Goto(Edge::new(path.node)));
+            return Some(path);
+        }
+        let number = met.number;
+        let (varying, varying_at) = (&mut self.varying, &mut self.varying_at);
+        let mut vary = |arena: &mut ExprArena, cell: Cell, [mine, theirs]: [ExprId; 2]| {
             let mut at = |arena: &mut ExprArena, position: u32| {
-                *varying.entry((pc, height, cell, position)).or_insert_with(|| {
-                    *count += 1;
-                    arena.intern(KeyExpr::Varying(*count))
+                *varying.entry((number, cell, position)).or_insert_with(|| {
+                    varying_at.push(number);
+                    let count = u32::try_from(varying_at.len() - 1).unwrap_or(u32::MAX);
+                    arena.intern(KeyExpr::Varying(count))
                 })
             };
             generalize(arena, mine, theirs, &mut at)
         };
-        let mut joined = met[with].path.clone();
-        if !joined.meet(&path, &mut vary) {
-            self.graph.link(path.node, joined.node);
+        let mut joined = met.path.clone();
+        let is_new = joined.meet(&path, &mut self.arena, &mut vary);
+        let is_own = |varying: u32| varying_at.get(varying as usize) == Some(&number);
+        if !is_new {
+            let binds = joined.binds(&path, &mut self.arena, &is_own);
+            self.graph.exit(from, Exit::Goto(Edge { to: joined.node, binds }));
             return None;
         }
-        // One that still waits need not be followed any more.
-        let replaced = joined.node;
-        let (height, pc, node) = turn(&joined);
-        let waited = self.work.remove(&(height, pc + 1, node)).is_some();
-        joined.node = self.graph.add(Some(path.node));
-        if waited {
-            self.graph.link(replaced, joined.node);
-        }
+        let replaced = met.path.clone();
+        joined.node = self.graph.add(Some(from));
         joined.forks = path.forks;
-        met[with] = Met { path: joined.clone(), is_widened: true };
+        let binds = joined.binds(&path, &mut self.arena, &is_own);
+        self.graph.exit(from, Exit::Goto(Edge { to: joined.node, binds }));
+        // One that still waits need not be followed any more.
+        let (height, pc, node) = turn(&replaced);
+        if self.work.remove(&(height, pc + 1, node)).is_some() {
+            let binds = joined.binds(&replaced, &mut self.arena, &is_own);
+            self.graph.exit(node, Exit::Goto(Edge { to: joined.node, binds }));
+        }
+        met.path = joined.clone();
         Some(joined)
     }
 

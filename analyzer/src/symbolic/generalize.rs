@@ -105,7 +105,7 @@ fn sum(
 }
 
 /// The terms of a sum, and its constant.
-fn terms(arena: &ExprArena, id: ExprId) -> (Vec<ExprId>, U256) {
+pub(super) fn terms(arena: &ExprArena, id: ExprId) -> (Vec<ExprId>, U256) {
     let (term, constant) = arena.as_sum(id);
     let mut work: Vec<ExprId> = term.into_iter().collect();
     let mut found = Vec::new();

@@ -9,8 +9,8 @@ use revm::{
 };
 
 use super::{
-    effects::{Effect, Target},
     explore::{Explorer, Flow, Input},
+    graph::{Bytes, Event, Source},
     memory::Place,
     path::Path,
 };
@@ -24,6 +24,9 @@ const COPY_BYTES_MAX: u32 = 2048;
 
 const WORD_BYTES: u32 = 32;
 
+/// Longer arguments and answers are read from memory when the code is evaluated.
+const KNOWN_BYTES_MAX: u32 = 1024;
+
 impl Explorer<'_> {
     /// Runs the instruction at the path's place, but for jump destinations.
     pub(super) fn step(&mut self, path: &mut Path, opcode: u8) -> Flow {
@@ -33,7 +36,11 @@ impl Explorer<'_> {
             return Flow::Revert;
         }
         match opcode {
-            op::STOP | op::RETURN => Flow::Succeed,
+            op::STOP => Flow::Return(Bytes::Words(Box::default())),
+            op::RETURN => {
+                let [at, len] = pops(path);
+                Flow::Return(self.bytes(path, at, len))
+            }
             op::REVERT | op::INVALID => Flow::Revert,
             op::POP => {
                 path.stack.pop();
@@ -82,11 +89,15 @@ impl Explorer<'_> {
             }
             op::BLOCKHASH | op::BLOBHASH | op::TLOAD => {
                 let of = pop(path);
+                if opcode == op::TLOAD {
+                    self.graph.push(path.node, Event::TransientLoad(of));
+                }
                 let word = self.arena.operation(opcode, [of, ExprId::ZERO, ExprId::ZERO]);
                 self.push(path, word)
             }
             op::TSTORE => {
-                let [_key, _value] = pops(path);
+                let [key, value] = pops(path);
+                self.graph.push(path.node, Event::TransientStore { key, value });
                 Flow::Next
             }
             op::CALLDATALOAD => {
@@ -98,13 +109,18 @@ impl Explorer<'_> {
             op::CALLDATACOPY | op::CODECOPY | op::RETURNDATACOPY => self.copy(path, opcode),
             op::SLOAD => {
                 let key = pop(path);
-                self.graph.push(path.node, Effect::Read(Target::Storage(key)));
+                if let Some(word) = path.stored.get(&key) {
+                    let word = *word;
+                    return self.push(path, word);
+                }
+                self.graph.push(path.node, Event::Load(key));
                 let word = self.arena.intern(KeyExpr::Load(key));
                 self.push(path, word)
             }
             op::SSTORE => {
-                let [key, _value] = pops(path);
-                self.graph.push(path.node, Effect::Write(Target::Storage(key)));
+                let [key, value] = pops(path);
+                self.graph.push(path.node, Event::Store { key, value });
+                path.store(key, value);
                 Flow::Next
             }
             _ => self.outside(path, opcode),
@@ -124,7 +140,13 @@ impl Explorer<'_> {
         // Beyond the end of the code there are zeros.
         let missing = bytes - immediate.len();
         let value = U256::try_from_be_slice(immediate).unwrap_or_default() << (8 * missing);
-        let word = self.arena.constant(value);
+        let word = match self.inputs_at.binary_search(&path.pc) {
+            Ok(input) => {
+                let input = u32::try_from(input).unwrap_or(u32::MAX);
+                self.arena.intern(KeyExpr::Immutable(input))
+            }
+            Err(_) => self.arena.constant(value),
+        };
         path.stack.push(word);
         path.pc += bytes;
         Flow::Next
@@ -174,8 +196,7 @@ impl Explorer<'_> {
     fn keccak(&mut self, path: &mut Path) -> Flow {
         let [start, len] = pops(path);
         let Some(at) = Place::of(&self.arena, start) else {
-            path.stack.push(ExprId::UNKNOWN);
-            return Flow::Next;
+            return self.hash_memory(path, start, len, ExprId::UNKNOWN);
         };
         let parts = match self.arena.offset(len) {
             Some(0) => {
@@ -191,13 +212,59 @@ impl Explorer<'_> {
                 path.memory.last_word(&mut self.arena, last)
             }
         };
+        let is_known = parts.iter().all(|part| part.word != ExprId::UNKNOWN);
         let word = self.arena.intern(KeyExpr::Keccak(parts));
+        if is_known {
+            return self.push(path, word);
+        }
+        self.hash_memory(path, start, len, word)
+    }
+
+    /// A hash of what memory holds when the code is evaluated.
+    fn hash_memory(&mut self, path: &mut Path, at: ExprId, len: ExprId, known: ExprId) -> Flow {
+        let site = self.site();
+        self.graph.push(path.node, Event::HashMemory { site, at, len });
+        let word = self.arena.intern(KeyExpr::MemoryHash { site, known });
         self.push(path, word)
+    }
+
+    /// A word of what memory holds when the code is evaluated.
+    fn load_memory(&mut self, path: &mut Path, at: ExprId) -> Flow {
+        let site = self.site();
+        self.graph.push(path.node, Event::LoadMemory { site, at });
+        let word = self.arena.intern(KeyExpr::Memory(site));
+        self.push(path, word)
+    }
+
+    pub(super) const fn site(&mut self) -> u32 {
+        self.sites += 1;
+        self.sites
+    }
+
+    /// Bytes of memory that leave the frame.
+    pub(super) fn bytes(&mut self, path: &Path, at: ExprId, len: ExprId) -> Bytes {
+        let place = Place::of(&self.arena, at);
+        let is_whole = len == self.calldata_size
+            && place.is_some_and(|at| path.memory.holds_calldata(at));
+        // Of no call data, nothing is all.
+        if is_whole || (self.input == Input::Empty && len == ExprId::ZERO) {
+            return Bytes::CallData;
+        }
+        let words = match (place, self.arena.offset(len)) {
+            (_, Some(0)) => Some(Box::default()),
+            (Some(at), Some(len)) => {
+                path.memory.known_words(&mut self.arena, at, len, KNOWN_BYTES_MAX)
+            }
+            _ => None,
+        };
+        words.map_or(Bytes::Memory { at, len }, Bytes::Words)
     }
 
     fn memory(&mut self, path: &mut Path, opcode: u8) -> Flow {
         if opcode == op::MCOPY {
             let [to, from, len] = pops(path);
+            let event = Event::CopyMemory { source: Source::Memory, to, from, len };
+            self.graph.push(path.node, event);
             let from = Place::of(&self.arena, from);
             return self.fill(path, to, len, |explorer, memory, at, len| match from {
                 Some(from) => memory.copy(&mut explorer.arena, at, from, len),
@@ -211,25 +278,33 @@ impl Explorer<'_> {
                 return Flow::Revert;
             }
             if opcode == op::MLOAD {
-                path.stack.push(ExprId::UNKNOWN);
-            } else {
-                path.stack.pop();
-                Rc::make_mut(&mut path.memory).forget();
+                return self.load_memory(path, pointer);
             }
+            let word = pop(path);
+            let is_byte = opcode == op::MSTORE8;
+            self.graph.push(path.node, Event::StoreMemory { at: pointer, word, is_byte });
+            Rc::make_mut(&mut path.memory).forget();
             return Flow::Next;
         };
         match opcode {
             op::MLOAD => {
                 let word = path.memory.load(&mut self.arena, at);
+                if word == ExprId::UNKNOWN {
+                    return self.load_memory(path, pointer);
+                }
                 self.push(path, word)
             }
             op::MSTORE => {
                 let word = pop(path);
+                let event = Event::StoreMemory { at: pointer, word, is_byte: false };
+                self.graph.push(path.node, event);
                 Rc::make_mut(&mut path.memory).store(at, word);
                 Flow::Next
             }
             _ => {
                 let word = pop(path);
+                let event = Event::StoreMemory { at: pointer, word, is_byte: true };
+                self.graph.push(path.node, event);
                 Rc::make_mut(&mut path.memory).store_byte(at, word);
                 Flow::Next
             }
@@ -238,6 +313,12 @@ impl Explorer<'_> {
 
     fn copy(&mut self, path: &mut Path, opcode: u8) -> Flow {
         let [to, from, len] = pops(path);
+        let source = match opcode {
+            op::CALLDATACOPY => Source::CallData,
+            op::CODECOPY => Source::Code,
+            _ => Source::Answer,
+        };
+        self.graph.push(path.node, Event::CopyMemory { source, to, from, len });
         if opcode == op::CALLDATACOPY {
             if len == self.calldata_size && from == ExprId::ZERO {
                 return match Place::of(&self.arena, to) {

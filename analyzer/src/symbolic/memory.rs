@@ -65,6 +65,37 @@ impl Memory {
         self.pieces.len()
     }
 
+    /// The whole words that are stored, each with its place.
+    pub(super) fn words(&self) -> impl Iterator<Item = (Place, ExprId)> {
+        let is_whole = |piece: &&Piece| piece.skip == 0 && piece.len == 32;
+        let pieces = self.pieces.iter().filter(move |(_, piece)| is_whole(piece));
+        pieces.map(|(place, piece)| (*place, piece.word))
+    }
+
+    /// The whole word that was stored at a place.
+    pub(super) fn whole(&self, at: Place) -> Option<ExprId> {
+        let piece = self.pieces.get(&at).filter(|piece| piece.skip == 0 && piece.len == 32);
+        piece.map(|piece| piece.word)
+    }
+
+    /// Bytes that are known word by word, if they are and are no more than `max`.
+    pub(super) fn known_words(
+        &self,
+        arena: &mut ExprArena,
+        at: Place,
+        len: u32,
+        max: u32,
+    ) -> Option<Box<[(u8, ExprId)]>> {
+        if len > max {
+            return None;
+        }
+        let parts = self.read(arena, at, len).into_iter().map(|(bytes, word)| {
+            let word = word.filter(|word| *word != ExprId::UNKNOWN)?;
+            Some((u8::try_from(bytes).ok()?, word))
+        });
+        parts.collect()
+    }
+
     /// All of memory becomes unknown.
     pub(super) fn forget(&mut self) {
         *self = Self { is_unknown: true, ..Self::default() };

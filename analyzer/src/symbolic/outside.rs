@@ -5,8 +5,9 @@ use std::rc::Rc;
 use revm::{bytecode::opcode as op, primitives::U256};
 
 use super::{
-    effects::{CallKind, Effect, Target},
-    explore::{Explorer, Flow, Input},
+    effects::CallKind,
+    explore::{Explorer, Flow},
+    graph::{Bytes, Call, Event, Source},
     instructions::{pop, pops},
     memory::Place,
     path::{Answer, Path},
@@ -14,6 +15,9 @@ use super::{
 use crate::expr::{ADDRESS_MASK, ExprId, KeyExpr};
 
 const WORD_BYTES: u32 = 32;
+
+/// The word of an answer that stands for its length.
+pub(crate) const RETURNED_LEN: u32 = u32::MAX;
 
 /// The identity precompile, which compilers copied memory with.
 const IDENTITY: u32 = 4;
@@ -33,41 +37,47 @@ impl Explorer<'_> {
                 } else {
                     self.arena.intern(KeyExpr::Environment(op::ADDRESS))
                 };
-                self.graph.push(path.node, Effect::Read(Target::Balance(of)));
+                self.graph.push(path.node, Event::Account { code: op::BALANCE, of });
                 let word = self.arena.operation(op::BALANCE, [of, ExprId::ZERO, ExprId::ZERO]);
                 self.push(path, word)
             }
             op::EXTCODESIZE | op::EXTCODEHASH => {
                 let of = self.pop_address(path);
-                self.graph.push(path.node, Effect::Read(Target::Code(of)));
+                self.graph.push(path.node, Event::Account { code: opcode, of });
                 let word = self.arena.operation(opcode, [of, ExprId::ZERO, ExprId::ZERO]);
                 self.push(path, word)
             }
             op::EXTCODECOPY => {
                 let of = self.pop_address(path);
-                let [to, _from, len] = pops(path);
-                self.graph.push(path.node, Effect::Read(Target::Code(of)));
+                let [to, from, len] = pops(path);
+                self.graph.push(path.node, Event::Account { code: opcode, of });
+                let event = Event::CopyMemory { source: Source::Unknown, to, from, len };
+                self.graph.push(path.node, event);
                 self.fill_words(path, to, len, |_, _, _| ExprId::UNKNOWN)
             }
             op::RETURNDATASIZE => {
-                let size = path.answer.map_or(ExprId::ZERO, |Answer { target, selector }| {
-                    self.arena.intern(KeyExpr::Returned { target, selector, word: None })
-                });
+                let size = self.returned(path, None);
                 self.push(path, size)
             }
             op::CALL | op::CALLCODE | op::DELEGATECALL | op::STATICCALL => self.call(path, opcode),
             op::CREATE | op::CREATE2 => {
-                let operands = if opcode == op::CREATE { 3 } else { 4 };
-                path.stack.truncate(path.stack.len() - operands);
-                self.graph.push(path.node, Effect::Create);
-                path.answer = Some(Answer { target: ExprId::UNKNOWN, selector: None });
-                path.stack.push(ExprId::UNKNOWN);
+                let value = pop(path);
+                let [at, len] = pops(path);
+                let salt = (opcode == op::CREATE2).then(|| pop(path));
+                let (init, site) = (self.bytes(path, at, len), self.site());
+                self.graph.push(path.node, Event::Create { site, value, init, salt });
+                let (target, selector) = (ExprId::UNKNOWN, None);
+                path.answer = Some(Answer { site: Some(site), target, selector });
+                // Its address is what a creation answers first.
+                let word = KeyExpr::Returned { site, target, selector, word: Some(0) };
+                let word = self.arena.intern(word);
+                path.stack.push(word);
                 Flow::Next
             }
             op::SELFDESTRUCT => {
                 let to = self.pop_address(path);
-                self.graph.push(path.node, Effect::Destroy(to));
-                Flow::Succeed
+                self.graph.push(path.node, Event::Destroy(to));
+                Flow::Return(Bytes::Words(Box::default()))
             }
             _ => Flow::Revert,
         }
@@ -75,10 +85,19 @@ impl Explorer<'_> {
 
     /// A word of what the latest call answered.
     pub(super) fn answer(&mut self, path: &Path, offset: u32) -> ExprId {
-        let word = Some(offset / WORD_BYTES);
-        path.answer.map_or(ExprId::ZERO, |Answer { target, selector }| {
-            self.arena.intern(KeyExpr::Returned { target, selector, word })
-        })
+        self.returned(path, Some(offset / WORD_BYTES))
+    }
+
+    /// A word of the latest answer, or how long it is.
+    fn returned(&mut self, path: &Path, word: Option<u32>) -> ExprId {
+        match path.answer {
+            None => ExprId::ZERO,
+            Some(Answer { site: None, .. }) => ExprId::UNKNOWN,
+            Some(Answer { site: Some(site), target, selector }) => {
+                let word = word.unwrap_or(RETURNED_LEN);
+                self.arena.intern(KeyExpr::Returned { site, target, selector, word: Some(word) })
+            }
+        }
     }
 
     /// An address is the low bytes of its word.
@@ -109,18 +128,19 @@ impl Explorer<'_> {
             _ => CallKind::Delegate,
         };
         let precompile = self.arena.offset(target).filter(|address| is_precompile(*address));
-        if precompile.is_none() {
-            let is_whole =
-                len == self.calldata_size && place.is_some_and(|at| path.memory.holds_calldata(at));
-            // Of no call data, nothing is all.
-            let is_empty = self.input == Input::Empty && len == ExprId::ZERO;
-            let forwards = is_whole || is_empty;
-            let value = value.filter(|value| self.arena.value(*value) != Some(U256::ZERO));
-            let effect = Effect::Call { kind, target, selector, forwards, value };
-            self.graph.push(path.node, effect);
+        let input = self.bytes(path, start, len);
+        let value = value.filter(|value| self.arena.value(*value) != Some(U256::ZERO));
+        let (site, output) = (self.site(), [to, to_len]);
+        let is_precompile = precompile.is_some();
+        let call =
+            Call { site, code: opcode, kind, target, value, selector, is_precompile, input, output };
+        self.graph.push(path.node, Event::Call(Box::new(call)));
+        path.answer = Some(Answer { site: Some(site), target, selector });
+        if kind == CallKind::Delegate {
+            // Other code runs on the same slots.
+            path.stored = Rc::default();
         }
-        path.answer = Some(Answer { target, selector });
-        let success = KeyExpr::Returned { target, selector, word: None };
+        let success = KeyExpr::Returned { site, target, selector, word: None };
         let success = self.arena.intern(success);
         let lens = (self.arena.offset(len), self.arena.offset(to_len));
         let is_copy = precompile == Some(IDENTITY) && lens.0.is_some() && lens.0 == lens.1;

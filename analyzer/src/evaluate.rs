@@ -1,0 +1,260 @@
+//! From a transaction and the summaries of code to what it touches.
+//!
+//! ```text
+//! tx ──protocol──> accesses around the code
+//!    ──call──> program of the called function ──frame──> keys, calls ──> ...
+//!    ──finish──> PredictedAccess
+//! ```
+//!
+//! Programs are followed with the values of this transaction: call data, caller,
+//! and what slots hold in the state before the block, read only where a key, a
+//! target or a branch needs them (the *deciding reads*). A branch on what is not
+//! known is followed both ways up to where they meet, and what lies on them is
+//! something that may be touched. Nothing runs: there is no gas, no memory that no
+//! access depends on, no check that would only revert.
+//!
+//! Evaluation is pure: the same answer on any thread, in any order.
+
+mod call;
+mod data;
+mod finish;
+mod frame;
+mod record;
+mod world;
+
+use revm::{
+    DatabaseRef,
+    bytecode::Bytecode,
+    context::TxEnv,
+    context_interface::Transaction as _,
+    primitives::{Address, B256, TxKind, U256},
+};
+
+use self::{
+    data::{Data, Value},
+    frame::{Frame, Registers},
+    record::Record,
+    world::{Accounts, Transient},
+};
+use crate::{
+    AccessKind, Block, Cause, Location, PredictedAccess, Scope, SummaryCache, WidenedAccess,
+    protocol::Protocol, summaries::CodeSummary,
+};
+
+/// Bounds of the evaluation of one transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EvaluationLimits {
+    /// Operations of all programs together.
+    pub operations_max: u32,
+    /// Calls within calls, and branches that are followed both ways within each other.
+    pub depth_max: u32,
+    /// Calls.
+    pub calls_max: u32,
+    /// Branches that are followed both ways.
+    pub forks_max: u32,
+    /// Locations and scopes.
+    pub accesses_max: usize,
+}
+
+impl Default for EvaluationLimits {
+    fn default() -> Self {
+        Self {
+            operations_max: 1 << 17,
+            depth_max: 96,
+            calls_max: 1 << 12,
+            forks_max: 256,
+            accesses_max: 1 << 14,
+        }
+    }
+}
+
+/// What an evaluation works with, kept from transaction to transaction so that
+/// nothing is allocated anew. One for each thread.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    registers: Registers,
+    data: Vec<Data>,
+    data_used: usize,
+    room: Data,
+    record: Record,
+    accounts: Accounts,
+    transient: Transient,
+    widened: Vec<(WidenedAccess, Cause)>,
+    reads: Vec<Location>,
+    summaries: hashbrown::HashMap<B256, CodeSummary>,
+    missing: Vec<(B256, Bytecode)>,
+}
+
+/// Predicts what transactions touch, from summaries of the code that they call.
+#[derive(Clone, Copy, Debug)]
+pub struct TxEvaluator<'a> {
+    summaries: &'a SummaryCache,
+    limits: EvaluationLimits,
+}
+
+impl<'a> TxEvaluator<'a> {
+    /// An evaluator over the summaries of a cache.
+    pub const fn new(summaries: &'a SummaryCache, limits: EvaluationLimits) -> Self {
+        Self { summaries, limits }
+    }
+
+    /// What `tx` touches if it runs on `state`.
+    pub fn predict_tx<DB: DatabaseRef>(
+        &self,
+        scratch: &mut Scratch,
+        block: &Block,
+        state: &DB,
+        tx: &TxEnv,
+    ) -> Result<PredictedAccess, DB::Error> {
+        let mut evaluation = Evaluation {
+            evaluator: *self,
+            block,
+            state,
+            tx,
+            protocol: Protocol::new(block, state),
+            scratch,
+            origin: Value::input(tx.caller.into_word().into()),
+            gas_price: U256::from(tx.effective_gas_price(u128::from(block.env.basefee))),
+            gas: 0,
+            deciding: 0,
+            may: 0,
+            depth: 0,
+            left: self.limits.operations_max,
+            calls_left: self.limits.calls_max,
+            forks_left: self.limits.forks_max,
+            creations: 0,
+            error: None,
+        };
+        evaluation.run();
+        match evaluation.error.take() {
+            Some(error) => Err(error),
+            None => Ok(evaluation.finish()),
+        }
+    }
+}
+
+impl Scratch {
+    /// Code that was called and is not summarized, each once, since this was asked
+    /// the last time.
+    pub fn take_missing(&mut self) -> Vec<(B256, Bytecode)> {
+        core::mem::take(&mut self.missing)
+    }
+
+    /// A place for bytes; the same again once it was given back.
+    fn open(&mut self) -> usize {
+        if self.data_used == self.data.len() {
+            self.data.push(Data::default());
+        }
+        self.data[self.data_used].clear();
+        self.data_used += 1;
+        self.data_used - 1
+    }
+}
+
+/// The evaluation of one transaction.
+struct Evaluation<'a, DB: DatabaseRef> {
+    evaluator: TxEvaluator<'a>,
+    block: &'a Block,
+    state: &'a DB,
+    tx: &'a TxEnv,
+    protocol: Protocol<'a, DB>,
+    scratch: &'a mut Scratch,
+    origin: Value,
+    gas_price: U256,
+    gas: u64,
+    /// Reads of the state that something was decided by, as an origin.
+    deciding: data::Origin,
+    /// How many branches around here were followed both ways.
+    may: u32,
+    depth: u32,
+    left: u32,
+    calls_left: u32,
+    forks_left: u32,
+    /// Contracts created so far.
+    creations: u64,
+    error: Option<DB::Error>,
+}
+
+impl<DB: DatabaseRef> Evaluation<'_, DB> {
+    /// The transaction: what the protocol does, then its code.
+    fn run(&mut self) {
+        let scratch = &mut *self.scratch;
+        scratch.record.clear();
+        scratch.accounts.clear();
+        scratch.transient.clear();
+        scratch.widened.clear();
+        scratch.reads.clear();
+        scratch.data_used = 0;
+        scratch.registers.clear();
+        let tx = self.tx;
+        self.gas = intrinsic_gas(tx);
+        let record = &mut scratch.record;
+        let mut touch = |kind, location| record.use_field(location, kind, true);
+        if let Err(error) = self.protocol.accesses(tx, &mut touch) {
+            self.error = Some(error);
+            return;
+        }
+        let TxKind::Call(to) = tx.kind else {
+            self.create_top();
+            return;
+        };
+        if self.protocol.is_precompile(&to) {
+            return;
+        }
+        let value = Value::input(tx.value);
+        self.scratch.accounts.pay(tx.caller, to, &value);
+        let Some(code) = self.code_to_run(to) else { return };
+        let calldata = self.scratch.open();
+        self.scratch.data[calldata].assign(&tx.data);
+        let answer = self.scratch.open();
+        let frame =
+            Frame { this: to, caller: self.origin, value, calldata, is_returned: false, answer };
+        self.enter(frame, to, &code, answer);
+    }
+
+    /// A creation: what the protocol does is known; of its code, what it stores.
+    fn create_top(&mut self) {
+        let created = self.tx.caller.create(self.tx.nonce);
+        let init = Bytecode::new_legacy(self.tx.data.clone());
+        let calldata = self.scratch.open();
+        let answer = self.scratch.open();
+        let value = Value::input(self.tx.value);
+        self.scratch.accounts.pay(self.tx.caller, created, &value);
+        self.initialize(created, self.origin, value, init, [calldata, answer]);
+    }
+
+    fn must(&self) -> bool {
+        self.may == 0
+    }
+
+    fn touch(&mut self, kind: AccessKind, location: Location) {
+        let is_must = self.must();
+        self.scratch.record.use_field(location, kind, is_must);
+    }
+
+    /// Something cannot be named.
+    fn widen(&mut self, scope: Scope, cause: Cause) {
+        for kind in [AccessKind::Read, AccessKind::Write] {
+            let widened = (WidenedAccess { scope, kind }, cause);
+            if !self.scratch.widened.contains(&widened) {
+                self.scratch.widened.push(widened);
+            }
+        }
+    }
+
+    /// A value decides what is touched.
+    const fn decide(&mut self, value: &Value) {
+        self.deciding |= value.origin & !data::UNKNOWN;
+    }
+
+    fn address_of(value: &Value) -> Option<Address> {
+        value.is_known().then(|| Address::from_word(value.word.into()))
+    }
+}
+
+/// Gas that a transaction costs before its code runs, without access lists and
+/// the like: for an estimate.
+fn intrinsic_gas(tx: &TxEnv) -> u64 {
+    let data: u64 = tx.data.iter().map(|byte| if *byte == 0 { 4 } else { 16 }).sum();
+    21_000 + data
+}

@@ -1,0 +1,315 @@
+//! Calls and creations, followed into the summaries of the code that they run.
+
+use revm::{
+    DatabaseRef,
+    bytecode::{Bytecode, opcode as op},
+    primitives::{Address, B256, U256, keccak256},
+};
+
+use super::{
+    Evaluation,
+    data::{UNKNOWN, Value},
+    frame::{Frame, Running},
+};
+use crate::{
+    AccessKind, Cause, Location, Scope,
+    protocol::Protocol,
+    program::{BytesOperand, CallOperation, LENGTH, Operand, Program, SUCCESS},
+    summaries::CodeSummary,
+    symbolic::CallKind,
+};
+
+/// The precompile that returns its input.
+const IDENTITY: u8 = 4;
+
+/// Gas of a call to an account that was not used yet, for an estimate (EIP-2929).
+const CALL_GAS: u64 = 2600;
+
+/// Gas of a call that sends value, and of a creation.
+const VALUE_GAS: u64 = 9000;
+const CREATE_GAS: u64 = 32_000;
+
+impl<DB: DatabaseRef> Evaluation<'_, DB> {
+    /// The code that a call to an account runs: its own, or what it delegates to
+    /// (EIP-7702).
+    pub(super) fn code_to_run(&mut self, to: Address) -> Option<(B256, Bytecode)> {
+        let (hash, code) = self.code(to)?;
+        let delegated = Protocol::<DB>::delegated(self.tx, to);
+        let Some(delegate) = delegated.or_else(|| code.eip7702_address()) else {
+            return Some((hash, code));
+        };
+        if self.protocol.is_precompile(&delegate) {
+            return Some((B256::ZERO, Bytecode::default()));
+        }
+        self.touch(AccessKind::Read, Location::Code(delegate));
+        self.code(delegate)
+    }
+
+    /// Follows the function of `code` that the frame's call data names. Whether the
+    /// call can succeed.
+    pub(super) fn enter(
+        &mut self,
+        frame: Frame,
+        to: Address,
+        code: &(B256, Bytecode),
+        answer: usize,
+    ) -> bool {
+        let (hash, code) = code;
+        if code.is_empty() {
+            return true;
+        }
+        let Some(summary) = self.summary(hash, code) else {
+            self.widen(Scope::Everything, Cause::NotSummarized);
+            self.scratch.data[answer].lose();
+            return true;
+        };
+        let calldata = &self.scratch.data[frame.calldata];
+        if calldata.is_lost || calldata.origin(0, 4) & UNKNOWN != 0 {
+            self.widen(Scope::Contract { address: frame.this }, Cause::Selector);
+            self.scratch.data[answer].lose();
+            return true;
+        }
+        let programs = summary.programs.clone();
+        let selected = calldata.slice(0, 4).first_chunk::<4>().map(|it| u32::from_be_bytes(*it));
+        let program = match selected {
+            Some(selector) => {
+                let functions = &programs.functions;
+                let found = functions.binary_search_by_key(&selector, |(selector, _)| *selector);
+                found.ok().map(|at| &functions[at].1).or(programs.fallback.as_ref())
+            }
+            None if calldata.len() == 0 => programs.receive.as_ref(),
+            None => programs.fallback.as_ref(),
+        };
+        let _ = to;
+        match program {
+            Some(program) => self.descend(frame, program, &summary.inputs, code),
+            None => false,
+        }
+    }
+
+    fn descend(&mut self, frame: Frame, program: &Program, inputs: &[U256], code: &Bytecode) -> bool {
+        if self.depth >= self.evaluator.limits.depth_max || self.calls_left == 0 {
+            self.widen(Scope::Everything, Cause::Limit);
+            self.scratch.data[frame.answer].lose();
+            return true;
+        }
+        self.depth += 1;
+        self.calls_left -= 1;
+        let used = self.scratch.data_used;
+        let succeeds = self.follow(frame, program, inputs, code);
+        self.scratch.data_used = used;
+        self.depth -= 1;
+        succeeds
+    }
+
+    fn summary(&mut self, hash: &B256, code: &Bytecode) -> Option<CodeSummary> {
+        if let Some(known) = self.scratch.summaries.get(hash) {
+            return Some(known.clone());
+        }
+        match self.evaluator.summaries.get(hash) {
+            Some(summary) => {
+                self.scratch.summaries.insert(*hash, summary.clone());
+                Some(summary)
+            }
+            None => {
+                if !self.scratch.missing.iter().any(|(missing, _)| missing == hash) {
+                    self.scratch.missing.push((*hash, code.clone()));
+                }
+                None
+            }
+        }
+    }
+
+    /// A call of a frame.
+    pub(super) fn call(&mut self, running: &mut Running<'_>, call: &CallOperation) {
+        let target = self.value(running, call.target);
+        self.decide(&target);
+        let used = self.scratch.data_used;
+        let input = self.scratch.open();
+        self.fill(running, &call.input, input);
+        let value = match call.code {
+            op::CALL | op::CALLCODE => self.value(running, call.value),
+            _ => Value::input(U256::ZERO),
+        };
+        self.scratch.data[running.received].clear();
+        running.success = match Self::address_of(&target) {
+            Some(to) => self.call_account(running, call, to, value, input),
+            None => {
+                self.widen(Scope::Everything, Cause::Target);
+                self.scratch.data[running.received].lose();
+                Value::UNKNOWN
+            }
+        };
+        self.scratch.data_used = used;
+        self.receive(running, call.output);
+    }
+
+    fn call_account(
+        &mut self,
+        running: &Running<'_>,
+        call: &CallOperation,
+        to: Address,
+        value: Value,
+        input: usize,
+    ) -> Value {
+        let received = running.received;
+        let this = running.frame.this;
+        if self.protocol.is_precompile(&to) {
+            return self.call_precompile(to, input, received);
+        }
+        self.gas += CALL_GAS;
+        self.touch(AccessKind::Read, Location::Code(to));
+        let sends = !value.is_known() || !value.word.is_zero();
+        if sends {
+            self.send(this, to, &value, call.code == op::CALL);
+        }
+        let Some(code) = self.code_to_run(to) else { return Value::UNKNOWN };
+        let delegates = call.kind == CallKind::Delegate;
+        let own = Value::input(this.into_word().into());
+        let frame = Frame {
+            this: if delegates { this } else { to },
+            caller: if call.code == op::DELEGATECALL { running.frame.caller } else { own },
+            value: if call.code == op::DELEGATECALL { running.frame.value } else { value },
+            calldata: input,
+            answer: received,
+            is_returned: false,
+        };
+        let succeeds = self.enter(frame, to, &code, received);
+        Value::input(U256::from(u8::from(succeeds)))
+    }
+
+    /// Ether goes from one account to another.
+    fn send(&mut self, from: Address, to: Address, value: &Value, leaves: bool) {
+        self.gas += VALUE_GAS;
+        self.touch(AccessKind::Read, Location::Balance(from));
+        let found = self.account(to);
+        if found.is_some_and(|found| !found.has_code() && found.nonce == 0) {
+            // Whether it is empty decides what the call costs (EIP-161).
+            self.touch(AccessKind::Read, Location::Balance(to));
+        }
+        if leaves && from != to {
+            self.touch(AccessKind::Write, Location::Balance(from));
+            self.touch(AccessKind::Delta, Location::Balance(to));
+            self.scratch.accounts.pay(from, to, value);
+        }
+    }
+
+    /// A precompile: what it answers is not computed, but for copies.
+    fn call_precompile(&mut self, to: Address, input: usize, received: usize) -> Value {
+        let [zeros @ .., number] = &to.0.0;
+        let is_identity = zeros.iter().all(|byte| *byte == 0) && *number == IDENTITY;
+        if is_identity {
+            let input = self.scratch.data[input].clone();
+            self.scratch.data[received] = input;
+        } else {
+            self.gas += 3000;
+            let answer = &mut self.scratch.data[received];
+            answer.clear();
+            answer.push(&Value::UNKNOWN, 32);
+            answer.push(&Value::UNKNOWN, 32);
+            answer.len_origin = UNKNOWN;
+        }
+        Value::input(U256::ONE)
+    }
+
+    /// A word of what the latest call answered.
+    pub(super) fn answered(&self, running: &Running<'_>, word: u32) -> Value {
+        let received = &self.scratch.data[running.received];
+        match word {
+            SUCCESS => running.success,
+            LENGTH => Value { word: U256::from(received.len()), origin: received.len_origin },
+            word => received.word(word as usize * 32),
+        }
+    }
+
+    /// A creation by code: its address, and what its init code stores.
+    pub(super) fn create(
+        &mut self,
+        running: &mut Running<'_>,
+        value: Operand,
+        init: BytesOperand,
+        salt: Operand,
+    ) {
+        self.gas += CREATE_GAS;
+        let this = running.frame.this;
+        let is_create2 = salt != Operand::NONE;
+        let (value, salt) = (self.value(running, value), self.value(running, salt));
+        let used = self.scratch.data_used;
+        let code = self.scratch.open();
+        self.fill(running, &init, code);
+        self.touch(AccessKind::Read, Location::Nonce(this));
+        self.touch(AccessKind::Write, Location::Nonce(this));
+        let Some(nonce) = self.account(this).map(|found| found.nonce) else { return };
+        let nonce = nonce.saturating_add(self.creations);
+        self.creations += 1;
+        let bytes = &self.scratch.data[code];
+        let is_known = bytes.origin(0, bytes.len()) & UNKNOWN == 0 && bytes.len_origin == 0;
+        let init = Bytecode::new_legacy(bytes.slice(0, bytes.len()).to_vec().into());
+        let created = match (is_create2, is_known && salt.is_known()) {
+            (true, true) => {
+                let hash = keccak256(init.original_byte_slice());
+                self.decide(&salt);
+                Some(this.create2(B256::from(salt.word), hash))
+            }
+            (true, false) => None,
+            (false, _) => Some(this.create(nonce)),
+        };
+        self.scratch.data[running.received].clear();
+        match created {
+            Some(created) => {
+                for kind in [AccessKind::Read, AccessKind::Write] {
+                    self.touch(kind, Location::Nonce(created));
+                    self.touch(kind, Location::Code(created));
+                }
+                if !value.is_known() || !value.word.is_zero() {
+                    self.send(this, created, &value, true);
+                }
+                if is_known {
+                    let calldata = self.scratch.open();
+                    let answer = self.scratch.open();
+                    let own = Value::input(this.into_word().into());
+                    self.initialize(created, own, value, init, [calldata, answer]);
+                } else {
+                    self.widen(Scope::Contract { address: created }, Cause::Creation);
+                }
+                let word = Value::input(created.into_word().into());
+                self.scratch.data[running.received].push(&word, 32);
+            }
+            None => {
+                self.widen(Scope::Everything, Cause::Creation);
+                self.scratch.data[running.received].lose();
+            }
+        }
+        running.success = Value::UNKNOWN;
+        self.scratch.data_used = used;
+    }
+
+    /// Runs init code.
+    pub(super) fn initialize(
+        &mut self,
+        created: Address,
+        caller: Value,
+        value: Value,
+        init: Bytecode,
+        [calldata, answer]: [usize; 2],
+    ) {
+        self.gas += CREATE_GAS;
+        let frame = Frame { this: created, caller, value, calldata, answer, is_returned: false };
+        let code = (keccak256(init.original_byte_slice()), init);
+        self.enter(frame, created, &code, answer);
+    }
+
+    /// An account ends; its balance goes to another.
+    pub(super) fn destroy(&mut self, this: Address, to: &Value) {
+        self.decide(to);
+        let Some(to) = Self::address_of(to) else {
+            self.widen(Scope::Everything, Cause::Target);
+            return;
+        };
+        let balance = self.ask_account(op::BALANCE, &Value::input(this.into_word().into()));
+        if balance.is_known() && balance.word.is_zero() {
+            return;
+        }
+        self.send(this, to, &Value::UNKNOWN, true);
+    }
+}

@@ -1,0 +1,290 @@
+//! The state as a transaction sees it: accounts read once, balances as it moves them.
+
+use hashbrown::HashMap;
+use revm::{
+    DatabaseRef,
+    bytecode::{Bytecode, opcode as op},
+    primitives::{Address, B256, KECCAK_EMPTY, StorageKey, U256, map::DefaultHashBuilder},
+};
+
+use super::{
+    Evaluation,
+    data::{Origin, READS_TOLD_APART, UNKNOWN, Value},
+};
+use crate::{AccessKind, Cause, Location, Scope, keys::AddressKey};
+
+/// Gas of a slot's first use and of a store, for an estimate (EIP-2929).
+const LOAD_GAS: u64 = 2100;
+const STORE_GAS: u64 = 2900;
+
+/// An account as it was found.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub(super) balance: U256,
+    pub(super) nonce: u64,
+    pub(super) code_hash: B256,
+    pub(super) code: Option<Bytecode>,
+}
+
+impl Found {
+    pub(super) fn has_code(&self) -> bool {
+        self.code_hash != KECCAK_EMPTY && !self.code_hash.is_zero()
+    }
+}
+
+/// The accounts of one transaction.
+#[derive(Debug, Default)]
+pub(super) struct Accounts {
+    found: HashMap<AddressKey, Found, DefaultHashBuilder>,
+    /// What was paid in and out, where an amount is not known without one.
+    moved: Vec<(Address, Option<[U256; 2]>)>,
+}
+
+impl Accounts {
+    pub(super) fn clear(&mut self) {
+        self.found.clear();
+        self.moved.clear();
+    }
+
+    /// Ether moves from one account to another.
+    pub(super) fn pay(&mut self, from: Address, to: Address, value: &Value) {
+        if value.is_known() && value.word.is_zero() {
+            return;
+        }
+        for (address, is_in) in [(to, 0), (from, 1)] {
+            let at = self.moved.iter().position(|(moved, _)| *moved == address);
+            let at = at.unwrap_or_else(|| {
+                self.moved.push((address, Some([U256::ZERO; 2])));
+                self.moved.len() - 1
+            });
+            let amounts = &mut self.moved[at].1;
+            match amounts {
+                Some(amounts) if value.is_known() => {
+                    amounts[is_in] = amounts[is_in].saturating_add(value.word);
+                }
+                _ => *amounts = None,
+            }
+        }
+    }
+
+    fn balance(&self, address: Address, before: U256) -> Option<U256> {
+        match self.moved.iter().find(|(moved, _)| *moved == address) {
+            None => Some(before),
+            Some((_, amounts)) => {
+                amounts.map(|[paid_in, out]| before.wrapping_add(paid_in).wrapping_sub(out))
+            }
+        }
+    }
+}
+
+/// Transient storage (EIP-1153).
+#[derive(Debug, Default)]
+pub(super) struct Transient {
+    values: Vec<(Address, U256, Value)>,
+    /// Whether something was stored somewhere that is not known.
+    is_lost: bool,
+}
+
+impl Transient {
+    pub(super) fn clear(&mut self) {
+        self.values.clear();
+        self.is_lost = false;
+    }
+
+    pub(super) fn load(&self, this: Address, key: &Value) -> Value {
+        if !key.is_known() || self.is_lost {
+            return Value::UNKNOWN;
+        }
+        let mut held = self.values.iter().rev();
+        let held = held.find(|(address, at, _)| *at == key.word && *address == this);
+        held.map_or(Value::input(U256::ZERO), |(.., value)| *value)
+    }
+
+    pub(super) fn store(&mut self, this: Address, key: &Value, value: Value) {
+        if !key.is_known() {
+            self.is_lost = true;
+            return;
+        }
+        let mut held = self.values.iter_mut();
+        match held.find(|(address, at, _)| *at == key.word && *address == this) {
+            Some((.., held)) => *held = value,
+            None => self.values.push((this, key.word, value)),
+        }
+    }
+}
+
+impl<DB: DatabaseRef> Evaluation<'_, DB> {
+    /// An account in the state.
+    pub(super) fn account(&mut self, address: Address) -> Option<&Found> {
+        let found = &mut self.scratch.accounts.found;
+        if !found.contains_key(&AddressKey(address)) {
+            let info = match self.state.basic_ref(address) {
+                Ok(info) => info.unwrap_or_default(),
+                Err(error) => {
+                    self.error = Some(error);
+                    return None;
+                }
+            };
+            let account = Found {
+                balance: info.balance,
+                nonce: info.nonce,
+                code_hash: info.code_hash,
+                code: info.code,
+            };
+            found.insert(AddressKey(address), account);
+        }
+        found.get(&AddressKey(address))
+    }
+
+    /// The code of an account.
+    pub(super) fn code(&mut self, address: Address) -> Option<(B256, Bytecode)> {
+        let found = self.account(address)?;
+        let hash = found.code_hash;
+        if !found.has_code() {
+            return Some((hash, Bytecode::default()));
+        }
+        if let Some(code) = &found.code {
+            return Some((hash, code.clone()));
+        }
+        match self.state.code_by_hash_ref(hash) {
+            Ok(code) => {
+                let found = &mut self.scratch.accounts.found;
+                if let Some(found) = found.get_mut(&AddressKey(address)) {
+                    found.code = Some(code.clone());
+                }
+                Some((hash, code))
+            }
+            Err(error) => {
+                self.error = Some(error);
+                None
+            }
+        }
+    }
+
+    /// A read of the state that something may be decided by.
+    fn origin_of(&mut self, location: Location) -> Origin {
+        let reads = &mut self.scratch.reads;
+        let position = reads.iter().position(|read| *read == location).unwrap_or_else(|| {
+            reads.push(location);
+            reads.len() - 1
+        });
+        1 << u32::try_from(position).unwrap_or(u32::MAX).min(READS_TOLD_APART)
+    }
+
+    /// A slot is read; its value, if that is asked for.
+    pub(super) fn load(
+        &mut self,
+        this: Address,
+        key: &Value,
+        scope: Option<StorageKey>,
+        is_asked: bool,
+    ) -> Value {
+        self.decide(key);
+        if !key.is_known() {
+            self.widen_key(this, scope);
+            return Value::UNKNOWN;
+        }
+        let is_must = self.must();
+        let position = self.scratch.record.slot(this, key.word);
+        let slot = &mut self.scratch.record.slots[position];
+        if !slot.uses.has(AccessKind::Read) {
+            self.gas += LOAD_GAS;
+        }
+        slot.scope = scope;
+        let value = slot.value;
+        self.scratch.record.use_slot(position, AccessKind::Read, is_must);
+        if !is_asked {
+            return Value::UNKNOWN;
+        }
+        if let Some(value) = value {
+            return value;
+        }
+        let word = match self.state.storage_ref(this, key.word) {
+            Ok(word) => word,
+            Err(error) => {
+                self.error = Some(error);
+                return Value::UNKNOWN;
+            }
+        };
+        let origin = self.origin_of(Location::Storage(this, key.word));
+        let value = Value { word, origin };
+        self.scratch.record.slots[position].value = Some(value);
+        value
+    }
+
+    /// A slot is written. Its gas depends on what it holds, so it is read as well.
+    pub(super) fn store(
+        &mut self,
+        this: Address,
+        key: &Value,
+        value: Value,
+        scope: Option<StorageKey>,
+    ) {
+        self.load(this, key, scope, false);
+        if !key.is_known() {
+            return;
+        }
+        self.gas += STORE_GAS;
+        let is_must = self.must();
+        let position = self.scratch.record.slot(this, key.word);
+        self.scratch.record.use_slot(position, AccessKind::Write, is_must);
+        let slot = &mut self.scratch.record.slots[position];
+        // On one of two ways it may be stored or not.
+        let is_same = slot.value.is_some_and(|before| before.word == value.word);
+        slot.value = Some(if is_must || is_same { value } else { Value::UNKNOWN });
+        slot.is_stored = true;
+    }
+
+    /// A slot of some key is touched.
+    fn widen_key(&mut self, address: Address, scope: Option<StorageKey>) {
+        match scope {
+            Some(slot) => self.widen(Scope::Mapping { address, slot }, Cause::Key),
+            None => self.widen(Scope::Contract { address }, Cause::Key),
+        }
+    }
+
+    /// What an instruction says of an account.
+    pub(super) fn ask_account(&mut self, code: u8, of: &Value) -> Value {
+        self.decide(of);
+        let Some(address) = Self::address_of(of) else {
+            self.widen(Scope::Everything, Cause::Target);
+            return Value::UNKNOWN;
+        };
+        let is_balance = code == op::BALANCE;
+        let location =
+            if is_balance { Location::Balance(address) } else { Location::Code(address) };
+        self.touch(AccessKind::Read, location);
+        let Some(found) = self.account(address).cloned() else { return Value::UNKNOWN };
+        if code == op::EXTCODEHASH && !found.has_code() && found.nonce == 0 {
+            self.touch(AccessKind::Read, Location::Balance(address));
+        }
+        let word = match code {
+            op::BALANCE => self.scratch.accounts.balance(address, found.balance),
+            op::EXTCODESIZE => {
+                let size = self.code(address).map(|(_, code)| code.len());
+                size.map(U256::from)
+            }
+            op::EXTCODEHASH if found.nonce == 0 && !found.has_code() && found.balance.is_zero() => {
+                Some(U256::ZERO)
+            }
+            op::EXTCODEHASH if found.has_code() => Some(found.code_hash.into()),
+            op::EXTCODEHASH => Some(KECCAK_EMPTY.into()),
+            _ => None,
+        };
+        let origin = self.origin_of(location);
+        word.map_or(Value::UNKNOWN, |word| Value { word, origin })
+    }
+
+    /// Everything that an origin stands for.
+    pub(super) fn deciding_reads(&self) -> Vec<Location> {
+        let is_deciding = |at: &usize| {
+            let bit = u32::try_from(*at).unwrap_or(u32::MAX).min(READS_TOLD_APART);
+            self.deciding & !UNKNOWN & 1 << bit != 0
+        };
+        let reads = &self.scratch.reads;
+        let mut deciding: Vec<Location> =
+            (0..reads.len()).filter(is_deciding).map(|at| reads[at]).collect();
+        deciding.sort_unstable();
+        deciding
+    }
+}

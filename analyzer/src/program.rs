@@ -1,0 +1,155 @@
+//! A function's summary as a straight program that is evaluated per transaction.
+//!
+//! ```text
+//! Graph ──need──> what keys, targets and conditions are computed from
+//!       ──lower──> Program { stretches of operations on registers }
+//! ```
+//!
+//! Nothing is in a program that decides no access: no gas, no logs, no checks
+//! whose other way only reverts, no memory unless some word of it cannot be
+//! followed ahead. Operands are registers, or constants of the program.
+
+mod lower;
+mod need;
+
+use revm::primitives::U256;
+
+pub(crate) use self::lower::lower;
+use crate::symbolic::{CallKind, GaveUp, graph::Source};
+
+/// A register, or from [`Operand::CONSTANTS`] on a constant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Operand(pub(crate) u16);
+
+impl Operand {
+    /// The first number that is a constant's.
+    pub(crate) const CONSTANTS: u16 = 1 << 15;
+    /// No register: the result is not asked for, or the operand is not known.
+    pub(crate) const NONE: Self = Self(u16::MAX);
+}
+
+/// Consecutive entries of one of the program's tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) start: u32,
+    pub(crate) len: u32,
+}
+
+impl Span {
+    pub(crate) fn of<T>(self, table: &[T]) -> &[T] {
+        &table[self.start as usize..][..self.len as usize]
+    }
+}
+
+/// Bytes that leave the frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BytesOperand {
+    CallData,
+    /// Parts, each the low bytes of a word.
+    Words(Span),
+    Memory { at: Operand, len: Operand },
+}
+
+/// One operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Immutable { to: Operand, index: u16 },
+    Environment { to: Operand, code: u8 },
+    CallData { to: Operand, at: Operand },
+    Compute { to: Operand, code: u8, operands: [Operand; 3] },
+    Keccak { to: Operand, parts: Span },
+    /// A slot is read; `scope` is the declared slot of its mapping, a constant.
+    Load { to: Operand, key: Operand, scope: Operand },
+    Store { key: Operand, value: Operand, scope: Operand },
+    TransientLoad { to: Operand, key: Operand },
+    TransientStore { key: Operand, value: Operand },
+    Account { to: Operand, code: u8, of: Operand },
+    /// The call of that position in [`Program::calls`].
+    Call(u16),
+    /// A word of the latest answer; [`SUCCESS`] and [`LENGTH`] are special.
+    Answer { to: Operand, word: u32 },
+    Create { value: Operand, init: BytesOperand, salt: Operand },
+    Destroy { to: Operand },
+    StoreMemory { at: Operand, word: Operand, is_byte: bool },
+    CopyMemory { source: Source, to: Operand, from: Operand, len: Operand },
+    LoadMemory { to: Operand, at: Operand },
+    HashMemory { to: Operand, at: Operand, len: Operand },
+}
+
+/// The word of an answer that says whether the call succeeded.
+pub(crate) const SUCCESS: u32 = u32::MAX - 1;
+
+/// The word of an answer that is its length in bytes.
+pub(crate) const LENGTH: u32 = u32::MAX;
+
+/// A call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct CallOperation {
+    pub(crate) code: u8,
+    pub(crate) kind: CallKind,
+    pub(crate) target: Operand,
+    pub(crate) value: Operand,
+    pub(crate) input: BytesOperand,
+    /// Where the answer goes in memory; none if memory is not followed.
+    pub(crate) output: [Operand; 2],
+}
+
+/// The way to another stretch: what is assigned on it, all at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Way {
+    pub(crate) to: u16,
+    pub(crate) binds: Span,
+}
+
+/// How a stretch ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Goto(Way),
+    /// The first way if the condition is not zero. Both lead to `join`, unless
+    /// it is none.
+    Branch { condition: Operand, ways: [Way; 2], join: u16 },
+    Return(BytesOperand),
+    GaveUp(GaveUp),
+}
+
+/// The number of no stretch.
+pub(crate) const NO_STRETCH: u16 = u16::MAX;
+
+/// Operations without a choice, and how they end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stretch {
+    pub(crate) operations: Span,
+    pub(crate) gas: u32,
+    pub(crate) end: End,
+}
+
+/// What one entry of a piece of code does, ready to be evaluated.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Program {
+    pub(crate) stretches: Box<[Stretch]>,
+    pub(crate) operations: Box<[Operation]>,
+    pub(crate) constants: Box<[U256]>,
+    pub(crate) parts: Box<[(u8, Operand)]>,
+    pub(crate) binds: Box<[(Operand, Operand)]>,
+    pub(crate) calls: Box<[CallOperation]>,
+    pub(crate) registers: u16,
+}
+
+impl Program {
+    /// A program of which nothing is known.
+    pub(crate) fn given_up(why: GaveUp) -> Self {
+        let operations = Span { start: 0, len: 0 };
+        let end = End::GaveUp(why);
+        Self { stretches: Box::new([Stretch { operations, gas: 0, end }]), ..Self::default() }
+    }
+
+    /// Bytes that it is held in.
+    pub(crate) fn size(&self) -> usize {
+        size_of_val(&*self.stretches)
+            + size_of_val(&*self.operations)
+            + size_of_val(&*self.constants)
+            + size_of_val(&*self.parts)
+            + size_of_val(&*self.binds)
+            + size_of_val(&*self.calls)
+    }
+}
