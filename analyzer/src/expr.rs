@@ -30,6 +30,9 @@ pub(crate) const ADDRESS_MASK: U256 = U256::from_limbs([u64::MAX, u64::MAX, u32:
 /// Parts of a Keccak-256's input that are told apart; longer inputs keep the last.
 pub(crate) const KECCAK_PARTS_MAX: usize = 8;
 
+/// Terms of a sum that are brought into one order.
+const TERMS_MAX: usize = 16;
+
 /// The name of an expression in its [`ExprArena`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ExprId(u32);
@@ -331,17 +334,33 @@ impl ExprArena {
         let term = match (first, second) {
             (None, None) => return self.constant(constant),
             (Some(term), None) | (None, Some(term)) => term,
-            (Some(first), Some(second)) => {
-                let (first, second) =
-                    if first <= second { (first, second) } else { (second, first) };
-                self.intern(KeyExpr::Operation(op::ADD, [first, second, ExprId::ZERO]))
-            }
+            (Some(first), Some(second)) => self.sum_of_terms(first, second),
         };
         if constant.is_zero() {
             return term;
         }
         let constant = self.constant(constant);
         self.intern(KeyExpr::Operation(op::ADD, [term, constant, ExprId::ZERO]))
+    }
+
+    /// The sum of what is not constant: one order of the terms for all sums of them.
+    fn sum_of_terms(&mut self, first: ExprId, second: ExprId) -> ExprId {
+        let mut terms = Vec::new();
+        let mut work = vec![first, second];
+        while let Some(id) = work.pop() {
+            match *self.get(id) {
+                KeyExpr::Operation(op::ADD, [a, b, _]) if work.len() + terms.len() < TERMS_MAX => {
+                    work.extend([a, b]);
+                }
+                _ => terms.push(id),
+            }
+        }
+        terms.sort_unstable();
+        let add = |arena: &mut Self, sum, term| {
+            arena.intern(KeyExpr::Operation(op::ADD, [sum, term, ExprId::ZERO]))
+        };
+        let sum = terms.into_iter().map(Some).reduce(|sum, term| Some(add(self, sum?, term?)));
+        sum.flatten().unwrap_or(ExprId::ZERO)
     }
 
     /// The difference of what is not constant.

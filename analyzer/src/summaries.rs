@@ -126,23 +126,31 @@ impl SummaryCache {
 
 /// The programs of every entry.
 fn programs(code: &Bytecode, inputs_at: &[usize], limits: SummaryLimits) -> Programs {
+    let t = std::time::Instant::now();
     let summary = summarize_skeleton(code, inputs_at, limits);
+    let t1 = t.elapsed();
+    let mut t2 = std::time::Duration::ZERO;
     let mut functions = Vec::new();
     let (mut receive, mut fallback) = (None, None);
     for entry in summary.entries() {
-        let program = lower(summary.exprs(), &entry.graph).unwrap_or_else(|| {
+        let t = std::time::Instant::now();
+        let program = lower(summary.exprs(), &entry.graph);
+        t2 += t.elapsed();
+        let program = program.unwrap_or_else(|| {
             let why = match entry.completeness {
                 Completeness::GivenUp(why) => why,
                 _ => GaveUp::Expressions,
             };
             Program::given_up(why)
         });
+        if std::env::var("DBG").is_ok() { eprintln!("ENTRY {:?} {:?} nodes {} live {} ops {} stretches {} regs {} size {} memory {}", entry.entry, entry.completeness, entry.graph.nodes().len(), entry.graph.reached().iter().filter(|r| **r).count(), program.operations.len(), program.stretches.len(), program.registers, program.size(), program.operations.iter().any(|o| matches!(o, crate::program::Operation::StoreMemory{..}))); }
         match entry.entry {
             Entry::Selector(selector) => functions.push((selector, program)),
             Entry::Receive => receive = Some(program),
             Entry::Fallback => fallback = Some(program),
         }
     }
+    if std::env::var("DBG").is_ok() { eprintln!("TIME {} explore {:?} lower {:?} exprs {}", code.len(), t1, t2, summary.exprs().len()); }
     functions.sort_by_key(|(selector, _)| *selector);
     Programs { functions: functions.into(), receive, fallback }
 }

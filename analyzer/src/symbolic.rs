@@ -61,8 +61,8 @@ pub struct SummaryLimits {
 impl Default for SummaryLimits {
     fn default() -> Self {
         Self {
-            steps_max: 1 << 18,
-            entry_steps_max: 1 << 15,
+            steps_max: 1 << 22,
+            entry_steps_max: 1 << 19,
             entries_max: 512,
             paths_max: 512,
             meetings_max: 1 << 13,

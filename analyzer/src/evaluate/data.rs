@@ -134,6 +134,11 @@ impl Data {
         self.mark(at, at + bytes, value.origin);
     }
 
+    /// Nothing is known from a byte on.
+    pub(super) fn lose_from(&mut self, at: usize) {
+        self.mark(at, usize::MAX, UNKNOWN);
+    }
+
     /// Bytes are not known, or depend on something.
     pub(super) fn lose_range(&mut self, at: usize, len: usize) {
         self.grow(at + len);

@@ -51,12 +51,12 @@ pub(super) struct Running<'p> {
     code: &'p Bytecode,
     /// Where its registers begin.
     base: usize,
-    memory: usize,
+    pub(super) memory: usize,
     /// What the latest call answered.
     pub(super) received: usize,
     pub(super) success: Value,
     /// Branches that are being followed both ways, each with the registers there.
-    forks: Vec<(u16, Vec<Value>)>,
+    pub(super) forks: Vec<(u16, Vec<Value>)>,
     /// Bytes of memory that were written on one of two ways.
     written: Vec<(usize, usize)>,
     /// Slots that were stored on one of two ways.
@@ -166,13 +166,15 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             [] => {}
             [(to, word)] => {
                 let value = self.value(running, *word);
+                if *word == Operand::NONE && std::env::var("DBGE").is_ok() { eprintln!("UNKNOWN bind this {this} to {to:?}", this = running.frame.this); }
                 self.set(running, *to, value);
             }
             binds => {
                 // All at once: none of them sees another.
                 let start = self.scratch.registers.len();
-                for (_, word) in binds {
+                for (to, word) in binds {
                     let value = self.value(running, *word);
+                if *word == Operand::NONE && std::env::var("DBGE").is_ok() { eprintln!("UNKNOWN bind this {this} to {to:?}", this = running.frame.this); }
                     self.scratch.registers.push(value);
                 }
                 for (at, (to, _)) in binds.iter().enumerate() {
@@ -327,6 +329,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             }
             Operation::Compute { to, code, operands } => {
                 let value = self.compute(running, code, operands);
+                if !value.is_known() && std::env::var("DBGE").is_ok() { eprintln!("UNKNOWN compute {code:x} {operands:?} to {to:?}"); }
                 self.set(running, to, value);
             }
             Operation::Keccak { to, parts } => {
@@ -369,6 +372,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             }
             Operation::Answer { to, word } => {
                 let value = self.answered(running, word);
+                if !value.is_known() && std::env::var("DBGE").is_ok() { eprintln!("UNKNOWN answer this {this} word {word} len {} lost {} to {to:?}", self.scratch.data[running.received].len(), self.scratch.data[running.received].is_lost); }
                 self.set(running, to, value);
             }
             Operation::Create { value, init, salt } => self.create(running, value, init, salt),
@@ -391,7 +395,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
                         memory.store(start, &word, len);
                         self.note_written(running, start, len);
                     }
-                    None => memory.lose(),
+                    None => memory.lose_from(0),
                 }
             }
             Operation::CopyMemory { source, to, from, len } => {
@@ -401,6 +405,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             Operation::LoadMemory { to, at } => {
                 let at = self.value(running, at);
                 let value = self.scratch.data[running.memory].load(&at);
+                if !value.is_known() && std::env::var("DBGE").is_ok() { eprintln!("UNKNOWN memory this {this} at {at:?} to {to:?}", this = running.frame.this); }
                 self.set(running, to, value);
             }
             Operation::HashMemory { to, at, len } => {
@@ -428,7 +433,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             return;
         }
         let (Some(at), Some(bytes)) = (to.offset(), len.offset()) else {
-            self.scratch.data[running.memory].lose();
+            self.scratch.data[running.memory].lose_from(to.offset().unwrap_or(0));
             return;
         };
         self.note_written(running, at, bytes);
@@ -469,7 +474,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             return;
         }
         let (Some(at), Some(asked)) = (to.offset(), len.offset()) else {
-            self.scratch.data[running.memory].lose();
+            self.scratch.data[running.memory].lose_from(to.offset().unwrap_or(0));
             return;
         };
         let received = &self.scratch.data[running.received];

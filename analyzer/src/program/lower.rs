@@ -65,6 +65,9 @@ struct Lowering<'a> {
     /// Stretches that others go to, in the order of the program.
     heads: Vec<usize>,
     number: HashMap<usize, u16>,
+    /// The position of each needed expression that is computed, in the sets of
+    /// those that are available.
+    positions: HashMap<ExprId, usize>,
     available: Vec<BitVec>,
     registers: HashMap<ExprId, Operand>,
     constants: Vec<U256>,
@@ -79,8 +82,10 @@ impl<'a> Lowering<'a> {
     fn new(arena: &'a ExprArena, graph: &'a Graph, needed: Needed) -> Self {
         let mut by_site: HashMap<u32, Vec<ExprId>> = HashMap::new();
         let mut varying: HashMap<ExprId, Box<[ExprId]>> = HashMap::new();
+        let mut positions = HashMap::new();
         // What an expression is made of is older.
         for id in arena.ids().filter(|id| needed.exprs[id.number()]) {
+            positions.insert(id, positions.len());
             match arena.get(id) {
                 KeyExpr::Returned { site, .. } => by_site.entry(*site).or_default().push(id),
                 KeyExpr::Varying(_) => {
@@ -106,6 +111,7 @@ impl<'a> Lowering<'a> {
             varying,
             heads: Vec::new(),
             number: HashMap::new(),
+            positions,
             available: Vec::new(),
             registers: HashMap::new(),
             constants: Vec::new(),
@@ -196,7 +202,7 @@ impl<'a> Lowering<'a> {
 
     /// What is computed already where each stretch begins.
     fn find_available(&mut self) {
-        let bits = self.arena.len();
+        let bits = self.positions.len();
         let is_large = self.heads.len().saturating_mul(bits) > AVAILABLE_BITS_MAX;
         let fill = !is_large && self.heads.len() > 1;
         self.available = self.heads.iter().map(|_| BitVec::repeat(fill, bits)).collect();
@@ -204,38 +210,60 @@ impl<'a> Lowering<'a> {
         if !fill {
             return;
         }
+        let kept = self.kept();
+        let mut changed = vec![true; self.heads.len()];
         for _ in 0..ROUNDS_MAX {
-            let mut changed = false;
             for number in 0..self.heads.len() {
+                if !core::mem::take(&mut changed[number]) {
+                    continue;
+                }
                 let mut after = self.available[number].clone();
                 self.emit(number, &mut after, &mut Vec::new());
-                for (to, binds) in self.ways_of(self.heads[number]) {
+                for (to, _) in self.ways_of(self.heads[number]) {
                     let to = usize::from(self.number[&to]);
                     let mut there = after.clone();
-                    self.forget(&mut there, binds);
-                    let before = self.available[to].count_ones();
-                    self.available[to] &= there;
-                    changed |= self.available[to].count_ones() != before;
+                    if let Some(kept) = &kept[to] {
+                        there &= kept;
+                    }
+                    there &= &self.available[to];
+                    if there != self.available[to] {
+                        self.available[to] = there;
+                        changed[to] = true;
+                    }
                 }
             }
-            if !changed {
+            if !changed.contains(&true) {
                 return;
             }
         }
         self.available.iter_mut().for_each(|available| available.fill(false));
     }
 
-    /// What depends on a word that is assigned has to be computed again.
-    fn forget(&self, available: &mut BitVec, binds: &[(ExprId, ExprId)]) {
-        if binds.is_empty() {
-            return;
-        }
-        let bound = |id: &ExprId| binds.binary_search_by_key(id, |(varying, _)| *varying).is_ok();
-        for (id, varying) in &self.varying {
-            if varying.iter().any(bound) {
-                available.set(id.number(), false);
+    /// What need not be computed again at each head: all that does not depend on a
+    /// word that is assigned on the way there. None where nothing is assigned.
+    fn kept(&self) -> Vec<Option<BitVec>> {
+        let mut bound: HashMap<ExprId, Vec<usize>> = HashMap::new();
+        let mut kept = vec![None; self.heads.len()];
+        for head in &self.heads {
+            for (to, binds) in self.ways_of(*head) {
+                let to = usize::from(self.number[&to]);
+                for (varying, _) in binds {
+                    kept[to].get_or_insert_with(|| BitVec::repeat(true, self.positions.len()));
+                    let at = bound.entry(*varying).or_default();
+                    if !at.contains(&to) {
+                        at.push(to);
+                    }
+                }
             }
         }
+        for (id, varying) in &self.varying {
+            for to in varying.iter().filter_map(|varying| bound.get(varying)).flatten() {
+                if let Some(kept) = &mut kept[*to] {
+                    kept.set(self.positions[id], false);
+                }
+            }
+        }
+        kept
     }
 
     fn emit_all(mut self) -> Option<Program> {
@@ -359,6 +387,7 @@ impl<'a> Lowering<'a> {
                 out.push(Operation::Create { value, init, salt });
                 self.answers(*site, out);
             }
+            Event::Answer { site } => self.answers(*site, out),
             Event::Destroy(to) => {
                 let to = self.operand(*to, available, out, 0);
                 out.push(Operation::Destroy { to });
@@ -490,6 +519,10 @@ impl<'a> Lowering<'a> {
         *self.registers.entry(id).or_insert(Operand(count))
     }
 
+    fn is_available(&self, id: ExprId, available: &BitVec) -> bool {
+        self.positions.get(&id).is_some_and(|position| available[*position])
+    }
+
     fn if_needed(
         &mut self,
         id: ExprId,
@@ -521,7 +554,7 @@ impl<'a> Lowering<'a> {
             | KeyExpr::Memory(_)
             | KeyExpr::MemoryHash { .. }
             | KeyExpr::Returned { .. } => return self.register(id),
-            _ if available[id.number()] => return self.register(id),
+            _ if self.is_available(id, available) => return self.register(id),
             _ if depth == DEPTH_MAX => return Operand::NONE,
             _ => {}
         }
@@ -568,7 +601,9 @@ impl<'a> Lowering<'a> {
             _ => return Operand::NONE,
         };
         out.push(operation);
-        available.set(id.number(), true);
+        if let Some(position) = self.positions.get(&id) {
+            available.set(*position, true);
+        }
         self.register(id)
     }
 }

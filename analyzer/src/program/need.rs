@@ -188,7 +188,7 @@ impl Finder<'_> {
             | Event::CopyMemory { .. }
             | Event::LoadMemory { .. }
             | Event::HashMemory { .. } => self.needed.memory,
-            Event::TransientLoad(_) => false,
+            Event::TransientLoad(_) | Event::Answer { .. } => false,
             _ => true,
         }
     }

@@ -6,7 +6,10 @@
 //! loop comes to an end. Every count is bounded by [`SummaryLimits`].
 
 use core::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
 use hashbrown::HashMap;
 use revm::{
@@ -19,12 +22,18 @@ use super::{
     effects::Effect,
     generalize::generalize,
     graph::{Bytes, Edge, Exit, Graph, NodeId},
-    path::{Cell, Path},
+    path::{Cell, Path, is_pattern_of},
 };
 use crate::{
     expr::{ExprArena, ExprId, KeyExpr},
     interpreter::{RevertingBlocks, reverting_blocks},
 };
+
+/// Times that paths meet at one place before memory is only kept where it is certain.
+const ROUNDS_MAX: u32 = 1;
+
+/// Rounds of a loop without a choice that are followed one by one.
+const UNROLLED_MAX: u32 = 16;
 
 /// Words of a path's state that are compared in the time of one instruction.
 const CELLS_PER_STEP: usize = 8;
@@ -65,6 +74,10 @@ struct Met {
     path: Path,
     /// Which meeting, for what varies there.
     number: u32,
+    /// How often it was widened.
+    rounds: u32,
+    /// Rounds of a loop that were followed one by one.
+    unrolled: u32,
 }
 
 /// When a waiting path is followed: by height of the stack, place, stretch.
@@ -128,6 +141,8 @@ pub(super) struct Explorer<'a> {
     meeting_count: u32,
     /// Calls, creations and reads of memory, numbered.
     pub(super) sites: u32,
+    dbg: BTreeMap<usize, u32>,
+    dbg2: BTreeMap<String, u32>,
     gave_up: Option<GaveUp>,
     pub(super) is_matched: bool,
     /// Constants that the selector was compared with.
@@ -159,6 +174,8 @@ impl<'a> Explorer<'a> {
             varying_at: Vec::new(),
             meeting_count: 0,
             sites: 0,
+            dbg: BTreeMap::new(),
+            dbg2: BTreeMap::new(),
             gave_up: None,
             is_matched: false,
             compared: BTreeSet::new(),
@@ -170,6 +187,7 @@ impl<'a> Explorer<'a> {
         self.input = input;
         self.graph = Graph::default();
         self.meetings.clear();
+        self.dbg.clear(); self.dbg2.clear();
         self.varying.clear();
         self.gave_up = None;
         self.is_matched = false;
@@ -194,6 +212,7 @@ impl<'a> Explorer<'a> {
             self.graph.exit(path.node, Exit::GaveUp(limit));
         }
         self.steps_left -= given - steps;
+        if self.gave_up.is_some() && std::env::var("DBG").is_ok() { let mut v: Vec<_> = self.dbg.iter().collect(); v.sort_by_key(|x| Reverse(*x.1)); eprintln!("GAVEUP {:?} {:?} code {} share {} nodes {} meetings {} arrivals {} {:?}", input, self.gave_up, self.code.len(), given, self.graph.nodes().len(), self.meetings.len(), v.iter().map(|x| *x.1).sum::<u32>(), &v[..v.len().min(6)]); let mut v: Vec<_> = self.dbg2.iter().collect(); v.sort_by_key(|x| Reverse(*x.1)); for x in v.iter().take(5) { eprintln!("   {} {}", x.1, x.0); } }
         let full = self.arena.is_full().then_some(GaveUp::Expressions);
         Explored {
             effects: self.graph.effects(),
@@ -260,6 +279,7 @@ impl<'a> Explorer<'a> {
                 }
                 Flow::Revert => return None,
             };
+            if self.arena.value(target).is_none() && std::env::var("DBG").is_ok() { eprintln!("JUMPTO pc {} {} {:?} input {:?} code {}", path.pc, crate::Words::new(&self.arena, target), self.arena.get(target), self.input, self.code.len()); if self.code.len() == 22811 { for w in &path.stack { eprintln!("      {}", crate::Words::new(&self.arena, *w)); } } }
             match self.destination(target) {
                 Ok(Some(pc)) => path.pc = pc,
                 Ok(None) => return None,
@@ -316,8 +336,28 @@ impl<'a> Explorer<'a> {
             ways.swap(0, 1);
         }
         self.graph.exit(from, Exit::Branch { condition, ways: Box::new(ways) });
+        self.learn(&mut taken, condition, when);
+        self.learn(path, condition, !when);
         self.work.insert(turn(&taken), taken);
         Ok(false)
+    }
+
+    /// On one way of a branch, words that are its condition or the opposite are
+    /// known: a flag that is tested twice, as `try` does, goes the same way twice.
+    fn learn(&mut self, path: &mut Path, condition: ExprId, is_true: bool) {
+        let is_flag = match self.arena.get(condition) {
+            KeyExpr::Operation(code, _) => (op::LT..=op::ISZERO).contains(code),
+            KeyExpr::Returned { word, .. } => word.is_none(),
+            _ => false,
+        };
+        let opposite = self.arena.operation(op::ISZERO, [condition, ExprId::ZERO, ExprId::ZERO]);
+        for word in &mut path.stack {
+            if *word == opposite {
+                *word = if is_true { ExprId::ZERO } else { ExprId::ONE };
+            } else if *word == condition && (!is_true || is_flag) {
+                *word = if is_true { ExprId::ONE } else { ExprId::ZERO };
+            }
+        }
     }
 
     /// A condition on the selector, which the constants of the code are not.
@@ -362,14 +402,17 @@ impl<'a> Explorer<'a> {
     /// there is anything new to it.
     fn arrive(&mut self, mut path: Path) -> Option<Path> {
         let place = self.meeting_place(&path);
+        if std::env::var("TR").is_ok() && self.code.len() == 22811 && self.input == Input::Selector(3380639033) { eprintln!("ARRIVE {} h {} node {:?}", path.pc, path.stack.len(), path.node); }
         let from = path.node;
+        let place_pc = place.pc;
+        *self.dbg.entry(place.pc).or_insert(0u32) += 1;
         let Some(met) = self.meetings.get_mut(&place) else {
             path.node = self.graph.add(Some(from));
             self.graph.exit(from, Exit::Goto(Edge::new(path.node)));
             if self.meetings.len() < self.limits.meetings_max {
                 self.meeting_count += 1;
                 let number = self.meeting_count;
-                self.meetings.insert(place, Met { path: path.clone(), number });
+                self.meetings.insert(place, Met { path: path.clone(), number, rounds: 0, unrolled: 0 });
             }
             return Some(path);
         };
@@ -377,7 +420,9 @@ impl<'a> Explorer<'a> {
             self.graph.exit(from, Exit::Goto(Edge::new(met.path.node)));
             return None;
         }
-        if met.path.forks == path.forks && self.graph.is_after(from, met.path.node) {
+        let runs_on = met.path.forks == path.forks && met.unrolled < UNROLLED_MAX;
+        if runs_on && self.graph.is_after(from, met.path.node) {
+            met.unrolled += 1;
             // A loop without a choice runs as it is.
             path.node = self.graph.add(Some(from));
             self.graph.exit(from, Exit::Goto(Edge::new(path.node)));
@@ -393,10 +438,19 @@ impl<'a> Explorer<'a> {
                     arena.intern(KeyExpr::Varying(count))
                 })
             };
-            generalize(arena, mine, theirs, &mut at)
+            let pattern = generalize(arena, mine, theirs, &mut at);
+            let whole = at(arena, 1);
+            let is_own = |varying: u32| varying_at.get(varying as usize) == Some(&number);
+            let is_pattern = is_pattern_of(arena, pattern, [mine, theirs], &is_own);
+            if is_pattern { pattern } else { whole }
         };
         let mut joined = met.path.clone();
-        let is_new = joined.meet(&path, &mut self.arena, &mut vary);
+        joined.meet(&path, &mut self.arena, &mut vary);
+        met.rounds += 1;
+        if met.rounds > ROUNDS_MAX {
+            Rc::make_mut(&mut joined.memory).narrow(&path.memory);
+        }
+        let is_new = !met.path.covers(&joined);
         let is_own = |varying: u32| varying_at.get(varying as usize) == Some(&number);
         if !is_new {
             let binds = joined.binds(&path, &mut self.arena, &is_own);
@@ -404,6 +458,7 @@ impl<'a> Explorer<'a> {
             return None;
         }
         let replaced = met.path.clone();
+        if std::env::var("DBG").is_ok() { let mut why = String::new(); for (i, (a, b)) in replaced.stack.iter().zip(&joined.stack).enumerate() { if a != b { why += &format!("s{i} "); if std::env::var("DBGX").is_ok() && self.dbg2.len() < 3000 && *self.dbg.get(&place_pc).unwrap_or(&0) > 20 { let w = |x| crate::Words::new(&self.arena, x).to_string(); eprintln!("   CELL pc {} s{i}: {} {:?} | in {} {:?} -> {} {:?}", place_pc, w(*a), self.arena.get(*a), w(path.stack[i]), self.arena.get(path.stack[i]), w(*b), self.arena.get(*b)); } } } if replaced.memory != joined.memory { why += "mem "; } if replaced.stored != joined.stored { why += "stored "; } if replaced.answer != joined.answer { why += "answer "; } *self.dbg2.entry(format!("pc {pc0} {why}", pc0 = replaced.pc)).or_insert(0) += 1; }
         joined.node = self.graph.add(Some(from));
         joined.forks = path.forks;
         let binds = joined.binds(&path, &mut self.arena, &is_own);

@@ -13,7 +13,7 @@ use crate::expr::{ExprArena, ExprId, KeccakPart, KeyExpr};
 const DEPTH_MAX: u32 = 6;
 
 /// Terms of a sum that are compared.
-const TERMS_MAX: usize = 8;
+const TERMS_MAX: usize = 16;
 
 /// Constants beyond this many bits can be the place of an array.
 const PLAIN_BITS_MAX: usize = 64;

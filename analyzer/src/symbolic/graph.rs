@@ -61,6 +61,8 @@ pub(crate) enum Event {
     /// `BALANCE`, `EXTCODESIZE`, `EXTCODEHASH` or `EXTCODECOPY` of an account.
     Account { code: u8, of: ExprId },
     Call(Box<Call>),
+    /// A word of the latest answer is taken, where paths met that called differently.
+    Answer { site: u32 },
     Create { site: u32, value: ExprId, init: Bytes, salt: Option<ExprId> },
     Destroy(ExprId),
     StoreMemory { at: ExprId, word: ExprId, is_byte: bool },

@@ -14,6 +14,9 @@ use crate::expr::{ExprArena, ExprId, KECCAK_PARTS_MAX, KeccakPart};
 
 const WORD_BYTES: u32 = 32;
 
+/// Scratch space, the free memory pointer and the zero word of Solidity's layout.
+const FIXED_BYTES: u32 = 0x80;
+
 /// A region's base and an offset in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Place {
@@ -249,12 +252,42 @@ impl Memory {
                     self.put(place, Piece { word, skip: 0, len: 32 });
                     changed = true;
                 }
+            } else if place.base.is_some() {
+                // What is not stored behind a pointer is not known anyway.
+                changed |= self.pieces.remove(&place).is_some();
             } else if !self.is_unknown_at(place, piece.len) {
                 self.put(place, Piece { word: ExprId::UNKNOWN, skip: 0, len: piece.len });
                 changed = true;
             }
         }
         changed
+    }
+
+    pub(super) fn diff(&self, other: &Self, arena: &ExprArena) -> String {
+        let w = |x| crate::Words::new(arena, x).to_string();
+        let mut out = String::new();
+        for (p, q) in &self.pieces { if other.pieces.get(p) != Some(q) { out += &format!("-[{:?}+{} {}]", p.base.map(w), p.offset, w(q.word)); } }
+        for (p, q) in &other.pieces { if self.pieces.get(p) != Some(q) { out += &format!("+[{:?}+{} {}]", p.base.map(w), p.offset, w(q.word)); } }
+        out += &format!("{:?} {:?}", self.bulks == other.bulks, self.is_unknown == other.is_unknown);
+        out
+    }
+
+    /// Keeps only what is the same in both, but for the words that compilers keep
+    /// at fixed places; the rest is read when the code is evaluated.
+    pub(super) fn narrow(&mut self, other: &Self) {
+        let mut first = u32::MAX;
+        self.pieces.retain(|place, piece| {
+            let is_fixed = place.base.is_none() && place.offset < FIXED_BYTES;
+            let stays = is_fixed || other.pieces.get(place) == Some(piece);
+            if !stays && place.base.is_none() {
+                first = first.min(place.offset);
+            }
+            stays
+        });
+        if first < u32::MAX {
+            let from = self.bulks.get(&None).map_or(first, |bulk| bulk.from.min(first));
+            self.bulks.insert(None, Bulk { from, is_calldata: false });
+        }
     }
 
     /// Whether every one of these bytes is known to be unknown.

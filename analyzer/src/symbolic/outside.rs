@@ -90,14 +90,17 @@ impl Explorer<'_> {
 
     /// A word of the latest answer, or how long it is.
     fn returned(&mut self, path: &Path, word: Option<u32>) -> ExprId {
-        match path.answer {
-            None => ExprId::ZERO,
-            Some(Answer { site: None, .. }) => ExprId::UNKNOWN,
-            Some(Answer { site: Some(site), target, selector }) => {
-                let word = word.unwrap_or(RETURNED_LEN);
-                self.arena.intern(KeyExpr::Returned { site, target, selector, word: Some(word) })
+        let (site, target, selector) = match path.answer {
+            None => return ExprId::ZERO,
+            Some(Answer { site: Some(site), target, selector }) => (site, target, selector),
+            Some(Answer { site: None, target, selector }) => {
+                let site = self.site();
+                self.graph.push(path.node, Event::Answer { site });
+                (site, target, selector)
             }
-        }
+        };
+        let word = Some(word.unwrap_or(RETURNED_LEN));
+        self.arena.intern(KeyExpr::Returned { site, target, selector, word })
     }
 
     /// An address is the low bytes of its word.

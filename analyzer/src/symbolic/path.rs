@@ -133,7 +133,7 @@ impl Path {
         arena: &mut ExprArena,
         is_own: &impl Fn(u32) -> bool,
     ) -> Vec<(ExprId, ExprId)> {
-        let mut binding = Binding { arena, is_own, binds: Vec::new() };
+        let mut binding = Binding { arena, is_own, binds: Vec::new(), is_lost: false };
         for (pattern, word) in self.stack.iter().zip(&incoming.stack) {
             binding.bind(*pattern, *word);
         }
@@ -160,6 +160,20 @@ struct Binding<'a, F> {
     arena: &'a mut ExprArena,
     is_own: &'a F,
     binds: Vec<(ExprId, ExprId)>,
+    /// Whether something that varies could not be found.
+    is_lost: bool,
+}
+
+/// Whether what varies in `pattern` follows from each word that it stands for.
+pub(super) fn is_pattern_of(
+    arena: &mut ExprArena,
+    pattern: ExprId,
+    words: [ExprId; 2],
+    is_own: &impl Fn(u32) -> bool,
+) -> bool {
+    let mut binding = Binding { arena, is_own, binds: Vec::new(), is_lost: false };
+    words.into_iter().for_each(|word| binding.bind(pattern, word));
+    !binding.is_lost
 }
 
 impl<F: Fn(u32) -> bool> Binding<'_, F> {
@@ -213,6 +227,7 @@ impl<F: Fn(u32) -> bool> Binding<'_, F> {
 
     /// What varies in `pattern` is not known.
     fn lose(&mut self, pattern: ExprId) {
+        self.is_lost = true;
         if self.is_own(pattern) {
             self.binds.push((pattern, ExprId::UNKNOWN));
             return;
