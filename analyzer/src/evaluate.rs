@@ -46,6 +46,8 @@ use crate::{
 pub struct EvaluationLimits {
     /// Operations of all programs together.
     pub operations_max: u32,
+    /// Those of them on branches that are followed both ways.
+    pub may_operations_max: u32,
     /// Calls within calls, and branches that are followed both ways within each other.
     pub depth_max: u32,
     /// Calls.
@@ -59,7 +61,8 @@ pub struct EvaluationLimits {
 impl Default for EvaluationLimits {
     fn default() -> Self {
         Self {
-            operations_max: 1 << 17,
+            operations_max: 1 << 18,
+            may_operations_max: 1 << 13,
             depth_max: 96,
             calls_max: 1 << 12,
             forks_max: 256,
@@ -120,6 +123,7 @@ impl<'a> TxEvaluator<'a> {
             may: 0,
             depth: 0,
             left: self.limits.operations_max,
+            may_left: self.limits.may_operations_max,
             calls_left: self.limits.calls_max,
             forks_left: self.limits.forks_max,
             creations: 0,
@@ -168,6 +172,7 @@ struct Evaluation<'a, DB: DatabaseRef> {
     may: u32,
     depth: u32,
     left: u32,
+    may_left: u32,
     calls_left: u32,
     forks_left: u32,
     /// Contracts created so far.

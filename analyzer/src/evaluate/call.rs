@@ -65,7 +65,6 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         };
         let calldata = &self.scratch.data[frame.calldata];
         if calldata.is_lost || calldata.origin(0, 4) & UNKNOWN != 0 {
-            if std::env::var("DBGE").is_ok() { eprintln!("SELECTOR to {} this {} lost {} origin {:x} len {}", to, frame.this, calldata.is_lost, calldata.origin(0,4), calldata.len()); }
             self.widen(Scope::Contract { address: frame.this }, Cause::Selector);
             self.scratch.data[answer].lose();
             return true;
@@ -132,7 +131,6 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             op::CALL | op::CALLCODE => self.value(running, call.value),
             _ => Value::input(U256::ZERO),
         };
-        if std::env::var("DBGE").is_ok() { let d = &self.scratch.data[input]; if d.is_lost || (d.len() >= 4 && d.origin(0, 4) >> 63 != 0) || !target.is_known() { eprintln!("CALL from {} may {} forks {} target known {} {} input {:?} vals {:?} data {:?}", running.frame.this, self.may, running.forks.len(), target.is_known(), alloy_hex(&target.word), call.input, match call.input { BytesOperand::Memory{at, len} => format!("{:?} {:?} mem {:?}", self.value(running, at), self.value(running, len), self.scratch.data[running.memory]), _ => String::new() }, d); } }
         self.scratch.data[running.received].clear();
         running.success = match Self::address_of(&target) {
             Some(to) => self.call_account(running, call, to, value, input),
@@ -315,5 +313,3 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         self.send(this, to, &Value::UNKNOWN, true);
     }
 }
-
-fn alloy_hex(w: &U256) -> String { format!("{w:x}") }

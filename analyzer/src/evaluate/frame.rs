@@ -55,8 +55,11 @@ pub(super) struct Running<'p> {
     /// What the latest call answered.
     pub(super) received: usize,
     pub(super) success: Value,
-    /// Branches that are being followed both ways, each with the registers there.
-    pub(super) forks: Vec<(u16, Vec<Value>)>,
+    /// Branches that are being followed both ways, each with where its changes of
+    /// registers begin.
+    forks: Vec<(u16, usize)>,
+    /// What registers held before they were set on one of two ways.
+    changes: Vec<(u16, Value)>,
     /// Bytes of memory that were written on one of two ways.
     written: Vec<(usize, usize)>,
     /// Slots that were stored on one of two ways.
@@ -97,6 +100,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             received,
             success: Value::input(U256::ONE),
             forks: Vec::new(),
+            changes: Vec::new(),
             written: Vec::new(),
             stored: Vec::new(),
             may_have_ended: false,
@@ -119,11 +123,12 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             let stretch = &program.stretches[usize::from(at)];
             self.gas += u64::from(stretch.gas);
             let count = stretch.operations.len + 1;
-            let Some(left) = self.left.checked_sub(count).filter(|_| self.error.is_none()) else {
+            let budget = if self.must() { &mut self.left } else { &mut self.may_left };
+            let Some(left) = budget.checked_sub(count).filter(|_| self.error.is_none()) else {
                 self.give_up(running, Cause::Limit);
                 return Flow::Ended;
             };
-            self.left = left;
+            *budget = left;
             for operation in stretch.operations.of(&program.operations) {
                 self.operate(running, operation);
             }
@@ -161,12 +166,11 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
     }
 
     /// Assigns what is assigned on a way; where it leads.
-    fn go(&mut self, running: &Running<'_>, way: &Way) -> u16 {
+    fn go(&mut self, running: &mut Running<'_>, way: &Way) -> u16 {
         match way.binds.of(&running.program.binds) {
             [] => {}
             [(to, word)] => {
                 let value = self.value(running, *word);
-                if *word == Operand::NONE && std::env::var("DBGE").is_ok() { eprintln!("UNKNOWN bind this {this} to {to:?}", this = running.frame.this); }
                 self.set(running, *to, value);
             }
             binds => {
@@ -174,7 +178,6 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
                 let start = self.scratch.registers.len();
                 for (to, word) in binds {
                     let value = self.value(running, *word);
-                if *word == Operand::NONE && std::env::var("DBGE").is_ok() { eprintln!("UNKNOWN bind this {this} to {to:?}", this = running.frame.this); }
                     self.scratch.registers.push(value);
                 }
                 for (at, (to, _)) in binds.iter().enumerate() {
@@ -190,10 +193,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
     /// Follows a branch both ways, up to where they meet.
     fn fork(&mut self, running: &mut Running<'_>, at: u16, stretch: &Stretch, stop: u16) -> Flow {
         let End::Branch { ways, join, .. } = stretch.end else { return Flow::Ended };
-        let registers = running.base..running.base + usize::from(running.program.registers);
-        let before = self.scratch.registers[registers.clone()].to_vec();
-        let rounds = running.forks.iter().filter(|(fork, _)| *fork == at).count();
-        if rounds >= ROUNDS_MAX {
+        if running.forks.iter().filter(|(fork, _)| *fork == at).count() >= ROUNDS_MAX {
             return Flow::Ended;
         }
         if self.forks_left == 0 || self.depth >= self.evaluator.limits.depth_max {
@@ -201,28 +201,23 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             return Flow::Ended;
         }
         self.forks_left -= 1;
-        if let Some((_, first)) = running.forks.iter().find(|(fork, _)| *fork == at) {
+        if let Some((_, start)) = running.forks.iter().find(|(fork, _)| *fork == at) {
             // In a loop: what changes from round to round is not known.
-            let now = &mut self.scratch.registers[registers.clone()];
-            for (now, first) in now.iter_mut().zip(first) {
-                if now != first {
-                    *now = Value::UNKNOWN;
-                }
+            let changed: Vec<u16> = running.changes[*start..].iter().map(|it| it.0).collect();
+            for register in changed {
+                self.set(running, Operand(register), Value::UNKNOWN);
             }
         }
         let (written, stored) = (running.written.len(), running.stored.len());
-        running.forks.push((at, before));
+        let start = running.changes.len();
+        running.forks.push((at, start));
         self.may += 1;
         self.depth += 1;
         let there = if join == NO_STRETCH { stop } else { join };
         let ways = ways.map(|way| {
-            let start = running.forks.last().map(|(_, before)| before.clone());
-            if let Some(start) = start {
-                self.scratch.registers[registers.clone()].copy_from_slice(&start);
-            }
             let to = self.go(running, &way);
             let flow = self.run_from(running, to, there);
-            (flow, self.scratch.registers[registers.clone()].to_vec())
+            (flow, self.take_back(running, start))
         });
         self.may -= 1;
         self.depth -= 1;
@@ -233,16 +228,23 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         for slot in running.stored.drain(stored..) {
             self.scratch.record.slots[slot].value = Some(Value::UNKNOWN);
         }
-        let now = &mut self.scratch.registers[registers];
         match ways {
             [(Flow::Ended, _), (Flow::Ended, _)] => return Flow::Ended,
             [(Flow::Met, one), (Flow::Met, other)] => {
-                for ((now, one), other) in now.iter_mut().zip(one).zip(other) {
-                    *now = if one == other { one } else { Value::UNKNOWN };
+                for (mine, theirs) in [(&one, &other), (&other, &one)] {
+                    for &(register, value) in mine {
+                        let before = self.value(running, Operand(register));
+                        let found = theirs.iter().find(|(other, _)| *other == register);
+                        let other = found.map_or(before, |(_, value)| *value);
+                        let value = if value == other { value } else { Value::UNKNOWN };
+                        self.set(running, Operand(register), value);
+                    }
                 }
             }
             [(Flow::Met, met), _] | [_, (Flow::Met, met)] => {
-                now.copy_from_slice(&met);
+                for (register, value) in met {
+                    self.set(running, Operand(register), value);
+                }
                 if !running.may_have_ended {
                     running.may_have_ended = true;
                     self.may += 1;
@@ -250,6 +252,21 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             }
         }
         Flow::Met
+    }
+
+    /// Takes back what was set since; what it was set to, each register once.
+    fn take_back(&mut self, running: &mut Running<'_>, start: usize) -> Vec<(u16, Value)> {
+        let mut changed: Vec<u16> = running.changes[start..].iter().map(|it| it.0).collect();
+        changed.sort_unstable();
+        changed.dedup();
+        let set: Vec<(u16, Value)> = changed
+            .into_iter()
+            .map(|register| (register, self.value(running, Operand(register))))
+            .collect();
+        for (register, before) in running.changes.drain(start..).rev() {
+            self.scratch.registers[running.base + usize::from(register)] = before;
+        }
+        set
     }
 
     fn give_answer(&mut self, running: &mut Running<'_>, bytes: &BytesOperand) {
@@ -304,10 +321,15 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         }
     }
 
-    fn set(&mut self, running: &Running<'_>, to: Operand, value: Value) {
-        if to != Operand::NONE {
-            self.scratch.registers[running.base + usize::from(to.0)] = value;
+    fn set(&mut self, running: &mut Running<'_>, to: Operand, value: Value) {
+        if to == Operand::NONE {
+            return;
         }
+        let register = &mut self.scratch.registers[running.base + usize::from(to.0)];
+        if !running.forks.is_empty() {
+            running.changes.push((to.0, *register));
+        }
+        *register = value;
     }
 
     fn operate(&mut self, running: &mut Running<'_>, operation: &Operation) {
@@ -329,7 +351,6 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             }
             Operation::Compute { to, code, operands } => {
                 let value = self.compute(running, code, operands);
-                if !value.is_known() && std::env::var("DBGE").is_ok() { eprintln!("UNKNOWN compute {code:x} {operands:?} to {to:?}"); }
                 self.set(running, to, value);
             }
             Operation::Keccak { to, parts } => {
@@ -372,7 +393,6 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             }
             Operation::Answer { to, word } => {
                 let value = self.answered(running, word);
-                if !value.is_known() && std::env::var("DBGE").is_ok() { eprintln!("UNKNOWN answer this {this} word {word} len {} lost {} to {to:?}", self.scratch.data[running.received].len(), self.scratch.data[running.received].is_lost); }
                 self.set(running, to, value);
             }
             Operation::Create { value, init, salt } => self.create(running, value, init, salt),
@@ -405,7 +425,6 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             Operation::LoadMemory { to, at } => {
                 let at = self.value(running, at);
                 let value = self.scratch.data[running.memory].load(&at);
-                if !value.is_known() && std::env::var("DBGE").is_ok() { eprintln!("UNKNOWN memory this {this} at {at:?} to {to:?}", this = running.frame.this); }
                 self.set(running, to, value);
             }
             Operation::HashMemory { to, at, len } => {

@@ -243,7 +243,9 @@ impl Memory {
                 (
                     Some(Piece { word: mine, skip: 0, len: 32 }),
                     Some(Piece { word: theirs, skip: 0, len: 32 }),
-                ) => Some([*mine, *theirs]),
+                ) if *mine != ExprId::UNKNOWN && *theirs != ExprId::UNKNOWN => {
+                    Some([*mine, *theirs])
+                }
                 _ => None,
             };
             if let Some(words) = words {
