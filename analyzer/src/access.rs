@@ -137,6 +137,21 @@ impl AccessSet {
         Self { locations: [reads, writes, deltas].concat(), writes_at, deltas_at }
     }
 
+    /// The set of three sections that are sorted already, each without repetitions.
+    pub(crate) fn from_sections(
+        locations: Vec<Location>,
+        writes_at: usize,
+        deltas_at: usize,
+    ) -> Self {
+        let set = Self { locations, writes_at, deltas_at };
+        debug_assert!(
+            [set.reads(), set.writes(), set.deltas()]
+                .iter()
+                .all(|section| section.is_sorted_by(|a, b| a < b))
+        );
+        set
+    }
+
     /// The set of what is sorted already, each without repetitions.
     pub(crate) fn from_sorted(
         reads: &[Location],

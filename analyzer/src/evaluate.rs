@@ -76,6 +76,8 @@ impl Default for EvaluationLimits {
 #[derive(Debug, Default)]
 pub struct Scratch {
     registers: Registers,
+    registers_used: usize,
+    assigned: Vec<Value>,
     data: Vec<Data>,
     data_used: usize,
     room: Data,
@@ -86,6 +88,7 @@ pub struct Scratch {
     reads: Vec<Location>,
     summaries: hashbrown::HashMap<B256, CodeSummary>,
     missing: Vec<(B256, Bytecode)>,
+    used: Vec<finish::Used>,
 }
 
 /// Predicts what transactions touch, from summaries of the code that they call.
@@ -190,7 +193,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         scratch.widened.clear();
         scratch.reads.clear();
         scratch.data_used = 0;
-        scratch.registers.clear();
+        scratch.registers_used = 0;
         let tx = self.tx;
         self.gas = intrinsic_gas(tx);
         let record = &mut scratch.record;

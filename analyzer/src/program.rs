@@ -133,6 +133,8 @@ pub(crate) struct Program {
     pub(crate) binds: Box<[(Operand, Operand)]>,
     pub(crate) calls: Box<[CallOperation]>,
     pub(crate) registers: u16,
+    /// The first registers, which may be read before anything is assigned.
+    pub(crate) assigned: u16,
 }
 
 impl Program {

@@ -168,6 +168,17 @@ impl PredictedAccess {
         self
     }
 
+    /// Says what is known of the origin of storage keys, sorted.
+    #[must_use]
+    pub(crate) fn with_sorted_origins(
+        mut self,
+        origins: Vec<(Address, StorageKey, KeyOrigin)>,
+    ) -> Self {
+        debug_assert!(origins.is_sorted_by(|a, b| a < b));
+        self.origins = origins;
+        self
+    }
+
     /// Says which accesses of the set only some runs make, in its order.
     #[must_use]
     pub(crate) fn with_may(mut self, may: BitVec) -> Self {

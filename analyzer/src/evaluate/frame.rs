@@ -86,8 +86,14 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         inputs: &[U256],
         code: &Bytecode,
     ) -> bool {
-        let base = self.scratch.registers.len();
-        self.scratch.registers.resize(base + usize::from(program.registers), Value::UNKNOWN);
+        let base = self.scratch.registers_used;
+        let end = base + usize::from(program.registers);
+        self.scratch.registers_used = end;
+        if self.scratch.registers.len() < end {
+            self.scratch.registers.resize(end, Value::UNKNOWN);
+        }
+        // The others are computed before they are read.
+        self.scratch.registers[base..base + usize::from(program.assigned)].fill(Value::UNKNOWN);
         let memory = self.scratch.open();
         let received = self.scratch.open();
         let mut running = Running {
@@ -109,7 +115,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         if running.may_have_ended {
             self.may -= 1;
         }
-        self.scratch.registers.truncate(base);
+        self.scratch.registers_used = base;
         running.frame.is_returned
     }
 
@@ -175,16 +181,12 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             }
             binds => {
                 // All at once: none of them sees another.
-                let start = self.scratch.registers.len();
-                for (to, word) in binds {
-                    let value = self.value(running, *word);
-                    self.scratch.registers.push(value);
-                }
-                for (at, (to, _)) in binds.iter().enumerate() {
-                    let value = self.scratch.registers[start + at];
+                let mut assigned = core::mem::take(&mut self.scratch.assigned);
+                assigned.extend(binds.iter().map(|(_, word)| self.value(running, *word)));
+                for ((to, _), value) in binds.iter().zip(assigned.drain(..)) {
                     self.set(running, *to, value);
                 }
-                self.scratch.registers.truncate(start);
+                self.scratch.assigned = assigned;
             }
         }
         way.to

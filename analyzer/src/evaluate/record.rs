@@ -31,6 +31,16 @@ impl Uses {
         self.0 & Self::bit(kind) != 0
     }
 
+    /// Whether the set of this kind has it: what is written is not credited as well.
+    pub(super) const fn counts(self, kind: AccessKind) -> bool {
+        self.has(kind) && !(matches!(kind, AccessKind::Delta) && self.has(AccessKind::Write))
+    }
+
+    /// Whether only some runs make a use of it.
+    pub(super) const fn has_may(self) -> bool {
+        self.0 >> 3 != self.0 & 7
+    }
+
     pub(super) const fn is_must(self, kind: AccessKind) -> bool {
         self.0 & Self::bit(kind) << 3 != 0
     }

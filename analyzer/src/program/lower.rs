@@ -69,6 +69,8 @@ struct Lowering<'a> {
     /// those that are available.
     positions: HashMap<ExprId, usize>,
     available: Vec<BitVec>,
+    /// Registers that are assigned, not computed: the first.
+    assigned: usize,
     registers: HashMap<ExprId, Operand>,
     constants: Vec<U256>,
     constant_numbers: HashMap<U256, Operand>,
@@ -83,9 +85,14 @@ impl<'a> Lowering<'a> {
         let mut by_site: HashMap<u32, Vec<ExprId>> = HashMap::new();
         let mut varying: HashMap<ExprId, Box<[ExprId]>> = HashMap::new();
         let mut positions = HashMap::new();
+        let mut registers: HashMap<ExprId, Operand> = HashMap::new();
         // What an expression is made of is older.
         for id in arena.ids().filter(|id| needed.exprs[id.number()]) {
             positions.insert(id, positions.len());
+            if is_assigned(arena.get(id)) {
+                let count = u16::try_from(registers.len()).unwrap_or(u16::MAX);
+                registers.insert(id, Operand(count));
+            }
             match arena.get(id) {
                 KeyExpr::Returned { site, .. } => by_site.entry(*site).or_default().push(id),
                 KeyExpr::Varying(_) => {
@@ -113,7 +120,8 @@ impl<'a> Lowering<'a> {
             number: HashMap::new(),
             positions,
             available: Vec::new(),
-            registers: HashMap::new(),
+            assigned: registers.len(),
+            registers,
             constants: Vec::new(),
             constant_numbers: HashMap::new(),
             parts: Vec::new(),
@@ -290,6 +298,7 @@ impl<'a> Lowering<'a> {
             binds: self.binds.into(),
             calls: self.calls.into(),
             registers,
+            assigned: u16::try_from(self.assigned).unwrap_or(u16::MAX),
         })
     }
 
@@ -549,11 +558,7 @@ impl<'a> Lowering<'a> {
         match expr {
             KeyExpr::Constant(value) => return self.constant(*value),
             KeyExpr::Unknown => return Operand::NONE,
-            // Assigned on the way here, or where they were given.
-            KeyExpr::Varying(_)
-            | KeyExpr::Memory(_)
-            | KeyExpr::MemoryHash { .. }
-            | KeyExpr::Returned { .. } => return self.register(id),
+            _ if is_assigned(expr) => return self.register(id),
             _ if self.is_available(id, available) => return self.register(id),
             _ if depth == DEPTH_MAX => return Operand::NONE,
             _ => {}
@@ -606,6 +611,17 @@ impl<'a> Lowering<'a> {
         }
         self.register(id)
     }
+}
+
+/// Whether a word is assigned on the way, or where it is given, instead of computed.
+const fn is_assigned(expr: &KeyExpr) -> bool {
+    matches!(
+        expr,
+        KeyExpr::Varying(_)
+            | KeyExpr::Memory(_)
+            | KeyExpr::MemoryHash { .. }
+            | KeyExpr::Returned { .. }
+    )
 }
 
 fn span(start: usize, end: usize) -> Span {
