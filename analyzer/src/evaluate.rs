@@ -62,7 +62,7 @@ impl Default for EvaluationLimits {
     fn default() -> Self {
         Self {
             operations_max: 1 << 18,
-            may_operations_max: 1 << 13,
+            may_operations_max: 1 << 11,
             depth_max: 96,
             calls_max: 1 << 12,
             forks_max: 256,

@@ -515,38 +515,39 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
     }
 
     fn compute(&self, running: &Running<'_>, code: u8, operands: [Operand; 3]) -> Value {
-        let given = operands.map(|operand| match operand {
-            Operand::NONE => Value::UNKNOWN,
-            operand => self.value(running, operand),
-        });
-        let [a, b, c] = given;
-        let inputs = match code {
-            op::ISZERO | op::NOT | op::CLZ | op::BLOCKHASH | op::BLOBHASH => 1,
-            op::ADDMOD | op::MULMOD => 3,
-            _ => 2,
-        };
-        let origin: Origin = given.iter().take(inputs).fold(0, |all, value| all | value.origin);
+        let a = self.value(running, operands[0]);
+        if matches!(code, op::BLOCKHASH | op::BLOBHASH) {
+            return self.hash_by_number(code, &a);
+        }
+        let has_one = matches!(code, op::ISZERO | op::NOT | op::CLZ);
+        let b = if has_one { Value::input(U256::ZERO) } else { self.value(running, operands[1]) };
+        let has_three = matches!(code, op::ADDMOD | op::MULMOD);
+        let c = if has_three { self.value(running, operands[2]) } else { Value::input(U256::ZERO) };
+        let origin: Origin = a.origin | b.origin | c.origin;
         if origin & UNKNOWN != 0 {
             // Nothing of a mask or factor of zero depends on the other.
             let is_zero = |value: &Value| value.is_known() && value.word.is_zero();
             let is_lost = matches!(code, op::AND | op::MUL) && (is_zero(&a) || is_zero(&b));
             return if is_lost { Value::input(U256::ZERO) } else { Value::UNKNOWN };
         }
-        match code {
-            op::BLOCKHASH => match u64::try_from(a.word) {
-                Ok(number) => self.block_hash(number),
-                Err(_) => Value::input(U256::ZERO),
-            },
-            op::BLOBHASH => {
-                let at = usize::try_from(a.word).ok();
-                let hash = at.and_then(|at| self.tx.blob_hashes.get(at));
-                Value::input(hash.map_or(U256::ZERO, |hash| (*hash).into()))
-            }
-            _ => match compute(code, [a.word, b.word, c.word]) {
-                Some(word) => Value { word, origin },
-                None => Value::UNKNOWN,
-            },
+        match compute(code, [a.word, b.word, c.word]) {
+            Some(word) => Value { word, origin },
+            None => Value::UNKNOWN,
         }
+    }
+
+    /// `BLOCKHASH` and `BLOBHASH`.
+    fn hash_by_number(&self, code: u8, number: &Value) -> Value {
+        if !number.is_known() {
+            return Value::UNKNOWN;
+        }
+        if code == op::BLOCKHASH {
+            let number = u64::try_from(number.word);
+            return number.map_or(Value::input(U256::ZERO), |number| self.block_hash(number));
+        }
+        let at = usize::try_from(number.word).ok();
+        let hash = at.and_then(|at| self.tx.blob_hashes.get(at));
+        Value::input(hash.map_or(U256::ZERO, |hash| (*hash).into()))
     }
 
     fn keccak(&self, running: &Running<'_>, parts: Span) -> Value {
