@@ -117,8 +117,8 @@ fn for_each_block_or(
             Ok(this) => verdict = verdict.and(this),
             Err(Failure::Output(error)) => return Err(error),
             Err(failure) => {
-                report(&failure, Some(path));
                 failed(FailedBlock { block: name(path), error: Printable(&failure).to_string() });
+                report(&failure, Some(path));
                 verdict = Verdict::Failed;
             }
         }
