@@ -13,7 +13,7 @@ use serde::Serialize;
 use crate::{
     PredictorKind,
     compare::Mismatch,
-    report::{BlockHeading, milliseconds},
+    report::{BlockHeading, FailedBlock, milliseconds},
 };
 
 /// `forewave bench --json`: one object.
@@ -27,10 +27,21 @@ pub struct BenchReport {
     pub repeat: u32,
     /// Cores of the machine.
     pub cores: usize,
-    /// The blocks, in the order given.
+    /// The blocks that were measured, in the order given.
     pub blocks: Vec<BlockBench>,
-    /// All of them together: medians are added up, then divided.
-    pub total: Figures,
+    /// The blocks that could not be.
+    pub failed: Vec<FailedBlock>,
+    /// All measured blocks together: medians are added up, then divided. None
+    /// where no block was measured.
+    pub total: Option<Figures>,
+}
+
+impl BenchReport {
+    /// Adds a block, and its figures to the total.
+    pub fn add(&mut self, block: BlockBench) {
+        self.total.get_or_insert_default().add(&block.figures);
+        self.blocks.push(block);
+    }
 }
 
 /// What the predictor has seen before a run that is timed.

@@ -17,6 +17,7 @@ mod templates;
 mod test;
 mod text;
 mod timing;
+mod unfinished;
 mod whole_file;
 
 use std::{
@@ -26,7 +27,12 @@ use std::{
 };
 
 use clap::Parser;
-use forewave::{Printable, input::BlockInput, is_printable, report::BlockHeading};
+use forewave::{
+    Printable,
+    input::BlockInput,
+    is_printable,
+    report::{BlockHeading, FailedBlock},
+};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use self::{
@@ -93,7 +99,16 @@ fn arguments() -> Cli {
 /// Calls `command` for each block; failures are reported and the next one follows.
 fn for_each_block(
     args: &BlockArgs,
+    command: impl FnMut(BlockHeading, &BlockInput) -> Result<Verdict, Failure>,
+) -> io::Result<Verdict> {
+    for_each_block_or(args, command, |_| ())
+}
+
+/// The same, and `failed` for each block that `command` or loading failed on.
+fn for_each_block_or(
+    args: &BlockArgs,
     mut command: impl FnMut(BlockHeading, &BlockInput) -> Result<Verdict, Failure>,
+    mut failed: impl FnMut(FailedBlock),
 ) -> io::Result<Verdict> {
     let mut verdict = Verdict::Fine;
     for path in &args.blocks {
@@ -102,6 +117,7 @@ fn for_each_block(
             Ok(this) => verdict = verdict.and(this),
             Err(Failure::Output(error)) => return Err(error),
             Err(failure) => {
+                failed(FailedBlock { block: name(path), error: Printable(&failure).to_string() });
                 report(&failure, Some(path));
                 verdict = Verdict::Failed;
             }

@@ -46,6 +46,15 @@ impl BlockHeading {
     }
 }
 
+/// A block that a report over several could not include.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FailedBlock {
+    /// Name of the block's directory.
+    pub block: String,
+    /// Why.
+    pub error: String,
+}
+
 /// `forewave graph --json`: one object for each block.
 #[derive(Clone, Debug, Serialize)]
 pub struct GraphReport {
@@ -130,10 +139,12 @@ pub struct Comparison {
 /// `forewave score --json`: one object.
 #[derive(Clone, Debug, Serialize)]
 pub struct ScoreReport {
-    /// The blocks, in the order given.
+    /// The blocks that were scored, in the order given.
     pub blocks: Vec<BlockScores>,
-    /// All of them together.
-    pub total: TotalScores,
+    /// The blocks that could not be.
+    pub failed: Vec<FailedBlock>,
+    /// All scored blocks together; none where no block was scored.
+    pub total: Option<TotalScores>,
 }
 
 /// How well one block was predicted.

@@ -1,13 +1,11 @@
 //! `forewave analyze`: what a contract reads and writes, function by function.
 
-use std::{
-    fs::File,
-    io::{self, BufWriter, Read, Write},
-    path::Path,
-};
+mod code;
 
-use alloy_json_abi::JsonAbi;
-use alloy_primitives::{Address, Bytes, hex};
+pub(super) use self::code::CodeError;
+
+use std::io::{self, BufWriter, Write};
+
 use forewave::{
     SummaryLimits,
     contract::{ContractReport, FunctionReport},
@@ -15,9 +13,9 @@ use forewave::{
     selectors::Selectors,
     summarize, summarize_account,
 };
-use revm::bytecode::Bytecode;
 use serde::Serialize;
 
+use self::code::{Loaded, load, load_abi};
 use super::{
     Verdict,
     args::AnalyzeArgs,
@@ -31,63 +29,11 @@ const COLUMNS: usize = 120;
 /// Columns of a function's name; a longer one has a line of its own.
 const NAME_COLUMNS_MAX: usize = 48;
 
-/// Largest file of code or ABI that is read.
-const FILE_BYTES_MAX: u64 = 16 << 20;
-
 /// `forewave analyze --json`.
 #[derive(Debug, Serialize)]
 struct AnalyzeReport {
     /// The account's own code first, then the code that it delegates to.
     code: Vec<ContractReport>,
-}
-
-/// Why a contract cannot be analysed.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum CodeError {
-    /// Neither hex nor a file.
-    #[error("`{0}` is neither hex nor a file")]
-    NoSuchFile(String),
-    /// A file that cannot be read.
-    #[error("{file} could not be read: {source}")]
-    Unreadable {
-        /// The file.
-        file: String,
-        /// Why not.
-        source: io::Error,
-    },
-    /// A file that is too large.
-    #[error("{0} is larger than {FILE_BYTES_MAX} bytes")]
-    TooLarge(String),
-    /// Text that is not hex.
-    #[error("{place} is not hex: {source}")]
-    NotHex {
-        /// The argument or the file.
-        place: String,
-        /// Why not.
-        source: hex::FromHexError,
-    },
-    /// A delegation (EIP-7702) that is malformed.
-    #[error("{0} begins as a delegation (EIP-7702) but is none")]
-    NotCode(String),
-    /// No code.
-    #[error("{0} holds no code")]
-    Empty(String),
-    /// An account without code.
-    #[error("{address} has no code in {block}")]
-    NoCode {
-        /// The account.
-        address: Address,
-        /// The block directory.
-        block: String,
-    },
-    /// No ABI.
-    #[error("{file} is not a JSON ABI: {source}")]
-    NotAbi {
-        /// The file.
-        file: String,
-        /// Why not.
-        source: serde_json::Error,
-    },
 }
 
 /// Analyses one contract.
@@ -115,12 +61,15 @@ pub(super) fn analyze(args: &AnalyzeArgs) -> io::Result<Verdict> {
 fn contracts(args: &AnalyzeArgs) -> Result<Vec<ContractReport>, Failure> {
     let mut selectors = Selectors::common();
     if let Some(path) = &args.abi {
-        selectors.extend(&abi(path)?);
+        selectors.extend(&load_abi(path)?);
     }
     let limits = SummaryLimits::default();
     let Some(address) = args.address else {
-        let summary = summarize(&code(&args.code)?, limits);
-        return Ok(vec![ContractReport::new(&summary, &selectors)]);
+        let Loaded { code, abi } = load(&args.code)?;
+        if let Some(abi) = abi.filter(|_| args.abi.is_none()) {
+            selectors.extend(&abi);
+        }
+        return Ok(vec![ContractReport::new(&summarize(&code, limits), &selectors)]);
     };
     let state = load_state(args.code.as_ref())?;
     let chain = summarize_account(&state, address, limits).map_err(Failure::State)?;
@@ -129,46 +78,6 @@ fn contracts(args: &AnalyzeArgs) -> Result<Vec<ContractReport>, Failure> {
         return Err(CodeError::NoCode { address, block }.into());
     }
     Ok(ContractReport::of_account(&chain, &selectors))
-}
-
-fn abi(path: &Path) -> Result<JsonAbi, CodeError> {
-    let file = path.display().to_string();
-    let text = read(path)?;
-    serde_json::from_str(&text).map_err(|source| CodeError::NotAbi { file, source })
-}
-
-/// Code from hex, or from a file with hex in it.
-fn code(argument: &str) -> Result<Bytecode, CodeError> {
-    let is_hex = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let (place, text) = if argument.starts_with("0x") || is_hex(argument) {
-        ("the argument".to_owned(), argument.to_owned())
-    } else {
-        (argument.to_owned(), read(argument.as_ref())?)
-    };
-    let bytes = hex::decode(text.trim())
-        .map_err(|source| CodeError::NotHex { place: place.clone(), source })?;
-    if bytes.is_empty() {
-        return Err(CodeError::Empty(place));
-    }
-    Bytecode::new_raw_checked(Bytes::from(bytes)).map_err(|_| CodeError::NotCode(place))
-}
-
-fn read(path: &Path) -> Result<String, CodeError> {
-    let file = path.display().to_string();
-    let unreadable = |source: io::Error| {
-        if source.kind() == io::ErrorKind::NotFound {
-            CodeError::NoSuchFile(file.clone())
-        } else {
-            CodeError::Unreadable { file: file.clone(), source }
-        }
-    };
-    let mut text = String::new();
-    let opened = File::open(path).map_err(unreadable)?;
-    opened.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(unreadable)?;
-    if text.len() as u64 > FILE_BYTES_MAX {
-        return Err(CodeError::TooLarge(file));
-    }
-    Ok(text)
 }
 
 fn write_contracts(out: &mut impl Write, paint: Paint, code: &[ContractReport]) -> io::Result<()> {
@@ -209,7 +118,7 @@ fn write_functions(
     functions: &[FunctionReport],
 ) -> io::Result<()> {
     if functions.is_empty() {
-        return Ok(());
+        return writeln!(out, "every call to it reverts");
     }
     writeln!(out)?;
     let name_of = |function: &FunctionReport| match (&function.selector, &function.signature) {

@@ -59,7 +59,7 @@ pub(super) struct BlockArgs {
     /// each plain or `.gz`.
     #[arg(value_name = "BLOCK", required = true)]
     pub(super) blocks: Vec<PathBuf>,
-    /// Print JSON: one object per line (docs/json.md describes the fields).
+    /// Print JSON instead of text (docs/json.md describes the fields).
     #[arg(long)]
     pub(super) json: bool,
     /// The chain, by name or id: mainnet, sepolia, holesky or hoodi. Without it,
@@ -110,7 +110,8 @@ impl Order {
 /// Where templates are kept.
 #[derive(Debug, Args)]
 pub(super) struct CacheArgs {
-    /// Load the templates of the predictor `static` from FILE, and save them there at the end.
+    /// Load the templates of the predictor `static` from FILE, and save them there at the end;
+    /// a file that holds anything else is refused.
     #[arg(long, value_name = "FILE")]
     pub(super) cache: Option<PathBuf>,
 }
@@ -123,7 +124,7 @@ pub(super) struct GraphArgs {
     /// How to draw. `json` is what --json prints, `dot` is for Graphviz.
     #[arg(long, value_enum, default_value_t = GraphFormat::Text, conflicts_with = "json")]
     pub(super) format: GraphFormat,
-    /// Who predicts.
+    /// The predictor.
     #[arg(long, value_name = "P", default_value = "static", value_parser = predictor())]
     pub(super) predictor: PredictorKind,
     #[command(flatten)]
@@ -148,7 +149,7 @@ pub(super) struct RunArgs {
     pub(super) blocks: BlockArgs,
     #[command(flatten)]
     pub(super) threads: Threads,
-    /// Who predicts.
+    /// The predictor.
     #[arg(long, value_name = "P", default_value = "static", value_parser = predictor())]
     pub(super) predictor: PredictorKind,
     #[command(flatten)]
@@ -182,7 +183,7 @@ pub(super) struct BenchArgs {
     #[arg(long, value_name = "K", default_value_t = 7,
           value_parser = clap::value_parser!(u32).range(1..=REPEAT_MAX))]
     pub(super) repeat: u32,
-    /// Who predicts.
+    /// The predictor.
     #[arg(long, value_name = "P", default_value = "static", value_parser = predictor())]
     pub(super) predictor: PredictorKind,
     /// Let all runs of a block share one predictor and exact paths, taught by untimed runs.
@@ -193,7 +194,8 @@ pub(super) struct BenchArgs {
     cold: bool,
     #[command(flatten)]
     pub(super) order: Order,
-    /// Draw the speed-up against threads, measured and predicted.
+    /// Draw the speed-up against threads in FILE.svg; of what is there, only an earlier plot is
+    /// replaced.
     #[arg(long, value_name = "FILE.svg")]
     pub(super) plot: Option<PathBuf>,
 }
@@ -278,14 +280,16 @@ pub(super) enum Templates {
 /// `forewave analyze`.
 #[derive(Debug, Args)]
 pub(super) struct AnalyzeArgs {
-    /// Runtime code in hex, a file with such hex, or, with ADDRESS, a block directory.
+    /// Runtime code in hex, a file with such hex, a compiler's artifact (Foundry, Hardhat, solc),
+    /// or, with ADDRESS, a block directory.
     #[arg(value_name = "CODE")]
     pub(super) code: String,
     /// An account in the state before that block; where it is a proxy, its implementation is read
     /// from the state and analysed too.
     #[arg(value_name = "ADDRESS")]
     pub(super) address: Option<Address>,
-    /// The contract's ABI as JSON, to name its functions.
+    /// The contract's ABI as JSON, or an artifact with it, to name its functions [default: that of
+    /// the artifact]
     #[arg(long, value_name = "FILE")]
     pub(super) abi: Option<PathBuf>,
     /// Print JSON (docs/json.md describes the fields).

@@ -38,52 +38,89 @@ use super::{
     Verdict,
     args::{BenchArgs, cores},
     diagnostic::{Failure, report},
-    for_each_block,
+    for_each_block_or,
     process::{with_cpu_time, with_peak_memory},
     text::Paint,
     thread_pool_of,
     timing::{Phases, Way, plan, run_parallel, timed},
+    unfinished::{Report, Unfinished},
 };
 
 /// Runs after which all is learnt: it is noted what comes again, and that is learnt;
 /// and once more where the first runs of others were in the way.
 const LEARNING_RUNS: usize = 3;
 
+/// What is printed: as text each block when it is done and the total at the end, as
+/// JSON one object at the end.
+struct Printed {
+    json: bool,
+    progress: ProgressBar,
+    report: BenchReport,
+}
+
+impl Printed {
+    fn add(&mut self, block: BlockBench) -> io::Result<()> {
+        self.report.add(block);
+        if self.json {
+            return Ok(());
+        }
+        self.progress.suspend(|| {
+            let mut out = BufWriter::new(io::stdout().lock());
+            text::write_last_block(&mut out, Paint::of_stdout(), &self.report)?;
+            out.flush()
+        })
+    }
+}
+
+impl Report for Printed {
+    fn finish(&mut self) -> io::Result<()> {
+        self.progress.finish_and_clear();
+        let mut out = BufWriter::new(io::stdout().lock());
+        if self.json {
+            serde_json::to_writer(&mut out, &self.report)?;
+            writeln!(out)?;
+        } else {
+            text::write_total(&mut out, Paint::of_stdout(), &self.report)?;
+        }
+        out.flush()
+    }
+}
+
 /// Measures every block.
 pub(super) fn bench(args: &BenchArgs) -> io::Result<Verdict> {
     let pools = args.measured().into_iter().map(thread_pool_of).collect::<io::Result<Vec<_>>>()?;
+    if let Some(Err(failure)) = args.plot.as_deref().map(plot::check) {
+        report(&failure.into(), None);
+        return Ok(Verdict::Failed);
+    }
     let progress = progress(args, pools.len());
-    let mut blocks: Vec<BlockBench> = Vec::new();
-    let mut verdict = for_each_block(&args.blocks, |heading, input| {
-        progress.set_message(heading.block.clone());
-        let bench = Bench { args, input, pools: &pools, progress: &progress };
-        let block = bench.block(heading)?;
-        let verdict = if block.mismatches.is_empty() { Verdict::Fine } else { Verdict::Failed };
-        blocks.push(block);
-        Ok(verdict)
+    let printed = Unfinished::new(Printed {
+        json: args.blocks.json,
+        progress: progress.clone(),
+        report: BenchReport {
+            predictor: args.predictor,
+            knowledge: args.knowledge(),
+            repeat: args.repeat,
+            cores: cores(),
+            blocks: Vec::new(),
+            failed: Vec::new(),
+            total: None,
+        },
     })?;
-    progress.finish_and_clear();
-    let mut total = Figures::default();
-    for block in &blocks {
-        total.add(&block.figures);
-    }
-    let found = BenchReport {
-        predictor: args.predictor,
-        knowledge: args.knowledge(),
-        repeat: args.repeat,
-        cores: cores(),
-        blocks,
-        total,
-    };
-    let mut out = BufWriter::new(io::stdout().lock());
-    if args.blocks.json {
-        serde_json::to_writer(&mut out, &found)?;
-        writeln!(out)?;
-    } else {
-        text::write(&mut out, Paint::of_stdout(), &found)?;
-    }
-    out.flush()?;
-    if let Some(path) = args.plot.as_deref().filter(|_| !found.blocks.is_empty())
+    let mut verdict = for_each_block_or(
+        &args.blocks,
+        |heading, input| {
+            progress.set_message(heading.block.clone());
+            let bench = Bench { args, input, pools: &pools, progress: &progress };
+            let block = bench.block(heading)?;
+            let verdict = if block.mismatches.is_empty() { Verdict::Fine } else { Verdict::Failed };
+            printed.with(|printed| printed.add(block))?;
+            Ok(verdict)
+        },
+        |failed| printed.with(|printed| printed.report.failed.push(failed)),
+    )?;
+    let found = printed.finish()?.report;
+    if let Some(path) = args.plot.as_deref()
         && let Err(failure) = plot::write(path, &found)
     {
         report(&failure.into(), None);

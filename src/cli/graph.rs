@@ -30,7 +30,10 @@ pub(super) fn graph(args: &GraphArgs) -> io::Result<Verdict> {
     let paint = Paint::of_stdout();
     let mut out = BufWriter::new(io::stdout().lock());
     let mut is_first = true;
-    let templates = Templates::open(&args.cache);
+    let templates = match Templates::open(&args.cache) {
+        Ok(templates) => templates,
+        Err(verdict) => return Ok(verdict),
+    };
     let verdict = for_each_block(&args.blocks, |heading, input| {
         let shared = templates.as_ref().map(Templates::predictor);
         let predictor = predictor_by(&args.predictor, shared);

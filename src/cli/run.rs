@@ -32,7 +32,10 @@ pub(super) fn run(args: &RunArgs) -> io::Result<Verdict> {
     let paint = Paint::of_stdout();
     let mut out = BufWriter::new(io::stdout().lock());
     let mut summary = Summary::default();
-    let templates = Templates::open(&args.cache);
+    let templates = match Templates::open(&args.cache) {
+        Ok(templates) => templates,
+        Err(verdict) => return Ok(verdict),
+    };
     if !args.blocks.json {
         write_columns(&mut out, paint, args, &pool)?;
         out.flush()?;

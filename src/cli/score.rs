@@ -1,5 +1,6 @@
 //! `forewave score`: predictors side by side, on the same blocks in one run.
 
+use core::mem::take;
 use std::{
     collections::BTreeMap,
     io::{self, BufWriter, Write},
@@ -11,7 +12,7 @@ use forewave::{
     input::BlockInput,
     measure::{BlockMeasure, Score, TxClass, measure_block},
     observe,
-    report::{BlockHeading, BlockScores, ScoreReport, TotalScores, milliseconds},
+    report::{BlockHeading, BlockScores, FailedBlock, ScoreReport, TotalScores, milliseconds},
     sequential,
 };
 use rayon::ThreadPool;
@@ -20,33 +21,39 @@ use super::{
     Verdict,
     args::{ScoreArgs, Templates},
     diagnostic::Failure,
-    for_each_block,
+    for_each_block_or,
     templates::{Templates as SavedTemplates, predictor_by},
-    text::{Paint, counted, grouped},
+    text::{Paint, counted, grouped, write_failed},
     thread_pool,
     timing::{median, timed},
+    unfinished::{Report, Unfinished},
 };
 
 /// Scores every block.
 pub(super) fn score(args: &ScoreArgs) -> io::Result<Verdict> {
     let pool = thread_pool(&args.threads)?;
-    let mut tally = Tally::default();
-    let file = SavedTemplates::open(&args.cache);
+    let file = match SavedTemplates::open(&args.cache) {
+        Ok(file) => file,
+        Err(verdict) => return Ok(verdict),
+    };
     let across_blocks =
         file.as_ref().map_or_else(StaticPredictor::learning, |file| file.predictor().clone());
-    let verdict = for_each_block(&args.blocks, |heading, input| {
-        tally.add(heading, score_block(args, input, &pool, &across_blocks)?);
-        Ok(Verdict::Fine)
+    let tally = Unfinished::new(Tally {
+        json: args.blocks.json,
+        several: args.blocks.blocks.len() > 1,
+        threads: pool.current_num_threads(),
+        ..Tally::default()
     })?;
-    let report = tally.report(pool.current_num_threads());
-    let mut out = BufWriter::new(io::stdout().lock());
-    if args.blocks.json {
-        serde_json::to_writer(&mut out, &report)?;
-        writeln!(out)?;
-    } else {
-        write_text(&mut out, Paint::of_stdout(), &report)?;
-    }
-    out.flush()?;
+    let verdict = for_each_block_or(
+        &args.blocks,
+        |heading, input| {
+            let measured = score_block(args, input, &pool, &across_blocks)?;
+            tally.with(|tally| tally.add(heading, measured))?;
+            Ok(Verdict::Fine)
+        },
+        |failed| tally.with(|tally| tally.failed.push(failed)),
+    )?;
+    tally.finish()?;
     Ok(verdict.and(file.map_or(Verdict::Fine, |file| file.save())))
 }
 
@@ -123,45 +130,75 @@ fn score_predictor(
     Ok(Measured { measure, analysis: median(times) })
 }
 
-/// Everything measured so far.
+/// Everything measured so far: as text each of several blocks is printed when it is
+/// done and the total at the end, as JSON one object at the end.
 #[derive(Debug, Default)]
 struct Tally {
+    json: bool,
+    several: bool,
+    threads: usize,
     blocks: Vec<BlockScores>,
+    failed: Vec<FailedBlock>,
     sequential: Duration,
     by_predictor: BTreeMap<PredictorKind, Measured>,
 }
 
 impl Tally {
-    fn add(&mut self, block: BlockHeading, measured: MeasuredBlock) {
+    fn add(&mut self, block: BlockHeading, measured: MeasuredBlock) -> io::Result<()> {
         let MeasuredBlock { sequential, by_predictor } = measured;
         let score =
             |Measured { measure, analysis }: &Measured| Score::new(measure, *analysis, sequential);
-        self.blocks.push(BlockScores {
+        let scores = BlockScores {
             block,
             sequential_ms: milliseconds(sequential),
             predictors: by_predictor.iter().map(|(&kind, m)| (kind, score(m))).collect(),
-        });
+        };
+        if self.several && !self.json {
+            let mut out = BufWriter::new(io::stdout().lock());
+            write_block(&mut out, Paint::of_stdout(), &scores)?;
+            out.flush()?;
+        }
+        self.blocks.push(scores);
         self.sequential += sequential;
         for (kind, Measured { measure, analysis }) in by_predictor {
             let total = self.by_predictor.entry(kind).or_default();
             total.measure += &measure;
             total.analysis += analysis;
         }
+        Ok(())
     }
 
-    fn report(self, threads: usize) -> ScoreReport {
+    fn report(&mut self) -> ScoreReport {
         let scores = self.by_predictor.iter().map(|(&kind, Measured { measure, analysis })| {
             (kind, Score::new(measure, *analysis, self.sequential))
         });
-        let total = TotalScores {
+        let total = (!self.blocks.is_empty()).then(|| TotalScores {
             blocks: self.blocks.len(),
             txs: self.blocks.iter().map(|scores| scores.block.txs).sum(),
             gas_used: self.blocks.iter().map(|scores| scores.block.gas_used).sum(),
-            threads,
+            threads: self.threads,
             sequential_ms: milliseconds(self.sequential),
             predictors: scores.collect(),
-        };
-        ScoreReport { blocks: self.blocks, total }
+        });
+        ScoreReport { blocks: take(&mut self.blocks), failed: take(&mut self.failed), total }
+    }
+}
+
+impl Report for Tally {
+    fn finish(&mut self) -> io::Result<()> {
+        let report = self.report();
+        let mut out = BufWriter::new(io::stdout().lock());
+        if self.json {
+            serde_json::to_writer(&mut out, &report)?;
+            writeln!(out)?;
+        } else {
+            let paint = Paint::of_stdout();
+            if let Some(total) = &report.total {
+                write_total(&mut out, paint, total)?;
+            }
+            write_failed(&mut out, paint, &report.failed)?;
+        }
+        out.flush()
     }
 }
 
@@ -212,16 +249,18 @@ const LABEL_WIDTH: usize = 34;
 /// Width of a predictor's column.
 const VALUE_WIDTH: usize = 12;
 
-fn write_text(out: &mut impl Write, paint: Paint, report: &ScoreReport) -> io::Result<()> {
-    let ScoreReport { blocks, total } = report;
-    if blocks.is_empty() {
-        return Ok(());
+/// The most telling measures of one block, and an empty line.
+fn write_block(out: &mut impl Write, paint: Paint, scores: &BlockScores) -> io::Result<()> {
+    let BlockScores { block, predictors, .. } = scores;
+    let title = format!("{} · {}", block.block, counted(block.txs, "transaction"));
+    write_columns(out, paint, &title, predictors.keys())?;
+    for (label, unit, value) in BLOCK_ROWS {
+        write_row(out, label, predictors.values().map(|score| unit.show(value(score))))?;
     }
-    if blocks.len() > 1 {
-        for (title, unit, value) in BLOCK_ROWS {
-            write_block_table(out, paint, blocks, title, |score| unit.show(value(score)))?;
-        }
-    }
+    writeln!(out)
+}
+
+fn write_total(out: &mut impl Write, paint: Paint, total: &TotalScores) -> io::Result<()> {
     let (count, txs) = (counted(total.blocks, "block"), counted(total.txs, "transaction"));
     let (gas, threads) = (grouped(total.gas_used), counted(total.threads, "thread"));
     let title = format!("{count} · {txs} · {gas} gas · {threads}");
@@ -233,24 +272,6 @@ fn write_text(out: &mut impl Write, paint: Paint, report: &ScoreReport) -> io::R
         write_class(out, paint, class, &total.predictors)?;
     }
     Ok(())
-}
-
-/// One measure, a line for each block.
-fn write_block_table(
-    out: &mut impl Write,
-    paint: Paint,
-    blocks: &[BlockScores],
-    title: &str,
-    show: impl Fn(&Score) -> String,
-) -> io::Result<()> {
-    let Some(first) = blocks.first() else { return Ok(()) };
-    write_columns(out, paint, title, first.predictors.keys())?;
-    for BlockScores { block, predictors, .. } in blocks {
-        let BlockHeading { block, txs, .. } = block;
-        let label = format!("{block:<24} {txs:>5} tx");
-        write_row(out, &label, predictors.values().map(&show))?;
-    }
-    writeln!(out)
 }
 
 /// The measures of one class of transactions.

@@ -1,14 +1,15 @@
 //! The template cache of a command: loaded from a file, used, saved again.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{BufReader, ErrorKind},
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use forewave::{
-    Limits, MemoryState, Predictor, PredictorKind, StaticPredictor, TemplateCache, TemplateError,
+    Limits, MemoryState, Predictor, PredictorKind, Printable, StaticPredictor, TemplateCache,
+    TemplateError,
 };
 
 use super::{
@@ -30,17 +31,30 @@ pub(super) struct Templates {
 }
 
 impl Templates {
-    /// The templates in the file that was named. A file that is not there yet
-    /// holds none; one that cannot be used is reported, and ignored.
-    pub(super) fn open(args: &CacheArgs) -> Option<Self> {
-        let file = args.cache.clone()?;
-        let cache = load(&file).unwrap_or_else(|error| {
-            eprintln!("warning: {}: {error}; starting without templates", file.display());
-            TemplateCache::new()
-        });
+    /// The templates in the file that was named, if one was. A file that is not there
+    /// yet, or empty, holds none; templates that cannot be used are reported, and replaced
+    /// later. A file that holds something else, or could not be written later, is
+    /// reported, and nothing is to be done.
+    pub(super) fn open(args: &CacheArgs) -> Result<Option<Self>, Verdict> {
+        let Some(file) = args.cache.clone() else { return Ok(None) };
+        let refused = |source| {
+            report(&Failure::File { file: file.clone(), what: "templates", source }, None);
+            Verdict::Failed
+        };
+        whole_file::check(&file, |_| true).map_err(refused)?;
+        let cache = match load(&file) {
+            Ok(cache) => cache,
+            Err(TemplateError::NotTemplates) => return Err(refused(whole_file::not_ours())),
+            Err(TemplateError::Read(source)) => return Err(refused(source)),
+            Err(error) => {
+                let name = Printable(file.display());
+                eprintln!("warning: {name}: {error}; starting without templates");
+                TemplateCache::new()
+            }
+        };
         let cache = Arc::new(cache);
         let predictor = StaticPredictor::sharing(Limits::default(), Arc::clone(&cache));
-        Some(Self { file, cache, predictor })
+        Ok(Some(Self { file, cache, predictor }))
     }
 
     /// The predictor that shares them.
@@ -58,9 +72,10 @@ impl Templates {
 }
 
 fn load(file: &Path) -> Result<TemplateCache, TemplateError> {
-    match File::open(file) {
+    match fs::metadata(file) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(TemplateCache::new()),
-        opened => TemplateCache::load(BufReader::new(opened?), FILE_BYTES_MAX),
+        Ok(metadata) if metadata.len() == 0 => Ok(TemplateCache::new()),
+        _ => TemplateCache::load(BufReader::new(File::open(file)?), FILE_BYTES_MAX),
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::{
     env,
-    io::{self, IsTerminal},
+    io::{self, IsTerminal, Write},
 };
 
-use forewave::{Cause, ConflictGraph, Location, Scope, TxIndex};
+use forewave::{Cause, ConflictGraph, Location, Scope, TxIndex, report::FailedBlock};
 
 /// Hex digits of a storage key up to which it is shown in full.
 const KEY_DIGITS_MAX: usize = 16;
@@ -92,6 +92,20 @@ pub(super) fn bar(share: f64, cells: u8) -> String {
         text.push(level.map_or(' ', |level| EIGHTHS[usize::from(level) - 1]));
     }
     text
+}
+
+/// One line that names the blocks a report leaves out, if there are any.
+pub(super) fn write_failed(
+    out: &mut impl Write,
+    paint: Paint,
+    failed: &[FailedBlock],
+) -> io::Result<()> {
+    if failed.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<&str> = failed.iter().map(|failed| failed.block.as_str()).collect();
+    let line = format!("{} failed: {}", counted(failed.len(), "block"), names.join(" "));
+    writeln!(out, "{}", paint.bad(&line))
 }
 
 /// Where transactions meet: what kind of state, and whose.

@@ -2,6 +2,7 @@
 //! is said about input that is wrong.
 
 mod conformance;
+mod outputs;
 mod refused;
 mod t8n;
 

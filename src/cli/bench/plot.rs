@@ -58,12 +58,25 @@ impl<E: std::error::Error + Send + Sync> From<DrawingAreaErrorKind<E>> for PlotE
     }
 }
 
+/// Checks before the work that a plot can be written: only an earlier plot is replaced.
+pub(super) fn check(path: &Path) -> Result<(), PlotError> {
+    let (width, height) = SIZE;
+    let begin = format!("<svg width=\"{width}\" height=\"{height}\"");
+    whole_file::check(path, |bytes| bytes.starts_with(begin.as_bytes()))
+        .map_err(|source| unwritable(path, source))
+}
+
 /// Draws what all blocks together gain.
 pub(super) fn write(path: &Path, report: &BenchReport) -> Result<(), PlotError> {
+    let Some(total) = &report.total else { return Ok(()) };
     let mut svg = String::new();
-    draw(&mut svg, &title(report), &report.total)?;
-    let unwritable = |source| PlotError::Unwritable { file: path.display().to_string(), source };
-    whole_file::write(path, |to| to.write_all(svg.as_bytes())).map_err(unwritable)
+    draw(&mut svg, &title(report), total)?;
+    whole_file::write(path, |to| to.write_all(svg.as_bytes()))
+        .map_err(|source| unwritable(path, source))
+}
+
+fn unwritable(path: &Path, source: io::Error) -> PlotError {
+    PlotError::Unwritable { file: path.display().to_string(), source }
 }
 
 fn title(report: &BenchReport) -> String {

@@ -9,42 +9,58 @@ use forewave::{
 
 use super::super::{
     run::write_mismatches,
-    text::{Paint, counted, grouped},
+    text::{Paint, counted, grouped, write_failed},
 };
 
 /// Columns of the name of a way to run a block.
 const NAME_COLUMNS: usize = 14;
 
-/// Writes one table for each block, and one for all of them if there are several.
-pub(super) fn write(out: &mut impl Write, paint: Paint, report: &BenchReport) -> io::Result<()> {
+/// Writes the table of the block that was measured last.
+pub(super) fn write_last_block(
+    out: &mut impl Write,
+    paint: Paint,
+    report: &BenchReport,
+) -> io::Result<()> {
+    let Some(block) = report.blocks.last() else { return Ok(()) };
+    if report.blocks.len() == 1 {
+        write_settings(out, report)?;
+    }
+    writeln!(out, "\n{}", paint.bold(&heading(&block.block)))?;
+    write_figures(out, paint, report, &block.figures)?;
+    write_result(out, paint, block)
+}
+
+fn write_settings(out: &mut impl Write, report: &BenchReport) -> io::Result<()> {
     let knowledge = match report.knowledge {
         Knowledge::Cold => "cold",
         Knowledge::Warm => "warm",
     };
-    writeln!(
-        out,
-        "predictor {}, {knowledge} · {} · medians of {} runs · times in ms, quartiles in brackets",
-        report.predictor,
-        counted(report.cores, "core"),
-        report.repeat,
-    )?;
-    for block in &report.blocks {
-        writeln!(out, "\n{}", paint.bold(&heading(&block.block)))?;
-        write_figures(out, paint, report, &block.figures)?;
-        write_result(out, paint, block)?;
-    }
-    if report.blocks.len() > 1 {
+    let (predictor, cores) = (report.predictor, counted(report.cores, "core"));
+    let runs = match report.repeat {
+        1 => "one run, times in ms".to_owned(),
+        repeat => format!("medians of {repeat} runs · times in ms, quartiles in brackets"),
+    };
+    writeln!(out, "predictor {predictor}, {knowledge} · {cores} · {runs}")
+}
+
+/// Writes the table of all blocks together if there are several, and which failed.
+pub(super) fn write_total(
+    out: &mut impl Write,
+    paint: Paint,
+    report: &BenchReport,
+) -> io::Result<()> {
+    if let Some(total) = report.total.as_ref().filter(|_| report.blocks.len() > 1) {
         let txs = report.blocks.iter().map(|block| block.block.txs).sum();
         let gas = report.blocks.iter().map(|block| block.block.gas_used).sum();
         let all = [counted(report.blocks.len(), "block"), amounts(txs, gas)].join(" · ");
         writeln!(out, "\n{}", paint.bold(&all))?;
-        write_figures(out, paint, report, &report.total)?;
+        write_figures(out, paint, report, total)?;
         let matching = report.blocks.iter().filter(|block| block.mismatches.is_empty()).count();
         let result = format!("{matching} of {} match", report.blocks.len());
         let all_match = matching == report.blocks.len();
         writeln!(out, "{}", if all_match { paint.good(&result) } else { paint.bad(&result) })?;
     }
-    Ok(())
+    write_failed(out, paint, &report.failed)
 }
 
 fn heading(block: &BlockHeading) -> String {

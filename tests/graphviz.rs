@@ -1,0 +1,97 @@
+//! What `dot` gives, through Graphviz where it is installed: every block renders, alone and
+//! behind another, and no edge is lost.
+
+use std::{
+    fs,
+    io::Write,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use forewave::{
+    Plan, StaticPredictor, dot,
+    input::{BlockInput, LoadOptions},
+    predict,
+};
+
+/// A block's document, and how many edges it has.
+struct Drawing {
+    name: PathBuf,
+    text: String,
+    edges: usize,
+}
+
+/// Whether there is a Graphviz; one line that says so where there is none.
+fn is_installed() -> bool {
+    let found = Command::new("dot").arg("-V").stderr(Stdio::null()).status().is_ok();
+    if !found {
+        eprintln!("skipped: Graphviz is not installed (apt-get install graphviz)");
+    }
+    found
+}
+
+/// The drawing of a block; none where its transactions are not Ethereum's.
+fn drawing(path: &Path) -> Option<Drawing> {
+    let input = BlockInput::load(path, &LoadOptions::default()).ok()?;
+    let predictions = predict(&input.block, &input.state, &StaticPredictor::default()).unwrap();
+    let plan = Plan::new(&predictions);
+    let text = dot(plan.graph(), plan.schedule());
+    Some(Drawing { name: path.to_owned(), text, edges: plan.graph().edge_count() })
+}
+
+fn drawings(blocks: &Path) -> Vec<Drawing> {
+    let Ok(entries) = fs::read_dir(blocks) else {
+        eprintln!("skipped: no blocks at {}", blocks.display());
+        return Vec::new();
+    };
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths.iter().filter_map(|path| drawing(path)).collect()
+}
+
+/// Renders drawings as one input, and counts the edges of the pictures.
+#[track_caller]
+fn check(drawings: &[&Drawing]) {
+    let names: Vec<_> = drawings.iter().map(|drawing| &drawing.name).collect();
+    let mut child = Command::new("dot")
+        .arg("-Tsvg")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let text: String = drawings.iter().map(|drawing| drawing.text.as_str()).collect();
+    let writer = std::thread::spawn(move || stdin.write_all(text.as_bytes()));
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && stderr.is_empty(), "{names:?} {}: {stderr}", output.status);
+    writer.join().unwrap().unwrap();
+    let svg = String::from_utf8(output.stdout).unwrap();
+    let edges: usize = drawings.iter().map(|drawing| drawing.edges).sum();
+    assert_eq!(svg.matches("class=\"edge\"").count(), edges, "{names:?}");
+}
+
+#[test]
+fn every_pair_of_sample_blocks_renders_whole() {
+    if !is_installed() {
+        return;
+    }
+    let drawings = drawings(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/blocks"));
+    assert!(drawings.len() > 20);
+    for (position, first) in drawings.iter().enumerate() {
+        for second in &drawings[position..] {
+            check(&[first, second]);
+        }
+    }
+}
+
+#[test]
+fn every_real_block_renders_whole() {
+    if !is_installed() {
+        return;
+    }
+    for drawing in &drawings(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/blocks")) {
+        check(&[drawing]);
+    }
+}
