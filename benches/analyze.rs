@@ -8,7 +8,7 @@ mod cases;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use forewave::{PredictorKind, StaticPredictor, predict};
+use forewave::{PredictorKind, InterpretingPredictor, predict};
 
 const PREDICTORS: [PredictorKind; 3] =
     [PredictorKind::None, PredictorKind::Static, PredictorKind::Recon];
@@ -27,7 +27,7 @@ fn analyze(c: &mut Criterion) {
             });
         }
         // The same, with templates that the block itself has filled.
-        let warm = StaticPredictor::learning();
+        let warm = InterpretingPredictor::learning();
         for _ in 0..FILLS {
             predict(&case.block, &case.state, &warm).expect("state in memory");
         }

@@ -6,7 +6,7 @@
 
 use std::{env, error::Error, fs, process::Command};
 
-use forewave::{Block, ExecutionMode, MemoryState, Plan, StaticPredictor, predict, sequential};
+use forewave::{Block, ExecutionMode, MemoryState, Plan, InterpretingPredictor, predict, sequential};
 use rayon::ThreadPoolBuilder;
 use revm::{
     bytecode::Bytecode,
@@ -93,7 +93,7 @@ fn measure(position: usize, threads: usize) -> Result<(), Box<dyn Error>> {
     let Blocks { name, code, tx_gas } = BLOCKS[position];
     let (block, state) = block(code, tx_gas);
     let before = peak_kib()?;
-    let predictions = predict(&block, &state, &StaticPredictor::default())?;
+    let predictions = predict(&block, &state, &InterpretingPredictor::default())?;
     let plan = Plan::new(&predictions);
     let predicted = peak_kib()?;
     let pool = ThreadPoolBuilder::new().num_threads(threads).build()?;

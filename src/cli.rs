@@ -13,7 +13,7 @@ mod process;
 mod run;
 mod score;
 mod t8n;
-mod templates;
+mod summaries;
 mod test;
 mod text;
 mod timing;

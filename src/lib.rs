@@ -48,15 +48,15 @@ pub mod t8n;
 
 pub use forewave_analyzer::{
     AccessKind, AccessListPredictor, AccessSet, AccessSetBuilder, AccessSummary, AnalyzeError,
-    Block, CallKind, Completeness, Confidence, Effect, Entry, EntrySummary, ExactPaths, ExprArena,
-    ExprId, GaveUp, Implementation, KeyExpr, KeyOrigin, Limits, Location, MemoryState,
+    Block, CallKind, Cause as WideningCause, Completeness, Confidence, Effect, Entry, EntrySummary, EvaluationLimits, ExactPaths, ExprArena,
+    ExprId, GaveUp, Implementation, InterpretingPredictor, KeyExpr, KeyOrigin, LatePredictor, Limits, Location, MemoryState,
     ObservedAccess, Ommer, PanickedError, Payers, PredictedAccess, Predictor, ProtocolPredictor,
-    Scope, StateError, StaticCodePredictor, StaticPredictor, SummaryLimits, Target, TemplateCache,
-    TemplateError, TxIndex, WidenedAccess, Words, commute_payments, summarize, summarize_account,
+    Scope, Scratch, StateError, StaticPredictor, SummaryCache, SummaryError, SummaryLimits, Target, TemplateCache,
+    TxEvaluator, TxIndex, WidenedAccess, Words, commute_payments, summarize, summarize_account,
 };
 pub use forewave_executor::{
     AccountChange, BlockOutcome, CancelToken, Cancellable, CancellableError, ExecutionError,
-    ExecutionMode, ExecutionStats, Observation, OneByOne, OraclePredictor, OutcomeNote,
+    ExecutionMode, ExecutionStats, HybridPredictor, Observation, OneByOne, OraclePredictor, OutcomeNote,
     PrefetchStats, Prefetched, ReconPredictor, Reexecution, ReexecutionReason, StateChanges,
     StateView, SystemOperation, TxReceipt, Workers, execute, execute_as, execute_overlapped,
     execute_predicted, execute_unplanned, is_worth_planning, observe, sequential, sequential_with,

@@ -1,14 +1,19 @@
 //! The predictors by name.
 
 use core::{fmt, ops::ControlFlow, str::FromStr};
+use std::sync::LazyLock;
 
 use forewave_analyzer::{
-    AccessListPredictor, AnalyzeError, Block, PredictedAccess, Predictor, ProtocolPredictor,
-    StaticCodePredictor, StaticPredictor,
+    AccessListPredictor, AnalyzeError, Block, LatePredictor, PredictedAccess, Predictor,
+    ProtocolPredictor, StaticPredictor,
 };
-use forewave_executor::{OraclePredictor, ReconPredictor};
+use forewave_executor::{HybridPredictor, OraclePredictor, ReconPredictor};
 use revm::DatabaseRef;
 use serde::{Deserialize, Serialize};
+
+/// What a summary says depends on nothing but the code, so that all who predict in one
+/// process share them. The cache is bounded.
+static STATIC: LazyLock<StaticPredictor> = LazyLock::new(StaticPredictor::default);
 
 /// One of the predictors that come with forewave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -20,23 +25,37 @@ pub enum PredictorKind {
     AccessList,
     /// Each transaction executed alone on the state before the block.
     Recon,
-    /// Bytecode analysed, with no state but code and the slots that hold what is called.
-    StaticCode,
-    /// Bytecode analysed: forewave's own.
+    /// Summaries of code evaluated: forewave's own.
     Static,
+    /// That, evaluated again where an earlier transaction writes what it was computed from.
+    StaticLate,
+    /// `static` where it names everything, `recon` where it does not.
+    Hybrid,
     /// What the transactions do touch, from a sequential run of the block.
     Oracle,
 }
 
 /// A name that is none of the predictors'.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is none of none, access-list, recon, static-code, static, oracle")]
+#[error("`{0}` is none of none, access-list, recon, static, static-late, hybrid, oracle")]
 pub struct UnknownPredictor(String);
 
 impl PredictorKind {
     /// Every predictor.
-    pub const ALL: [Self; 6] =
-        [Self::None, Self::AccessList, Self::Recon, Self::StaticCode, Self::Static, Self::Oracle];
+    pub const ALL: [Self; 7] = [
+        Self::None,
+        Self::AccessList,
+        Self::Recon,
+        Self::Static,
+        Self::StaticLate,
+        Self::Hybrid,
+        Self::Oracle,
+    ];
+
+    /// The predictor `static` with the summaries that all predictors by name share.
+    pub fn shared_static() -> StaticPredictor {
+        STATIC.clone()
+    }
 
     /// The name.
     pub const fn name(self) -> &'static str {
@@ -44,8 +63,9 @@ impl PredictorKind {
             Self::None => "none",
             Self::AccessList => "access-list",
             Self::Recon => "recon",
-            Self::StaticCode => "static-code",
             Self::Static => "static",
+            Self::StaticLate => "static-late",
+            Self::Hybrid => "hybrid",
             Self::Oracle => "oracle",
         }
     }
@@ -62,8 +82,9 @@ impl<DB: DatabaseRef> Predictor<DB> for PredictorKind {
             Self::None => ProtocolPredictor.predict_each(block, state, each),
             Self::AccessList => AccessListPredictor.predict_each(block, state, each),
             Self::Recon => ReconPredictor.predict_each(block, state, each),
-            Self::StaticCode => StaticCodePredictor::default().predict_each(block, state, each),
-            Self::Static => StaticPredictor::default().predict_each(block, state, each),
+            Self::Static => STATIC.predict_each(block, state, each),
+            Self::StaticLate => LatePredictor(STATIC.clone()).predict_each(block, state, each),
+            Self::Hybrid => HybridPredictor(STATIC.clone()).predict_each(block, state, each),
             Self::Oracle => OraclePredictor.predict_each(block, state, each),
         }
     }

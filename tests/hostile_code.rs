@@ -10,7 +10,7 @@ mod assembler;
 #[path = "../analyzer/tests/analysis/scene.rs"]
 mod scene;
 
-use forewave::{Block, Confidence, Limits, Scope, StaticPredictor, observe};
+use forewave::{Block, Confidence, Limits, Scope, InterpretingPredictor, observe};
 use revm::{
     bytecode::Bytecode,
     context::TxEnv,
@@ -165,7 +165,7 @@ fn recursion_ends_at_the_depth_that_the_evm_allows() {
         scene.block.transactions[0].gas_limit = 50_000_000;
         check_exact(name, &scene);
         let shallow = Limits { call_depth_max: 100, ..Limits::default() };
-        let predictions = scene.predict_with(&StaticPredictor::new(shallow));
+        let predictions = scene.predict_with(&InterpretingPredictor::new(shallow));
         let everything = Confidence::Widened(Scope::Everything);
         assert_eq!(predictions[0].confidence(), everything, "{name}");
     }
@@ -214,7 +214,7 @@ fn a_block_of_hostile_transactions_costs_its_limit_and_then_widens() {
     for program in programs {
         let scene = calls(prague().contract(A, program), &[A; 20]);
         let limits = Limits { block_gas_max: 4 * GAS, ..Limits::default() };
-        let predictions = scene.predict_with(&StaticPredictor::new(limits));
+        let predictions = scene.predict_with(&InterpretingPredictor::new(limits));
         let everything = Confidence::Widened(Scope::Everything);
         let widened = predictions.iter().filter(|predicted| predicted.confidence() == everything);
         assert_eq!(widened.count(), 16, "{program}");

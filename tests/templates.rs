@@ -6,7 +6,7 @@
 use std::{fs, path::PathBuf};
 
 use forewave::{
-    PredictedAccess, StaticPredictor,
+    PredictedAccess, InterpretingPredictor,
     input::{BlockInput, LoadOptions},
     predict, sequential,
 };
@@ -21,12 +21,12 @@ fn is_alike(one: &PredictedAccess, other: &PredictedAccess) -> bool {
 #[test]
 fn every_sample_block_is_predicted_alike_with_and_without_templates() {
     let blocks = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/blocks");
-    let shared = StaticPredictor::learning();
+    let shared = InterpretingPredictor::learning();
     for entry in fs::read_dir(blocks).unwrap() {
         let path = entry.unwrap().path();
         let input = BlockInput::load(&path, &LoadOptions::default()).unwrap();
         let (block, state) = (&input.block, &input.state);
-        let interpreting = StaticPredictor::default();
+        let interpreting = InterpretingPredictor::default();
         let expected = predict(block, state, &interpreting).unwrap();
         let receipts = sequential(block, state).unwrap().receipts;
         for round in 0..ROUNDS {

@@ -3,12 +3,11 @@
 //! The pipeline, each step a module: a [`Block`] and a state view
 //! ([`MemoryState`], or any [`revm::DatabaseRef`]) go in; a [`Predictor`]
 //! gives one [`PredictedAccess`] for each transaction. [`ProtocolPredictor`] and
-//! [`AccessListPredictor`] look at its fields, [`StaticPredictor`] and
-//! [`StaticCodePredictor`] interpret its code within [`Limits`], the former by a
-//! template where one fits ([`TemplateCache`]).
-//!
-//! [`summarize`] looks at bytecode alone, inputs unknown, and says what each
-//! function of it can touch, as expressions over the call's inputs.
+//! [`AccessListPredictor`] look at its fields, [`StaticPredictor`] at the code that it
+//! calls: [`summarize`] looks at bytecode alone, inputs unknown, and says what each
+//! function of it can touch, as expressions over the call's inputs; a [`SummaryCache`]
+//! keeps that as programs, which a [`TxEvaluator`] follows with a transaction's values.
+//! [`InterpretingPredictor`] interprets a block in its order, for exact paths.
 //!
 //! This crate knows no threads, no graph and no I/O. What it does not know it
 //! widens ([`Scope`]); ignorance is never an empty set.
@@ -19,6 +18,7 @@ mod block;
 mod evaluate;
 mod expr;
 mod interpreter;
+mod interpreting;
 mod keys;
 mod limits;
 mod panicked;
@@ -40,19 +40,20 @@ pub use access::{
 pub use block::{Block, Ommer};
 pub use evaluate::{EvaluationLimits, Scratch, TxEvaluator};
 pub use expr::{ExprArena, ExprId, KeccakPart, KeyExpr, Namer, Words};
+pub use interpreting::InterpretingPredictor;
 pub use limits::Limits;
 pub use panicked::PanickedError;
 pub use payments::{Payers, commute_payments};
 pub use predictor::{AnalyzeError, Predictor};
 pub use protocol::{AccessListPredictor, ProtocolPredictor};
 pub use state::{MemoryState, StateError};
-pub use static_predictor::{StaticCodePredictor, StaticPredictor};
-pub use summaries::SummaryCache;
+pub use static_predictor::{LatePredictor, StaticPredictor};
+pub use summaries::{SummaryCache, SummaryError};
 pub use symbolic::{
     AccessSummary, CallKind, Completeness, Effect, Entry, EntrySummary, GaveUp, Implementation,
     SummaryLimits, Target, summarize, summarize_account,
 };
 pub use template::{
-    CallOutcome, Evaluator, ExactPaths, FoundAccount, TemplateCache, TemplateError, TopCall,
+    CallOutcome, Evaluator, ExactPaths, FoundAccount, TemplateCache, TopCall,
     UsedAccount, UsedSlot,
 };

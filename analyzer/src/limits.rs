@@ -1,6 +1,6 @@
 //! The named limits of the analysis: what hostile code can cost at most.
 
-/// Bounds of [`StaticPredictor`](crate::StaticPredictor).
+/// Bounds of [`InterpretingPredictor`](crate::InterpretingPredictor).
 ///
 /// Reaching one ends the analysis of the transaction, whose prediction is then
 /// widened to [`Scope::Everything`](crate::Scope::Everything). Gas bounds the

@@ -9,16 +9,18 @@
 //! whose other way only reverts, no memory unless some word of it cannot be
 //! followed ahead. Operands are registers, or constants of the program.
 
+mod check;
 mod lower;
 mod need;
 
 use revm::primitives::U256;
+use serde::{Deserialize, Serialize};
 
 pub(crate) use self::lower::lower;
 use crate::symbolic::{CallKind, GaveUp, graph::Source};
 
 /// A register, or from [`Operand::CONSTANTS`] on a constant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Operand(pub(crate) u16);
 
 impl Operand {
@@ -29,7 +31,7 @@ impl Operand {
 }
 
 /// Consecutive entries of one of the program's tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Span {
     pub(crate) start: u32,
     pub(crate) len: u32,
@@ -42,7 +44,7 @@ impl Span {
 }
 
 /// Bytes that leave the frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum BytesOperand {
     CallData,
     /// Parts, each the low bytes of a word.
@@ -51,7 +53,7 @@ pub(crate) enum BytesOperand {
 }
 
 /// One operation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Operation {
     Immutable { to: Operand, index: u16 },
     Environment { to: Operand, code: u8 },
@@ -83,7 +85,7 @@ pub(crate) const SUCCESS: u32 = u32::MAX - 1;
 pub(crate) const LENGTH: u32 = u32::MAX;
 
 /// A call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct CallOperation {
     pub(crate) code: u8,
     pub(crate) kind: CallKind,
@@ -95,14 +97,14 @@ pub(crate) struct CallOperation {
 }
 
 /// The way to another stretch: what is assigned on it, all at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Way {
     pub(crate) to: u16,
     pub(crate) binds: Span,
 }
 
 /// How a stretch ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum End {
     Goto(Way),
     /// The first way if the condition is not zero. Both lead to `join`, unless
@@ -116,7 +118,7 @@ pub(crate) enum End {
 pub(crate) const NO_STRETCH: u16 = u16::MAX;
 
 /// Operations without a choice, and how they end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Stretch {
     pub(crate) operations: Span,
     pub(crate) gas: u32,
@@ -124,7 +126,7 @@ pub(crate) struct Stretch {
 }
 
 /// What one entry of a piece of code does, ready to be evaluated.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Program {
     pub(crate) stretches: Box<[Stretch]>,
     pub(crate) operations: Box<[Operation]>,

@@ -1,46 +1,81 @@
-//! The predictors `static` and `static-code`: bytecode, call data and state, or
-//! bytecode and call data alone, by abstract interpretation.
+//! The predictor `static`: summaries of code, evaluated per transaction.
 
 use core::ops::ControlFlow;
 use std::sync::Arc;
 
-use alloy_eips::{eip2935::HISTORY_STORAGE_ADDRESS, eip4788::BEACON_ROOTS_ADDRESS};
-use revm::{DatabaseRef, primitives::hardfork::SpecId};
-
-use crate::{
-    AnalyzeError, Block, Limits, PredictedAccess, Predictor, TemplateCache, TxIndex,
-    interpreter::{Knowledge, Machine},
+use hashbrown::HashMap;
+use revm::{
+    DatabaseRef,
+    bytecode::Bytecode,
+    context::TxEnv,
+    primitives::{Address, B256, StorageKey, StorageValue, map::DefaultHashBuilder},
+    state::AccountInfo,
 };
 
-/// Interprets each transaction's code in block order, over what the earlier
-/// transactions are predicted to write.
+use crate::{
+    AnalyzeError, Block, EvaluationLimits, Location, PredictedAccess, Predictor, Scratch,
+    SummaryCache, TxEvaluator,
+};
+
+/// Rounds in which code is summarized that the round before has found to be called.
+const ROUNDS_MAX: usize = 64;
+
+/// Evaluates each transaction by itself, over the summaries of the code that it calls
+/// and the state before the block. Nothing is executed.
 ///
-/// The prediction of a transaction whose analysis would exceed the [`Limits`]
-/// is widened to everything.
-///
-/// With a [`TemplateCache`], what it learns of code serves the later
-/// transactions of the block and whoever shares the cache. Learning costs time
-/// that a single block does not give back, so without one it does not learn.
+/// Summaries are kept in a [`SummaryCache`], which predictors share. As a [`Predictor`]
+/// it makes those that are missing; who cannot wait for that uses a [`TxEvaluator`].
 #[derive(Clone, Debug, Default)]
 pub struct StaticPredictor {
-    limits: Limits,
-    templates: Option<Arc<TemplateCache>>,
+    summaries: Arc<SummaryCache>,
+    limits: EvaluationLimits,
 }
 
 impl StaticPredictor {
-    /// A predictor that interprets every transaction.
-    pub const fn new(limits: Limits) -> Self {
-        Self { limits, templates: None }
+    /// A predictor over these summaries.
+    pub const fn new(summaries: Arc<SummaryCache>, limits: EvaluationLimits) -> Self {
+        Self { summaries, limits }
     }
 
-    /// A predictor that learns templates and keeps them from block to block.
-    pub fn learning() -> Self {
-        Self::sharing(Limits::default(), Arc::default())
+    /// The summaries.
+    pub fn summaries(&self) -> &SummaryCache {
+        &self.summaries
     }
 
-    /// A predictor that learns templates and shares them with others.
-    pub const fn sharing(limits: Limits, templates: Arc<TemplateCache>) -> Self {
-        Self { limits, templates: Some(templates) }
+    /// What evaluates single transactions.
+    pub fn evaluator(&self) -> TxEvaluator<'_> {
+        TxEvaluator::new(&self.summaries, self.limits)
+    }
+
+    /// Summarizes all code that the transactions of a block are predicted to call.
+    pub fn summarize_block<DB: DatabaseRef>(
+        &self,
+        block: &Block,
+        state: &DB,
+    ) -> Result<(), AnalyzeError<DB::Error>> {
+        self.predict_each(block, state, &mut |_| ControlFlow::Continue(()))
+    }
+
+    /// Predicts one transaction, once all code that it calls is summarized.
+    fn predict_tx<DB: DatabaseRef>(
+        &self,
+        scratch: &mut Scratch,
+        block: &Block,
+        state: &DB,
+        tx: &TxEnv,
+    ) -> Result<PredictedAccess, DB::Error> {
+        let evaluator = self.evaluator();
+        for _ in 0..ROUNDS_MAX {
+            let prediction = evaluator.predict_tx(scratch, block, state, tx)?;
+            let missing = scratch.take_missing();
+            if missing.is_empty() {
+                return Ok(prediction);
+            }
+            for (hash, code) in missing {
+                self.summaries.summarize(hash, &code);
+            }
+        }
+        evaluator.predict_tx(scratch, block, state, tx)
     }
 }
 
@@ -51,65 +86,91 @@ impl<DB: DatabaseRef> Predictor<DB> for StaticPredictor {
         state: &DB,
         each: &mut dyn FnMut(PredictedAccess) -> ControlFlow<()>,
     ) -> Result<(), AnalyzeError<DB::Error>> {
-        let templates = self.templates.as_deref();
-        let machine = Machine::new(block, state, Knowledge::State, self.limits, templates);
-        predict_each(block, machine, each)
+        let mut scratch = Scratch::default();
+        for (tx, env) in block.indexed() {
+            let prediction = self
+                .predict_tx(&mut scratch, block, state, env)
+                .map_err(|source| AnalyzeError::State { tx, source })?;
+            if each(prediction).is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 
-/// Interprets each transaction's code without knowing balances, nonces and
-/// storage: the predictor `static-code`, for those whose state is far away.
-///
-/// Of storage it reads the slots whose value is called, as a proxy calls its
-/// implementation. What depends on other state is covered by a scope: a
-/// mapping, a contract, everything. As in `static`, a branch is assumed not to
-/// be taken if it can only revert.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct StaticCodePredictor {
-    limits: Limits,
-}
+/// The predictor `static-late`: [`StaticPredictor`], and where an earlier transaction is
+/// predicted to write what a prediction was computed from, a second evaluation over the
+/// values that the earlier ones are predicted to leave.
+#[derive(Clone, Debug, Default)]
+pub struct LatePredictor(pub StaticPredictor);
 
-impl StaticCodePredictor {
-    /// A predictor with limits of its own.
-    pub const fn new(limits: Limits) -> Self {
-        Self { limits }
-    }
-}
-
-impl<DB: DatabaseRef> Predictor<DB> for StaticCodePredictor {
+impl<DB: DatabaseRef> Predictor<DB> for LatePredictor {
     fn predict_each(
         &self,
         block: &Block,
         state: &DB,
         each: &mut dyn FnMut(PredictedAccess) -> ControlFlow<()>,
     ) -> Result<(), AnalyzeError<DB::Error>> {
-        let machine = Machine::new(block, state, Knowledge::Code, self.limits, None);
-        predict_each(block, machine, each)
+        let mut scratch = Scratch::default();
+        let mut left = Left { state, slots: HashMap::default() };
+        for (tx, env) in block.indexed() {
+            let in_state = |source| AnalyzeError::State { tx, source };
+            let alone = self.0.predict_tx(&mut scratch, block, state, env).map_err(in_state)?;
+            let is_stale = alone.deciding_reads().iter().any(|read| left.has_changed(read));
+            let prediction = if is_stale {
+                self.0.predict_tx(&mut scratch, block, &left, env).map_err(in_state)?
+            } else {
+                alone
+            };
+            left.note(&prediction);
+            if each(prediction).is_break() {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 
-/// Runs a machine over its block: system calls, then the transactions.
-fn predict_each<DB: DatabaseRef>(
-    block: &Block,
-    mut machine: Machine<'_, DB>,
-    each: &mut dyn FnMut(PredictedAccess) -> ControlFlow<()>,
-) -> Result<(), AnalyzeError<DB::Error>> {
-    let before_all = |source| AnalyzeError::State { tx: TxIndex::default(), source };
-    if block.spec().is_enabled_in(SpecId::PRAGUE) {
-        let hash = block.parent_hash.as_slice();
-        machine.system_call(HISTORY_STORAGE_ADDRESS, hash).map_err(before_all)?;
+/// The state as the transactions so far are predicted to leave it, where that is known.
+struct Left<'a, DB> {
+    state: &'a DB,
+    slots: HashMap<(Address, StorageKey), StorageValue, DefaultHashBuilder>,
+}
+
+impl<DB> Left<'_, DB> {
+    fn has_changed(&self, location: &Location) -> bool {
+        matches!(location, Location::Storage(address, key) if self.slots.contains_key(&(*address, *key)))
     }
-    if block.spec().is_enabled_in(SpecId::CANCUN)
-        && let Some(root) = block.parent_beacon_block_root
-    {
-        machine.system_call(BEACON_ROOTS_ADDRESS, root.as_slice()).map_err(before_all)?;
-    }
-    for (tx, env) in block.indexed() {
-        let prediction =
-            machine.analyze(env).map_err(|source| AnalyzeError::State { tx, source })?;
-        if each(prediction).is_break() {
-            break;
+
+    fn note(&mut self, prediction: &PredictedAccess) {
+        for (location, value) in prediction.values() {
+            if let Location::Storage(address, key) = location {
+                self.slots.insert((*address, *key), *value);
+            }
         }
     }
-    Ok(())
+}
+
+impl<DB: DatabaseRef> DatabaseRef for Left<'_, DB> {
+    type Error = DB::Error;
+
+    fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, DB::Error> {
+        self.state.basic_ref(address)
+    }
+
+    fn code_by_hash_ref(&self, code_hash: B256) -> Result<Bytecode, DB::Error> {
+        self.state.code_by_hash_ref(code_hash)
+    }
+
+    fn storage_ref(&self, address: Address, key: StorageKey) -> Result<StorageValue, DB::Error> {
+        match self.slots.get(&(address, key)) {
+            Some(value) => Ok(*value),
+            None => self.state.storage_ref(address, key),
+        }
+    }
+
+    fn block_hash_ref(&self, number: u64) -> Result<B256, DB::Error> {
+        self.state.block_hash_ref(number)
+    }
 }

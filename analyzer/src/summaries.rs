@@ -5,6 +5,8 @@
 //! milliseconds, so nothing that evaluates waits for it: it takes what is here,
 //! and says what is missing.
 
+mod saved;
+
 use std::sync::{Arc, PoisonError, RwLock};
 
 use hashbrown::HashMap;
@@ -12,7 +14,9 @@ use revm::{
     bytecode::Bytecode,
     primitives::{B256, U256, map::DefaultHashBuilder},
 };
+use serde::{Deserialize, Serialize};
 
+pub use self::saved::SummaryError;
 use crate::{
     program::{Program, lower},
     skeleton::skeleton,
@@ -23,7 +27,7 @@ use crate::{
 const CACHE_BYTES_MAX: usize = 256 << 20;
 
 /// The programs of one skeleton.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Programs {
     /// By selector, sorted.
     pub(crate) functions: Box<[(u32, Program)]>,
@@ -32,10 +36,18 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    fn size(&self) -> usize {
+    fn all(&self) -> impl Iterator<Item = &Program> {
         let functions = self.functions.iter().map(|(_, program)| program);
-        let all = functions.chain(&self.receive).chain(&self.fallback);
-        size_of_val(&*self.functions) + all.map(Program::size).sum::<usize>()
+        functions.chain(&self.receive).chain(&self.fallback)
+    }
+
+    fn size(&self) -> usize {
+        size_of_val(&*self.functions) + self.all().map(Program::size).sum::<usize>()
+    }
+
+    /// Whether every program can be evaluated and the functions are in order.
+    fn are_sound(&self) -> bool {
+        self.functions.is_sorted_by_key(|(selector, _)| *selector) && self.all().all(Program::is_sound)
     }
 }
 
@@ -126,31 +138,23 @@ impl SummaryCache {
 
 /// The programs of every entry.
 fn programs(code: &Bytecode, inputs_at: &[usize], limits: SummaryLimits) -> Programs {
-    let t = std::time::Instant::now();
     let summary = summarize_skeleton(code, inputs_at, limits);
-    let t1 = t.elapsed();
-    let mut t2 = std::time::Duration::ZERO;
     let mut functions = Vec::new();
     let (mut receive, mut fallback) = (None, None);
     for entry in summary.entries() {
-        let t = std::time::Instant::now();
-        let program = lower(summary.exprs(), &entry.graph);
-        t2 += t.elapsed();
-        let program = program.unwrap_or_else(|| {
+        let program = lower(summary.exprs(), &entry.graph).unwrap_or_else(|| {
             let why = match entry.completeness {
                 Completeness::GivenUp(why) => why,
                 _ => GaveUp::Expressions,
             };
             Program::given_up(why)
         });
-        if std::env::var("DBG").is_ok() { eprintln!("ENTRY {:?} {:?} nodes {} live {} ops {} stretches {} regs {} size {} memory {}", entry.entry, entry.completeness, entry.graph.nodes().len(), entry.graph.reached().iter().filter(|r| **r).count(), program.operations.len(), program.stretches.len(), program.registers, program.size(), program.operations.iter().any(|o| matches!(o, crate::program::Operation::StoreMemory{..}))); }
         match entry.entry {
             Entry::Selector(selector) => functions.push((selector, program)),
             Entry::Receive => receive = Some(program),
             Entry::Fallback => fallback = Some(program),
         }
     }
-    if std::env::var("DBG").is_ok() { eprintln!("TIME {} explore {:?} lower {:?} exprs {}", code.len(), t1, t2, summary.exprs().len()); }
     functions.sort_by_key(|(selector, _)| *selector);
     Programs { functions: functions.into(), receive, fallback }
 }

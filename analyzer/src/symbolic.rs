@@ -25,6 +25,7 @@ mod path;
 use std::collections::BTreeSet;
 
 use revm::bytecode::{Bytecode, opcode as op};
+use serde::{Deserialize, Serialize};
 
 use self::{
     explore::{Explored, Explorer, Input},
@@ -85,7 +86,7 @@ pub enum Entry {
 }
 
 /// What an exploration ended at before its end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum GaveUp {
     /// A jump to a place that is computed from what is not known.
     Jump,

@@ -8,8 +8,7 @@
 //! code hash, selector and fork; [`replay`] evaluates a tree on another
 //! transaction and another state, and leaves stored values [`deferred`]. A guard
 //! is always evaluated, never remembered: where no path fits, the transaction is
-//! interpreted and its path added. [`saved`] turns a cache into bytes and back,
-//! and [`check`] looks at what comes back.
+//! interpreted and its path added.
 //!
 //! What a template does not follow is the gas: its estimate is that of the
 //! recorded run, and a path on which a frame runs out of it only fits what brings
@@ -19,7 +18,6 @@ mod answers;
 mod assembly;
 mod buffers;
 mod cache;
-mod check;
 mod deferred;
 mod exact;
 mod host;
@@ -28,7 +26,6 @@ mod learning;
 mod operation;
 mod path;
 mod replay;
-mod saved;
 mod signer;
 mod trace;
 mod tree;
@@ -42,7 +39,6 @@ pub(crate) use deferred::{Deferred, DeferredId};
 pub use exact::{CallOutcome, Evaluator, ExactPaths, FoundAccount, TopCall, UsedAccount, UsedSlot};
 pub(crate) use operation::Outcome;
 pub(crate) use replay::Replayed;
-pub use saved::TemplateError;
 pub(crate) use trace::{AccountRef, CheckpointRef, CodeRef, SlotRef, Trace};
 pub(crate) use tree::{Attempt, Tree};
 pub(crate) use value::{Function, Input, ValueId};

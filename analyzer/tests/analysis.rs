@@ -6,14 +6,14 @@
 mod assembler;
 #[path = "analysis/calls.rs"]
 mod calls;
-#[path = "analysis/code_only.rs"]
-mod code_only;
 #[path = "analysis/hostile.rs"]
 mod hostile;
 #[path = "analysis/keys.rs"]
 mod keys;
 #[path = "analysis/protocol.rs"]
 mod protocol;
+#[path = "analysis/saved.rs"]
+mod saved;
 #[path = "analysis/scene.rs"]
 mod scene;
 #[path = "analysis/state.rs"]

@@ -1,9 +1,12 @@
 //! The predictors that execute: `recon` runs each transaction alone on the
-//! state before the block, `oracle` runs the whole block and knows.
+//! state before the block, `hybrid` those that are not known without, `oracle`
+//! runs the whole block and knows.
 
 use core::ops::ControlFlow;
 
-use forewave_analyzer::{AccessSet, AnalyzeError, Block, PredictedAccess, Predictor, TxIndex};
+use forewave_analyzer::{
+    AccessSet, AnalyzeError, Block, Confidence, PredictedAccess, Predictor, StaticPredictor, TxIndex,
+};
 use revm::{
     DatabaseRef, ExecuteEvm,
     context::{TxEnv, result::EVMError},
@@ -14,7 +17,7 @@ use revm::{
 use crate::{
     ExecutionError,
     observation::{observe, observed_access},
-    tracking::{discard_record, take_record, tracking_evm},
+    tracking::{TrackingEvm, discard_record, take_record, tracking_evm},
 };
 
 /// Full execution of each transaction alone on the state before the block: what
@@ -32,31 +35,84 @@ impl<DB: DatabaseRef> Predictor<DB> for ReconPredictor {
         state: &DB,
         each: &mut dyn FnMut(PredictedAccess) -> ControlFlow<()>,
     ) -> Result<(), AnalyzeError<DB::Error>> {
-        let mut lenient = block.clone();
-        lenient.transactions = Vec::new();
-        lenient.cfg.disable_nonce_check = true;
-        let precompiles = EthPrecompiles::new(block.spec());
-        let mut evm = tracking_evm(&lenient, WrapDatabaseRef(state));
+        let mut simulator = Simulator::new(block, state);
         for (tx, env) in block.indexed() {
-            let prediction = match evm.transact(env.clone()) {
-                Ok(run) => {
-                    let record = take_record(&mut evm, env, &run.state);
-                    let excluded = |address: &_| precompiles.contains(address);
-                    let access = observed_access(&record, &run.state, excluded);
-                    PredictedAccess::exact(access.0, run.result.tx_gas_used())
-                        .with_payer_seen(record.sees_payer(env.caller))
-                }
-                Err(EVMError::Database(source)) => return Err(AnalyzeError::State { tx, source }),
-                Err(_) => {
-                    discard_record(&mut evm);
-                    PredictedAccess::exact(AccessSet::default(), env.gas_limit)
-                }
-            };
+            let simulated = simulator.simulate(env);
+            let prediction = simulated.map_err(|source| AnalyzeError::State { tx, source })?;
             if each(prediction).is_break() {
                 break;
             }
         }
         Ok(())
+    }
+}
+
+/// Runs single transactions on the state before the block.
+struct Simulator<'a, DB: DatabaseRef> {
+    evm: TrackingEvm<WrapDatabaseRef<&'a DB>>,
+    precompiles: EthPrecompiles,
+}
+
+impl<'a, DB: DatabaseRef> Simulator<'a, DB> {
+    fn new(block: &Block, state: &'a DB) -> Self {
+        let mut lenient = block.clone();
+        lenient.transactions = Vec::new();
+        lenient.cfg.disable_nonce_check = true;
+        let evm = tracking_evm(&lenient, WrapDatabaseRef(state));
+        Self { evm, precompiles: EthPrecompiles::new(block.spec()) }
+    }
+
+    fn simulate(&mut self, tx: &TxEnv) -> Result<PredictedAccess, DB::Error> {
+        let evm = &mut self.evm;
+        match evm.transact(tx.clone()) {
+            Ok(run) => {
+                let record = take_record(evm, tx, &run.state);
+                let excluded = |address: &_| self.precompiles.contains(address);
+                let access = observed_access(&record, &run.state, excluded);
+                Ok(PredictedAccess::exact(access.0, run.result.tx_gas_used())
+                    .with_payer_seen(record.sees_payer(tx.caller)))
+            }
+            Err(EVMError::Database(source)) => Err(source),
+            Err(_) => {
+                discard_record(evm);
+                Ok(PredictedAccess::exact(AccessSet::default(), tx.gas_limit))
+            }
+        }
+    }
+}
+
+/// The predictor `hybrid`: [`StaticPredictor`] where it names every location that a
+/// transaction touches in every run, one simulated run on the state before the block
+/// where it does not. For mempools, where no other transaction is before it.
+#[derive(Clone, Debug, Default)]
+pub struct HybridPredictor(pub StaticPredictor);
+
+impl<DB: DatabaseRef> Predictor<DB> for HybridPredictor {
+    fn predict_each(
+        &self,
+        block: &Block,
+        state: &DB,
+        each: &mut dyn FnMut(PredictedAccess) -> ControlFlow<()>,
+    ) -> Result<(), AnalyzeError<DB::Error>> {
+        let mut simulator = Simulator::new(block, state);
+        let mut failure = None;
+        let mut position = 0;
+        self.0.predict_each(block, state, &mut |prediction| {
+            let tx = TxIndex::new(position);
+            position += 1;
+            let is_complete = prediction.accesses().all(|(.., is_must)| is_must);
+            if prediction.confidence() == Confidence::Exact && is_complete {
+                return each(prediction);
+            }
+            match simulator.simulate(&block.transactions[tx.index()]) {
+                Ok(simulated) => each(simulated),
+                Err(source) => {
+                    failure = Some(AnalyzeError::State { tx, source });
+                    ControlFlow::Break(())
+                }
+            }
+        })?;
+        failure.map_or(Ok(()), Err)
     }
 }
 

@@ -107,10 +107,10 @@ impl Order {
     }
 }
 
-/// Where templates are kept.
+/// Where summaries are kept.
 #[derive(Debug, Args)]
 pub(super) struct CacheArgs {
-    /// Load the templates of the predictor `static` from FILE, and save them there at the end;
+    /// Load the summaries of code that `static` evaluates from FILE, and save them there at the end;
     /// a file that holds anything else is refused.
     #[arg(long, value_name = "FILE")]
     pub(super) cache: Option<PathBuf>,
@@ -242,39 +242,14 @@ pub(super) struct ScoreArgs {
     pub(super) threads: Threads,
     /// The predictors to score, separated by commas.
     #[arg(long, value_name = "P,...", value_delimiter = ',', value_parser = predictor(),
-          default_value = "none,access-list,recon,static,oracle")]
+          default_value = "none,access-list,recon,static,static-late,hybrid,oracle")]
     pub(super) predictor: Vec<PredictorKind>,
     /// Time each prediction and each sequential run K times and take the medians.
     #[arg(long, value_name = "K", default_value_t = 3,
           value_parser = clap::value_parser!(u32).range(1..=REPEAT_MAX))]
     pub(super) repeat: u32,
-    /// Which templates `static` starts a block with [default: none, or with --cache earlier]
-    #[arg(long, value_enum, value_name = "FROM")]
-    templates: Option<Templates>,
     #[command(flatten)]
     pub(super) cache: CacheArgs,
-}
-
-impl ScoreArgs {
-    /// What has filled the template cache.
-    pub(super) fn templates(&self) -> Templates {
-        let without_flag = match self.cache.cache {
-            None => Templates::None,
-            Some(_) => Templates::Earlier,
-        };
-        self.templates.unwrap_or(without_flag)
-    }
-}
-
-/// What has filled the template cache before a prediction is timed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Templates {
-    /// Nothing: every transaction is interpreted.
-    None,
-    /// The same block.
-    Same,
-    /// The blocks named before it, and the file of --cache; each prediction is timed once.
-    Earlier,
 }
 
 /// `forewave analyze`.
@@ -305,7 +280,7 @@ pub(super) struct TestArgs {
     pub(super) paths: Vec<PathBuf>,
     /// The predictors that each block is executed with, separated by commas.
     #[arg(long, value_name = "P,...", value_delimiter = ',', value_parser = predictor(),
-          default_value = "none,access-list,recon,static-code,static,oracle")]
+          default_value = "none,access-list,recon,static,hybrid,oracle")]
     pub(super) predictor: Vec<PredictorKind>,
     /// On how many threads each block is executed, separated by commas.
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1,2,8",

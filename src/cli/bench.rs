@@ -210,7 +210,7 @@ impl Bench<'_> {
     fn first_run(
         &self,
     ) -> Result<(Option<Box<dyn Predictor<MemoryState>>>, ConflictGraph), Failure> {
-        let predictor = predictor(self.args.predictor, self.args.knowledge());
+        let predictor = self.args.predictor;
         let plan = plan(self.input, &*predictor)?;
         let shared = (self.args.knowledge() == Knowledge::Warm).then_some(predictor);
         Ok((shared, plan.into_graph()))
@@ -247,7 +247,7 @@ impl Bench<'_> {
         workers: Workers<'_>,
         costs: &mut Costs,
     ) -> Result<BlockOutcome, Failure> {
-        let own = shared.is_none().then(|| predictor(self.args.predictor, self.args.knowledge()));
+        let own = shared.is_none().then_some(self.args.predictor);
         let predictor = shared.or(own.as_deref()).expect("one of the two is there");
         let way = self.args.order.way();
         let (outcome, phases) =
@@ -305,15 +305,6 @@ impl Bench<'_> {
                 Predicted { threads, total_ms, speedup }
             })
             .collect()
-    }
-}
-
-/// A predictor that has seen nothing.
-fn predictor(kind: PredictorKind, knowledge: Knowledge) -> Box<dyn Predictor<MemoryState>> {
-    match (kind, knowledge) {
-        // What is learnt pays only where it is kept.
-        (PredictorKind::Static, Knowledge::Warm) => Box::new(StaticPredictor::learning()),
-        _ => Box::new(kind),
     }
 }
 

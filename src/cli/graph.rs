@@ -11,7 +11,7 @@ use super::{
     Verdict,
     args::{GraphArgs, GraphFormat},
     for_each_block,
-    templates::{Templates, predictor_by},
+    summaries::{Summaries, predictor_by},
     text::{Paint, bar, counted, grouped, place, tx_ranges},
 };
 
@@ -30,13 +30,13 @@ pub(super) fn graph(args: &GraphArgs) -> io::Result<Verdict> {
     let paint = Paint::of_stdout();
     let mut out = BufWriter::new(io::stdout().lock());
     let mut is_first = true;
-    let templates = match Templates::open(&args.cache) {
-        Ok(templates) => templates,
+    let summaries = match Summaries::open(&args.cache) {
+        Ok(summaries) => summaries,
         Err(verdict) => return Ok(verdict),
     };
     let verdict = for_each_block(&args.blocks, |heading, input| {
-        let shared = templates.as_ref().map(Templates::predictor);
-        let predictor = predictor_by(&args.predictor, shared);
+        let shared = summaries.as_ref().map(Summaries::predictor);
+        let predictor = predictor_by(args.predictor, shared);
         let predictions = predictor.predict(&input.block, &input.state)?;
         let plan = Plan::new(&predictions);
         match format {
@@ -59,7 +59,7 @@ pub(super) fn graph(args: &GraphArgs) -> io::Result<Verdict> {
         out.flush()?;
         Ok(Verdict::Fine)
     })?;
-    Ok(verdict.and(templates.map_or(Verdict::Fine, |templates| templates.save())))
+    Ok(verdict.and(summaries.map_or(Verdict::Fine, |summaries| summaries.save())))
 }
 
 fn write_heading(

@@ -20,7 +20,7 @@ use super::{
     args::RunArgs,
     diagnostic::Failure,
     for_each_block,
-    templates::{Templates, predictor_by},
+    summaries::{Summaries, predictor_by},
     text::{Paint, counted, grouped},
     thread_pool,
     timing::{median, plan, run_parallel, timed},
@@ -32,8 +32,8 @@ pub(super) fn run(args: &RunArgs) -> io::Result<Verdict> {
     let paint = Paint::of_stdout();
     let mut out = BufWriter::new(io::stdout().lock());
     let mut summary = Summary::default();
-    let templates = match Templates::open(&args.cache) {
-        Ok(templates) => templates,
+    let summaries = match Summaries::open(&args.cache) {
+        Ok(summaries) => summaries,
         Err(verdict) => return Ok(verdict),
     };
     if !args.blocks.json {
@@ -41,7 +41,7 @@ pub(super) fn run(args: &RunArgs) -> io::Result<Verdict> {
         out.flush()?;
     }
     let verdict = for_each_block(&args.blocks, |heading, input| {
-        let report = run_block(args, heading, input, &pool, templates.as_ref())?;
+        let report = run_block(args, heading, input, &pool, summaries.as_ref())?;
         if args.blocks.json {
             serde_json::to_writer(&mut out, &report).map_err(io::Error::from)?;
             writeln!(out)?;
@@ -60,7 +60,7 @@ pub(super) fn run(args: &RunArgs) -> io::Result<Verdict> {
         summary.write_left_out(&mut out, paint)?;
     }
     out.flush()?;
-    Ok(verdict.and(templates.map_or(Verdict::Fine, |templates| templates.save())))
+    Ok(verdict.and(summaries.map_or(Verdict::Fine, |summaries| summaries.save())))
 }
 
 /// What the repetitions of one block took.
@@ -78,7 +78,7 @@ fn run_block(
     heading: BlockHeading,
     input: &BlockInput,
     pool: &ThreadPool,
-    templates: Option<&Templates>,
+    summaries: Option<&Summaries>,
 ) -> Result<RunReport, Failure> {
     let BlockInput { block, state, .. } = input;
     let mut times = Times::default();
@@ -89,11 +89,11 @@ fn run_block(
         // takes seconds) is not charged to whoever comes first.
         drop(sequential(block, state));
     }
-    let predictor = || predictor_by(&args.predictor, templates.map(Templates::predictor));
+    let predictor = predictor_by(args.predictor, summaries.map(Summaries::predictor));
     for _ in 0..args.repeat {
         // What the last repetition holds is freed before the clock starts.
         drop(last.take());
-        let (outcome, phases) = run_parallel(args.order.way(), input, predictor(), pool.into())?;
+        let (outcome, phases) = run_parallel(args.order.way(), input, &*predictor, pool.into())?;
         times.analyze.push(phases.analyze);
         times.schedule.push(phases.schedule);
         times.execute.push(phases.execute);
@@ -109,7 +109,7 @@ fn run_block(
     }
     let outcome = last.expect("a block is run at least once");
     // Waves and parallelism are for who reads the report; no run waits for them.
-    let plan = plan(input, predictor())?;
+    let plan = plan(input, &*predictor)?;
     Ok(report(args, heading, pool, &plan, outcome, times, mismatches))
 }
 

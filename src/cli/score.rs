@@ -19,10 +19,10 @@ use rayon::ThreadPool;
 
 use super::{
     Verdict,
-    args::{ScoreArgs, Templates},
+    args::ScoreArgs,
     diagnostic::Failure,
     for_each_block_or,
-    templates::{Templates as SavedTemplates, predictor_by},
+    summaries::{Summaries, predictor_by},
     text::{Paint, counted, grouped, write_failed},
     thread_pool,
     timing::{median, timed},
@@ -32,12 +32,13 @@ use super::{
 /// Scores every block.
 pub(super) fn score(args: &ScoreArgs) -> io::Result<Verdict> {
     let pool = thread_pool(&args.threads)?;
-    let file = match SavedTemplates::open(&args.cache) {
+    let file = match Summaries::open(&args.cache) {
         Ok(file) => file,
         Err(verdict) => return Ok(verdict),
     };
-    let across_blocks =
-        file.as_ref().map_or_else(StaticPredictor::learning, |file| file.predictor().clone());
+    let shared = file.as_ref().map_or_else(PredictorKind::shared_static, |file| {
+        file.predictor().clone()
+    });
     let tally = Unfinished::new(Tally {
         json: args.blocks.json,
         several: args.blocks.blocks.len() > 1,
@@ -47,7 +48,7 @@ pub(super) fn score(args: &ScoreArgs) -> io::Result<Verdict> {
     let verdict = for_each_block_or(
         &args.blocks,
         |heading, input| {
-            let measured = score_block(args, input, &pool, &across_blocks)?;
+            let measured = score_block(args, input, &pool, &shared)?;
             tally.with(|tally| tally.add(heading, measured))?;
             Ok(Verdict::Fine)
         },
@@ -74,15 +75,9 @@ fn score_block(
     args: &ScoreArgs,
     input: &BlockInput,
     pool: &ThreadPool,
-    across_blocks: &StaticPredictor,
+    shared: &StaticPredictor,
 ) -> Result<MeasuredBlock, Failure> {
     let BlockInput { block, state, .. } = input;
-    let of_block = StaticPredictor::learning();
-    let sharing = match args.templates() {
-        Templates::None => None,
-        Templates::Same => Some(&of_block),
-        Templates::Earlier => Some(across_blocks),
-    };
     let observation = observe(block, state)?;
     let classes = TxClass::of_block(block, state).map_err(forewave::ExecutionError::SystemState)?;
     let mut sequential_times = Vec::new();
@@ -94,7 +89,7 @@ fn score_block(
     let mut by_predictor = BTreeMap::new();
     for &predictor in &args.predictor {
         let measured =
-            score_predictor(args, input, pool, (predictor, sharing), &observation, &classes)?;
+            score_predictor(args, input, pool, (predictor, shared), &observation, &classes)?;
         by_predictor.insert(predictor, measured);
     }
     Ok(MeasuredBlock { sequential: median(sequential_times), by_predictor })
@@ -104,25 +99,15 @@ fn score_predictor(
     args: &ScoreArgs,
     input: &BlockInput,
     pool: &ThreadPool,
-    (kind, sharing): (PredictorKind, Option<&StaticPredictor>),
+    (kind, shared): (PredictorKind, &StaticPredictor),
     observation: &Observation,
     classes: &[TxClass],
 ) -> Result<Measured, Failure> {
     let BlockInput { block, state, .. } = input;
-    let predictor = predictor_by(&kind, sharing);
-    let predicted = || predictor.predict(block, state);
-    let (mut predictions, time) = timed(predicted);
-    let mut times = vec![time];
-    if args.templates() == Templates::Same {
-        times.clear();
-        predictions = predicted();
-    }
-    // A second prediction would find the templates of the block itself.
-    let repeat = if args.templates() == Templates::Earlier { 1 } else { args.repeat as usize };
-    while times.len() < repeat {
-        times.push(timed(predicted).1);
-    }
-    let predictions = predictions?;
+    let predictor = predictor_by(kind, Some(shared));
+    // Summaries are made once for each deployed code, so they are here before the clock starts.
+    let predictions = predictor.predict(block, state)?;
+    let times = (0..args.repeat).map(|_| timed(|| predictor.predict(block, state)).1).collect();
     let plan = Plan::to_run(block, state, predictions.clone()).map_err(BlockError::from)?;
     let outcome = plan.execute(block, state, pool).map_err(BlockError::from)?;
     let graph = ConflictGraph::new(&predictions);

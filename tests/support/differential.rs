@@ -52,10 +52,10 @@ impl Prediction {
     pub(crate) fn drawn(choices: &mut Choices<'_>) -> Self {
         use PredictorKind as Kind;
         let cheap = [Kind::None, Kind::AccessList, Kind::Recon];
-        let any = [Kind::Static, Kind::StaticCode, Kind::Recon, Kind::Oracle];
+        let any = [Kind::Static, Kind::Hybrid, Kind::Recon, Kind::Oracle];
         match choices.below(16) {
             0..=2 => Self::By(Kind::Static),
-            3 | 4 => Self::By(Kind::StaticCode),
+            3 | 4 => Self::By(Kind::Hybrid),
             5 | 6 => Self::By(Kind::Oracle),
             7 => Self::By(choices.of(&cheap)),
             8 | 9 => Self::Empty,

@@ -14,7 +14,7 @@ use core::ops::AddAssign;
 
 use forewave::{
     AccessKind, AccessSet, Block, Confidence, Limits, Location, MemoryState, PredictedAccess,
-    Predictor, StaticPredictor, observe, sequential,
+    Predictor, InterpretingPredictor, observe, sequential,
 };
 use revm::{
     context::{BlockEnv, CfgEnv, TxEnv},
@@ -113,8 +113,8 @@ impl Case {
     ///
     /// If any of that does not hold.
     pub(crate) fn check(&self, limits: Limits) -> Verdict {
-        let predictions = self.predict(&StaticPredictor::new(limits));
-        assert_eq!(predictions, self.predict(&StaticPredictor::new(limits)));
+        let predictions = self.predict(&InterpretingPredictor::new(limits));
+        assert_eq!(predictions, self.predict(&InterpretingPredictor::new(limits)));
         let mut verdict = Verdict { txs: predictions.len(), ..Verdict::default() };
         let Ok(observation) = observe(&self.block, &self.state) else {
             return Verdict { refused_blocks: 1, ..verdict };
@@ -152,8 +152,8 @@ impl Case {
         }
         let Ok(outcome) = sequential(&self.block, &self.state) else { return 0 };
         let comparable = outcome.receipts.iter().take_while(|receipt| receipt.status).count();
-        let expected = self.predict(&StaticPredictor::default());
-        let learning = StaticPredictor::learning();
+        let expected = self.predict(&InterpretingPredictor::default());
+        let learning = InterpretingPredictor::learning();
         for round in 0..ROUNDS {
             let found = self.predict(&learning);
             for at in 0..comparable {

@@ -1,5 +1,7 @@
 //! What a piece of code does to the world: the vocabulary of summaries.
 
+use serde::{Deserialize, Serialize};
+
 use crate::expr::ExprId;
 
 /// A place in the state, named by expressions.
@@ -14,7 +16,7 @@ pub enum Target {
 }
 
 /// Whose code a call runs, and on whose state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum CallKind {
     /// `CALL`: the callee's own.
     Call,

@@ -141,8 +141,6 @@ pub(super) struct Explorer<'a> {
     meeting_count: u32,
     /// Calls, creations and reads of memory, numbered.
     pub(super) sites: u32,
-    dbg: BTreeMap<usize, u32>,
-    dbg2: BTreeMap<String, u32>,
     gave_up: Option<GaveUp>,
     pub(super) is_matched: bool,
     /// Constants that the selector was compared with.
@@ -174,8 +172,6 @@ impl<'a> Explorer<'a> {
             varying_at: Vec::new(),
             meeting_count: 0,
             sites: 0,
-            dbg: BTreeMap::new(),
-            dbg2: BTreeMap::new(),
             gave_up: None,
             is_matched: false,
             compared: BTreeSet::new(),
@@ -187,7 +183,6 @@ impl<'a> Explorer<'a> {
         self.input = input;
         self.graph = Graph::default();
         self.meetings.clear();
-        self.dbg.clear(); self.dbg2.clear();
         self.varying.clear();
         self.gave_up = None;
         self.is_matched = false;
@@ -212,7 +207,6 @@ impl<'a> Explorer<'a> {
             self.graph.exit(path.node, Exit::GaveUp(limit));
         }
         self.steps_left -= given - steps;
-        if self.gave_up.is_some() && std::env::var("DBG").is_ok() { let mut v: Vec<_> = self.dbg.iter().collect(); v.sort_by_key(|x| Reverse(*x.1)); eprintln!("GAVEUP {:?} {:?} code {} share {} nodes {} meetings {} arrivals {} {:?}", input, self.gave_up, self.code.len(), given, self.graph.nodes().len(), self.meetings.len(), v.iter().map(|x| *x.1).sum::<u32>(), &v[..v.len().min(6)]); let mut v: Vec<_> = self.dbg2.iter().collect(); v.sort_by_key(|x| Reverse(*x.1)); for x in v.iter().take(5) { eprintln!("   {} {}", x.1, x.0); } }
         let full = self.arena.is_full().then_some(GaveUp::Expressions);
         Explored {
             effects: self.graph.effects(),
@@ -279,7 +273,6 @@ impl<'a> Explorer<'a> {
                 }
                 Flow::Revert => return None,
             };
-            if self.arena.value(target).is_none() && std::env::var("DBG").is_ok() { eprintln!("JUMPTO pc {} {} {:?} input {:?} code {}", path.pc, crate::Words::new(&self.arena, target), self.arena.get(target), self.input, self.code.len()); if self.code.len() == 22811 { for w in &path.stack { eprintln!("      {}", crate::Words::new(&self.arena, *w)); } } }
             match self.destination(target) {
                 Ok(Some(pc)) => path.pc = pc,
                 Ok(None) => return None,
@@ -402,10 +395,7 @@ impl<'a> Explorer<'a> {
     /// there is anything new to it.
     fn arrive(&mut self, mut path: Path) -> Option<Path> {
         let place = self.meeting_place(&path);
-        if std::env::var("TR").is_ok() && self.code.len() == 22811 && self.input == Input::Selector(3380639033) { eprintln!("ARRIVE {} h {} node {:?}", path.pc, path.stack.len(), path.node); }
         let from = path.node;
-        let place_pc = place.pc;
-        *self.dbg.entry(place.pc).or_insert(0u32) += 1;
         let Some(met) = self.meetings.get_mut(&place) else {
             path.node = self.graph.add(Some(from));
             self.graph.exit(from, Exit::Goto(Edge::new(path.node)));
@@ -458,7 +448,6 @@ impl<'a> Explorer<'a> {
             return None;
         }
         let replaced = met.path.clone();
-        if std::env::var("DBG").is_ok() { let mut why = String::new(); for (i, (a, b)) in replaced.stack.iter().zip(&joined.stack).enumerate() { if a != b { why += &format!("s{i} "); if std::env::var("DBGX").is_ok() && self.dbg2.len() < 3000 && *self.dbg.get(&place_pc).unwrap_or(&0) > 20 { let w = |x| crate::Words::new(&self.arena, x).to_string(); eprintln!("   CELL pc {} s{i}: {} {:?} | in {} {:?} -> {} {:?}", place_pc, w(*a), self.arena.get(*a), w(path.stack[i]), self.arena.get(path.stack[i]), w(*b), self.arena.get(*b)); } } } if replaced.memory != joined.memory { why += "mem "; } if replaced.stored != joined.stored { why += "stored "; } if replaced.answer != joined.answer { why += "answer "; } *self.dbg2.entry(format!("pc {pc0} {why}", pc0 = replaced.pc)).or_insert(0) += 1; }
         joined.node = self.graph.add(Some(from));
         joined.forks = path.forks;
         let binds = joined.binds(&path, &mut self.arena, &is_own);

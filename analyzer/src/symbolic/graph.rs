@@ -8,6 +8,8 @@
 //! Only what is on a way to some end that is no revert counts: what a reverting
 //! path writes is undone, and what it reads decides nothing but that.
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     GaveUp,
     effects::{CallKind, Effect, Target},
@@ -41,7 +43,7 @@ pub(crate) enum Bytes {
 }
 
 /// Where bytes are copied from into memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Source {
     CallData,
     Code,
@@ -140,10 +142,6 @@ impl Graph {
         let id = NodeId(u32::try_from(self.nodes.len()).expect("bounded by the steps"));
         self.nodes.push(Node { parent, events: Vec::new(), exit: Exit::Revert, gas: 0 });
         id
-    }
-
-    pub(crate) fn node(&self, id: NodeId) -> &Node {
-        &self.nodes[id.index()]
     }
 
     pub(super) fn node_mut(&mut self, id: NodeId) -> &mut Node {

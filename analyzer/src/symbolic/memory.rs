@@ -265,15 +265,6 @@ impl Memory {
         changed
     }
 
-    pub(super) fn diff(&self, other: &Self, arena: &ExprArena) -> String {
-        let w = |x| crate::Words::new(arena, x).to_string();
-        let mut out = String::new();
-        for (p, q) in &self.pieces { if other.pieces.get(p) != Some(q) { out += &format!("-[{:?}+{} {}]", p.base.map(w), p.offset, w(q.word)); } }
-        for (p, q) in &other.pieces { if self.pieces.get(p) != Some(q) { out += &format!("+[{:?}+{} {}]", p.base.map(w), p.offset, w(q.word)); } }
-        out += &format!("{:?} {:?}", self.bulks == other.bulks, self.is_unknown == other.is_unknown);
-        out
-    }
-
     /// Keeps only what is the same in both, but for the words that compilers keep
     /// at fixed places; the rest is read when the code is evaluated.
     pub(super) fn narrow(&mut self, other: &Self) {

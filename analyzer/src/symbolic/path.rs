@@ -23,8 +23,6 @@ pub(super) enum Cell {
     Stack(usize),
     Memory(Place),
     Stored(ExprId),
-    /// Which call answered last: its site, not a word that is evaluated.
-    Answer,
 }
 
 /// The latest call, for what it answered.

@@ -206,21 +206,6 @@ impl TemplateCache {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The entries that have a template, in any order.
-    pub(super) fn entries(&self) -> Vec<(TemplateKey, Arc<Entry>)> {
-        let trees = self.trees.read().unwrap_or_else(PoisonError::into_inner);
-        let entries = trees.iter().map(|(key, entry)| (*key, Arc::clone(entry)));
-        entries.filter(|(_, entry)| entry.read().bytes() > 0).collect()
-    }
-
-    /// Adds the tree of an entry that has none yet.
-    pub(super) fn put(&self, key: TemplateKey, tree: Tree) {
-        let entry = self.create(key);
-        let mut held = entry.tree.write().unwrap_or_else(PoisonError::into_inner);
-        self.bytes.fetch_add(tree.bytes(), Ordering::Relaxed);
-        *held = tree;
-    }
-
     fn create(&self, key: TemplateKey) -> Arc<Entry> {
         let mut trees = self.write();
         let entry = trees.entry(key).or_insert_with(|| {

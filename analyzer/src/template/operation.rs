@@ -161,13 +161,6 @@ pub(crate) struct Constants {
     positions: HashMap<U256, usize, DefaultHashBuilder>,
 }
 
-impl Constants {
-    /// The constants at these positions.
-    pub(crate) fn new(words: Vec<U256>) -> Self {
-        let positions = words.iter().enumerate().map(|(at, word)| (*word, at)).collect();
-        Self { words, positions }
-    }
-
     /// The constant, as operations name it.
     pub(crate) fn intern(&mut self, word: U256) -> Operand {
         let words = &mut self.words;

@@ -11,7 +11,6 @@ use revm::primitives::U256;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    check,
     operation::{Constants, Operation, Outcome, Path, Test},
 };
 use crate::Limits;
@@ -89,15 +88,6 @@ pub(crate) struct Tree {
     bytes: usize,
 }
 
-/// A tree as it is saved.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct SavedTree<N, O, C> {
-    nodes: N,
-    operations: O,
-    roots: Roots,
-    constants: C,
-}
-
 impl NodeId {
     /// The position, for indexing.
     pub(super) const fn index(self) -> usize {
@@ -148,22 +138,6 @@ impl Tree {
         &self.nodes[id.0 as usize]
     }
 
-    /// The tree as it is saved.
-    pub(crate) fn saved(&self) -> SavedTree<&[Node], &[Operation], &[U256]> {
-        let Self { nodes, operations, roots, constants, .. } = self;
-        SavedTree { nodes, operations, roots: *roots, constants: &constants.words }
-    }
-
-    /// A tree that was saved, if it is sound.
-    pub(crate) fn restore(saved: SavedTree<Vec<Node>, Vec<Operation>, Vec<U256>>) -> Option<Self> {
-        let SavedTree { nodes, operations, roots, constants } = saved;
-        check::is_sound(&nodes, &operations, roots, constants.len()).then(|| {
-            let bytes = nodes.len() * NODE_BYTES
-                + operations.iter().map(Operation::bytes).sum::<usize>()
-                + constants.len() * 2 * size_of::<U256>();
-            Self { nodes, operations, roots, constants: Constants::new(constants), bytes }
-        })
-    }
 
     /// Bytes that the tree holds, about.
     pub(crate) const fn bytes(&self) -> usize {

@@ -1,6 +1,6 @@
 //! Code written to cost the analysis dearly, and code that is no code at all.
 
-use forewave_analyzer::{Confidence, Limits, Scope, StaticPredictor};
+use forewave_analyzer::{Confidence, Limits, Scope, InterpretingPredictor};
 use proptest::prelude::*;
 use revm::{
     context::TxEnv,
@@ -47,7 +47,7 @@ fn what_exceeds_a_limit_is_widened_to_everything() {
     for program in programs {
         let mut scene = scene().contract(A, program).contract(B, "STOP").tx(rich_call(Vec::new()));
         scene.block.transactions[0].gas_limit = u64::MAX / 2;
-        let predictions = scene.predict_with(&StaticPredictor::new(small_limits()));
+        let predictions = scene.predict_with(&InterpretingPredictor::new(small_limits()));
         let everything = Confidence::Widened(Scope::Everything);
         assert_eq!(predictions[0].confidence(), everything, "{program}");
     }
@@ -61,7 +61,7 @@ fn the_transaction_after_an_abandoned_one_is_predicted_again() {
         .tx(rich_call(Vec::new()))
         .call(B, &[]);
     scene.block.transactions[0].gas_limit = u64::MAX / 2;
-    let predictions = scene.predict_with(&StaticPredictor::new(small_limits()));
+    let predictions = scene.predict_with(&InterpretingPredictor::new(small_limits()));
     assert_eq!(predictions[1].confidence(), Confidence::Exact);
     assert_eq!(scene.text(&predictions[1]), "read storage(b, 0x1)");
 }
@@ -114,7 +114,7 @@ proptest! {
         for tx in &mut scene.block.transactions {
             tx.gas_limit = gas_limit;
         }
-        let predictor = StaticPredictor::new(small_limits());
+        let predictor = InterpretingPredictor::new(small_limits());
         prop_assert_eq!(scene.predict_with(&predictor), scene.predict_with(&predictor));
     }
 }

@@ -1,7 +1,7 @@
 //! A block on a small state, and its predictions as text.
 
 use forewave_analyzer::{
-    AccessKind, Block, Location, MemoryState, PredictedAccess, Predictor, StaticPredictor,
+    AccessKind, Block, Location, MemoryState, PredictedAccess, Predictor, InterpretingPredictor,
 };
 use revm::{
     bytecode::Bytecode,
@@ -105,7 +105,7 @@ impl Scene {
     }
 
     pub fn predict(&self) -> Vec<PredictedAccess> {
-        self.predict_with(&StaticPredictor::default())
+        self.predict_with(&InterpretingPredictor::default())
     }
 
     pub fn predict_with(&self, predictor: &impl Predictor<MemoryState>) -> Vec<PredictedAccess> {

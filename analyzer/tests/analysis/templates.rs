@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use forewave_analyzer::{Limits, Location, PredictedAccess, StaticPredictor, TemplateCache};
+use forewave_analyzer::{Limits, Location, PredictedAccess, InterpretingPredictor, TemplateCache};
 use proptest::prelude::*;
 use revm::{
     context::TxEnv,
@@ -19,8 +19,8 @@ use crate::{
 };
 
 /// Interprets every transaction.
-fn interpreting() -> StaticPredictor {
-    StaticPredictor::default()
+fn interpreting() -> InterpretingPredictor {
+    InterpretingPredictor::default()
 }
 
 /// The parts of a prediction that do not depend on gas, which templates estimate.
@@ -39,7 +39,7 @@ fn accesses(predictions: &[PredictedAccess]) -> Vec<PredictedAccess> {
 fn check(scene: Scene) {
     let scene = scene.without_fees();
     let expected = accesses(&scene.predict_with(&interpreting()));
-    let templates = StaticPredictor::learning();
+    let templates = InterpretingPredictor::learning();
     for round in 0..3 {
         let found = accesses(&scene.predict_with(&templates));
         for (at, (found, expected)) in found.iter().zip(&expected).enumerate() {
@@ -120,7 +120,7 @@ fn a_template_carries_value_and_undoes_what_reverts() {
 fn a_template_assumes_that_what_can_only_revert_does_not_happen() {
     let program = "0 CALLDATALOAD 5 LT @ok JUMPI 0 0 REVERT ok: 0 CALLDATALOAD SLOAD POP STOP";
     let scene = calls(scene().contract(A, program), &[&[6], &[7], &[1]]);
-    let predictor = StaticPredictor::learning();
+    let predictor = InterpretingPredictor::learning();
     scene.predict_with(&predictor);
     let found = scene.predict_with(&predictor);
     let reads = |at: usize| {
@@ -134,7 +134,7 @@ fn a_template_assumes_that_what_can_only_revert_does_not_happen() {
 fn a_full_cache_forgets_and_goes_on() {
     let limits = Limits { cache_bytes_max: 20_000, ..Limits::default() };
     let cache = Arc::new(TemplateCache::new());
-    let predictor = StaticPredictor::sharing(limits, Arc::clone(&cache));
+    let predictor = InterpretingPredictor::sharing(limits, Arc::clone(&cache));
     for number in 0..200 {
         let program = format!("{number} SLOAD 0 CALLDATALOAD SLOAD SSTORE STOP");
         let scene = calls(scene().contract(A, &program), &[&[number]]);
@@ -148,7 +148,7 @@ fn a_full_cache_forgets_and_goes_on() {
 #[test]
 fn a_cache_is_shared_by_threads() {
     let scene = calls(scene().contract(A, "0 CALLDATALOAD SLOAD POP STOP"), &[&[1], &[2]]);
-    let predictor = StaticPredictor::learning();
+    let predictor = InterpretingPredictor::learning();
     let expected = scene.predict_with(&interpreting());
     std::thread::scope(|scope| {
         for _ in 0..4 {
@@ -221,15 +221,9 @@ fn filled() -> (Scene, Arc<TemplateCache>) {
     let scene = scene().contract(A, token).contract(B, factory);
     let scene = calls(scene, &[&[1, 7], &[5, 3]]).without_fees();
     let cache = Arc::new(TemplateCache::new());
-    let predictor = StaticPredictor::sharing(Limits::default(), Arc::clone(&cache));
+    let predictor = InterpretingPredictor::sharing(Limits::default(), Arc::clone(&cache));
     scene.predict_with(&predictor);
     (scene, cache)
-}
-
-fn saved(cache: &TemplateCache) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    cache.save(&mut bytes).unwrap();
-    bytes
 }
 
 #[test]
@@ -311,62 +305,4 @@ fn a_transaction_that_runs_out_of_gas_has_a_template_for_as_much_gas() {
         })
     };
     check(block(&[50_000, 50_000, 60_000, 50_000, 70_000]));
-}
-
-#[test]
-fn a_cache_that_was_saved_and_loaded_predicts_and_saves_the_same() {
-    let (scene, cache) = filled();
-    let bytes = saved(&cache);
-    let loaded = TemplateCache::load(&*bytes, usize::MAX).unwrap();
-    assert_eq!((loaded.len(), saved(&loaded)), (cache.len(), bytes));
-    let predict = |cache| scene.predict_with(&StaticPredictor::sharing(Limits::default(), cache));
-    assert_eq!(predict(Arc::new(loaded)), predict(cache));
-}
-
-#[test]
-fn a_cache_that_is_damaged_older_or_too_long_is_refused_with_the_reason() {
-    let (_, cache) = filled();
-    let bytes = saved(&cache);
-    let changed = |at: usize| {
-        let mut bytes = bytes.clone();
-        bytes[at] ^= 1;
-        bytes
-    };
-    let cases = [
-        (changed(0), "these are no templates"),
-        (changed(11), "of version 3, expected 2"),
-        (changed(12), "more than the 1000000 allowed"),
-        (changed(25), "checksum"),
-        (changed(bytes.len() - 1), "checksum"),
-        (bytes[..bytes.len() - 1].to_vec(), "checksum"),
-        (bytes[..20].to_vec(), "these are no templates"),
-        (Vec::new(), "these are no templates"),
-    ];
-    for (bytes, reason) in cases {
-        let error = TemplateCache::load(&*bytes, 1_000_000).unwrap_err().to_string();
-        assert!(error.contains(reason), "{error:?} does not say {reason:?}");
-    }
-}
-
-#[test]
-fn a_cache_whose_checksum_was_made_to_fit_cannot_make_an_evaluation_fail() {
-    let (scene, cache) = filled();
-    let bytes = saved(&cache);
-    let (mut refused, mut evaluated) = (0, 0);
-    for at in 52..bytes.len() {
-        for change in [1, 0x80] {
-            let mut bytes = bytes.clone();
-            bytes[at] ^= change;
-            let checksum = keccak256(&bytes[52..]);
-            bytes[20..52].copy_from_slice(checksum.as_slice());
-            let Ok(loaded) = TemplateCache::load(&*bytes, usize::MAX) else {
-                refused += 1;
-                continue;
-            };
-            let predictor = StaticPredictor::sharing(Limits::default(), Arc::new(loaded));
-            scene.predict_with(&predictor);
-            evaluated += 1;
-        }
-    }
-    assert!(refused > 100 && evaluated > 100, "{refused} refused, {evaluated} evaluated");
 }
