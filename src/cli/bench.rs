@@ -175,7 +175,7 @@ impl Bench<'_> {
         // Untimed, so that what is set up at first use (the KZG setup of EIP-4844
         // takes seconds) is charged to nobody.
         let truth = sequential(block, state)?;
-        let (shared, graph) = self.first_run()?;
+        let graph = self.first_run()?;
         let paths = self.learnt()?;
         let mut alone = Costs::default();
         let mut parallel: Vec<Costs> = self.pools.iter().map(|_| Costs::default()).collect();
@@ -185,7 +185,7 @@ impl Bench<'_> {
             self.run_sequential(&mut alone)?;
             for (pool, costs) in self.pools.iter().zip(&mut parallel) {
                 let outcome =
-                    self.run_parallel(shared.as_deref(), workers(pool, paths.as_ref()), costs)?;
+                    self.run_parallel(workers(pool, paths.as_ref()), costs)?;
                 if mismatches.is_empty() {
                     mismatches = compare(&outcome, &truth, header, block.spec());
                 }
@@ -204,16 +204,9 @@ impl Bench<'_> {
         Ok(BlockBench { block, figures: Figures { sequential, measured, predicted }, mismatches })
     }
 
-    /// The predictor that all runs share, if they do, taught by a prediction that
-    /// is not timed; and the graph of that.
-    #[expect(clippy::type_complexity, reason = "used once, right above")]
-    fn first_run(
-        &self,
-    ) -> Result<(Option<Box<dyn Predictor<MemoryState>>>, ConflictGraph), Failure> {
-        let predictor = self.args.predictor;
-        let plan = plan(self.input, &*predictor)?;
-        let shared = (self.args.knowledge() == Knowledge::Warm).then_some(predictor);
-        Ok((shared, plan.into_graph()))
+    /// The graph of what is predicted. Summaries of the code are there from then on.
+    fn first_run(&self) -> Result<ConflictGraph, Failure> {
+        Ok(plan(self.input, &self.args.predictor)?.into_graph())
     }
 
     /// The exact paths that all runs share, if they do, learnt by runs that are not
@@ -243,13 +236,10 @@ impl Bench<'_> {
 
     fn run_parallel(
         &self,
-        shared: Option<&dyn Predictor<MemoryState>>,
         workers: Workers<'_>,
         costs: &mut Costs,
     ) -> Result<BlockOutcome, Failure> {
-        let own = shared.is_none().then_some(self.args.predictor);
-        let predictor = shared.or(own.as_deref()).expect("one of the two is there");
-        let way = self.args.order.way();
+        let (way, predictor) = (self.args.order.way(), &self.args.predictor);
         let (outcome, phases) =
             at_cost(costs, || run_parallel(way, self.input, predictor, workers))?;
         costs.phases.push(phases);

@@ -161,6 +161,7 @@ pub(crate) struct Constants {
     positions: HashMap<U256, usize, DefaultHashBuilder>,
 }
 
+impl Constants {
     /// The constant, as operations name it.
     pub(crate) fn intern(&mut self, word: U256) -> Operand {
         let words = &mut self.words;
