@@ -163,7 +163,7 @@ impl Bench<'_> {
         let rows = self.pools.iter().zip(parallel);
         let measured: Vec<_> = rows.map(|(pool, costs)| row(pool, costs, &sequential)).collect();
         let predicted = self.predicted(&graph, &times, &sequential, &measured);
-        let block = BlockHeading { gas_used: truth.gas_used, ..heading };
+        let block = BlockHeading { gas_used: Some(truth.gas_used), ..heading };
         Ok(BlockBench { block, figures: Figures { sequential, measured, predicted }, mismatches })
     }
 

@@ -3,7 +3,7 @@
 use std::io::{self, BufWriter, Write};
 
 use forewave::{
-    Chain, HotSpot, Plan, PredictedAccess, TxIndex, Wave, dot, hot_spots,
+    Chain, HotSpot, Plan, PredictedAccess, PredictorKind, TxIndex, Wave, dot, hot_spots,
     report::{BlockHeading, GraphReport},
 };
 
@@ -13,7 +13,12 @@ use super::{
     for_each_block,
     templates::{Templates, predictor_by},
     text::{Paint, bar, counted, grouped, place, tx_ranges},
+    warn_of_gas,
 };
+
+/// Share of the header's gas by which a prediction may miss it without a warning. That
+/// of `static` is exact on all 143 real blocks (`tests/real_blocks.rs`).
+const PREDICTED_GAS_TOLERANCE: f64 = 0.01;
 
 /// Hot spots listed in text.
 const HOT_SPOTS_SHOWN: usize = 10;
@@ -36,6 +41,14 @@ pub(super) fn graph(args: &GraphArgs) -> io::Result<Verdict> {
         let predictor = predictor_by(&args.predictor, shared);
         let predictions = predictor.predict(&input.block, &input.state)?;
         let plan = Plan::new(&predictions);
+        // The others do not run code, and so do not know what it costs.
+        if matches!(
+            args.predictor,
+            PredictorKind::Static | PredictorKind::Recon | PredictorKind::Oracle
+        ) {
+            let words = format!("{} predicts", args.predictor);
+            warn_of_gas(&heading, &words, plan.schedule().work(), PREDICTED_GAS_TOLERANCE);
+        }
         match format {
             GraphFormat::Json => {
                 let report = GraphReport::new(heading, args.predictor, &plan);
@@ -70,8 +83,10 @@ fn write_heading(
     let BlockHeading { block, number, chain, fork, txs, gas_used } = heading;
     let schedule = plan.schedule();
     let title = paint.bold(block);
-    let (txs, gas_used) = (counted(*txs, "transaction"), grouped(*gas_used));
-    writeln!(out, "{title} · {chain} {number} · {fork} · {txs} · {gas_used} gas")?;
+    let txs = counted(*txs, "transaction");
+    let gas =
+        gas_used.map_or_else(|| "not run yet".to_owned(), |gas| format!("{} gas", grouped(gas)));
+    writeln!(out, "{title} · {chain} {number} · {fork} · {txs} · {gas}")?;
     let parallelism = paint.accent(&format!("parallelism {:.2}", schedule.parallelism()));
     let waves = counted(schedule.waves().len(), "wave");
     let pairs = counted(plan.graph().edge_count(), "conflicting pair");

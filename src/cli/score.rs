@@ -25,6 +25,7 @@ use super::{
     text::{Paint, counted, grouped},
     thread_pool,
     timing::{median, timed},
+    warn_of_gas,
 };
 
 /// Scores every block.
@@ -35,7 +36,8 @@ pub(super) fn score(args: &ScoreArgs) -> io::Result<Verdict> {
     let across_blocks =
         file.as_ref().map_or_else(StaticPredictor::learning, |file| file.predictor().clone());
     let verdict = for_each_block(&args.blocks, |heading, input| {
-        tally.add(heading, score_block(args, input, &pool, &across_blocks)?);
+        let measured = score_block(args, &heading, input, &pool, &across_blocks)?;
+        tally.add(heading, measured);
         Ok(Verdict::Fine)
     })?;
     let report = tally.report(pool.current_num_threads());
@@ -65,6 +67,7 @@ struct MeasuredBlock {
 
 fn score_block(
     args: &ScoreArgs,
+    heading: &BlockHeading,
     input: &BlockInput,
     pool: &ThreadPool,
     across_blocks: &StaticPredictor,
@@ -77,6 +80,7 @@ fn score_block(
         Templates::Earlier => Some(across_blocks),
     };
     let observation = observe(block, state)?;
+    warn_of_gas(heading, "execution uses", observation.outcome.gas_used, 0.0);
     let classes = TxClass::of_block(block, state).map_err(forewave::ExecutionError::SystemState)?;
     let mut sequential_times = Vec::new();
     for _ in 0..args.repeat {
@@ -156,7 +160,7 @@ impl Tally {
         let total = TotalScores {
             blocks: self.blocks.len(),
             txs: self.blocks.iter().map(|scores| scores.block.txs).sum(),
-            gas_used: self.blocks.iter().map(|scores| scores.block.gas_used).sum(),
+            gas_used: self.blocks.iter().filter_map(|scores| scores.block.gas_used).sum(),
             threads,
             sequential_ms: milliseconds(self.sequential),
             predictors: scores.collect(),

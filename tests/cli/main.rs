@@ -2,7 +2,9 @@
 //! is said about input that is wrong.
 
 mod conformance;
+mod incomplete;
 mod refused;
+mod rpc_answers;
 mod t8n;
 
 use std::{

@@ -49,7 +49,7 @@ fn broken_json_is_placed() {
     check_refused(&block.graph(&[]), &["block.json:2:", "near `", ",,"]);
     let block = Copied::new();
     block.write("pre_state.json", "{\"0x00");
-    check_refused(&block.graph(&[]), &["pre_state.json:1:", "EOF while parsing"]);
+    check_refused(&block.graph(&[]), &["pre_state.json:1:", "the file ends early"]);
 }
 
 #[test]

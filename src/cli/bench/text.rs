@@ -35,7 +35,7 @@ pub(super) fn write(out: &mut impl Write, paint: Paint, report: &BenchReport) ->
     }
     if report.blocks.len() > 1 {
         let txs = report.blocks.iter().map(|block| block.block.txs).sum();
-        let gas = report.blocks.iter().map(|block| block.block.gas_used).sum();
+        let gas = report.blocks.iter().filter_map(|block| block.block.gas_used).sum();
         let all = [counted(report.blocks.len(), "block"), amounts(txs, gas)].join(" · ");
         writeln!(out, "\n{}", paint.bold(&all))?;
         write_figures(out, paint, report, &report.total)?;
@@ -49,7 +49,7 @@ pub(super) fn write(out: &mut impl Write, paint: Paint, report: &BenchReport) ->
 
 fn heading(block: &BlockHeading) -> String {
     let BlockHeading { block, number, chain, fork, txs, gas_used } = block;
-    format!("{block} · {chain} {number} · {fork} · {}", amounts(*txs, *gas_used))
+    format!("{block} · {chain} {number} · {fork} · {}", amounts(*txs, gas_used.unwrap_or_default()))
 }
 
 fn amounts(txs: usize, gas: u64) -> String {
