@@ -105,14 +105,15 @@ fn explain(path: &Path, fields: &Map<String, Value>, error: &serde_json::Error) 
     let because = |error: &serde_json::Error| {
         format!("what the RPC gives ({})", shorten(&without_type_names(&error.to_string())))
     };
-    find_wrong_field(path, fields).unwrap_or_else(|| match first_refused_transaction(fields) {
-        Some((field, found, error)) => field_error(path, field, because(&error), Some(found)),
-        None => {
-            let found = format!("a block of {} fields", fields.len());
-            let (path, field) = (path.to_owned(), ".".to_owned());
-            InputError::Field { path, field, expected: because(error), found }
-        }
-    })
+    if let Some(error) = find_wrong_field(path, fields) {
+        return error;
+    }
+    if let Some((field, found, error)) = first_refused_transaction(fields) {
+        return field_error(path, field, because(&error), Some(found));
+    }
+    let found = format!("a block of {} fields", fields.len());
+    let (path, field) = (path.to_owned(), ".".to_owned());
+    InputError::Field { path, field, expected: because(error), found }
 }
 
 /// The block must say what is in it; it may have been asked for with hashes alone.

@@ -48,7 +48,7 @@ fn check_transactions(path: &Path, rpc: &RpcBlock) -> Result<(), InputError> {
 
 fn check_withdrawals(path: &Path, rpc: &RpcBlock, absent: &Absent) -> Result<(), InputError> {
     match (rpc.header.withdrawals_root, &rpc.withdrawals) {
-        (None, None) | (Some(EMPTY_ROOT_HASH), None) => Ok(()),
+        (None | Some(EMPTY_ROOT_HASH), None) => Ok(()),
         (Some(_), None) => {
             let expected = "the withdrawals that `withdrawalsRoot` stands for";
             Err(field_error(path, "withdrawals", expected, None))

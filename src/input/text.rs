@@ -11,10 +11,9 @@ const INTEGER_DIGITS: usize = 20;
 /// The JSON text in `bytes`.
 pub(super) fn json_text(bytes: &[u8]) -> Cow<'_, [u8]> {
     let text = match bytes {
-        [0xef, 0xbb, 0xbf, text @ ..] => Cow::Borrowed(text),
         [0xff, 0xfe, text @ ..] => Cow::Owned(from_utf16(text, u16::from_le_bytes)),
         [0xfe, 0xff, text @ ..] => Cow::Owned(from_utf16(text, u16::from_be_bytes)),
-        text => Cow::Borrowed(text),
+        text => Cow::Borrowed(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text)),
     };
     match quote_large_integers(&text) {
         Some(quoted) => Cow::Owned(quoted),

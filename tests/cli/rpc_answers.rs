@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 
 use crate::{Copied, Ran, check_refused, forewave};
 
+/// What is changed in a document.
+type Change = fn(&mut Value);
+
 /// Runs a block against sequential execution and its header.
 fn compare(block: &Copied, more: &[&str]) -> Ran {
     let args = ["run", "--compare", "--json", "--threads", "2"];
@@ -114,7 +117,6 @@ fn what_servers_leave_out_of_a_block_is_not_asked_for() {
 
 #[test]
 fn a_list_that_the_header_contradicts_is_refused() {
-    type Change = fn(&mut Value);
     let withdrawal = |block: &mut Value| {
         let address = "0x00000000000000000000000000000000000000aa";
         let item =
@@ -180,7 +182,6 @@ fn a_file_that_is_there_plain_and_compressed_is_refused() {
 fn a_message_says_what_a_block_is_and_repeats_none() {
     let ran = forewave(["graph", "19500013"]);
     check_refused(&ran, &["19500013 does not exist", "a BLOCK is a directory with block.json"]);
-    type Change = fn(&mut Value);
     let changes: [Change; 4] = [
         |block| block["withdrawals"] = json!({"index": 1}),
         |block| block["uncles"] = json!([{"hash": "0x12"}]),

@@ -125,7 +125,7 @@ fn write_result(out: &mut impl Write, paint: Paint, block: &BlockBench) -> io::R
         return writeln!(
             out,
             "{}",
-            paint.good("every run matches sequential execution and header")
+            paint.good("every run matches sequential execution and what the header states")
         );
     }
     writeln!(out, "{}", paint.bad("a run differs"))?;
