@@ -221,7 +221,8 @@ fn check_fork(
     }
     // What no execution needs may be unknown yet, or not be part of another chain.
     let is_dispensable = stated.absent.contains("hash") || matches!(chain, Chain::Other(_));
-    // What each of these forks added to the header: EIP-1559, EIP-4895, EIP-4788, EIP-7685.
+    // What each of these forks added to the header: EIP-1559, EIP-4895, EIP-4788,
+    // EIP-4844, EIP-7685.
     let additions = [
         (
             EthereumHardfork::London,
@@ -240,6 +241,12 @@ fn check_fork(
             header.parent_beacon_block_root.is_some(),
             "has a parent beacon block root",
             "has no parent beacon block root",
+        ),
+        (
+            EthereumHardfork::Cancun,
+            header.excess_blob_gas.is_some(),
+            "has an excess blob gas",
+            "has no excess blob gas",
         ),
         (
             EthereumHardfork::Prague,

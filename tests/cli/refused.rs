@@ -134,6 +134,9 @@ fn a_header_that_does_not_fit_its_fork_is_refused() {
     block
         .edit("block.json", |block| drop(block.as_object_mut().unwrap().remove("withdrawalsRoot")));
     check_refused(&block.graph(&[]), &["Cancun", "no withdrawals root", "--chain"]);
+    let block = Copied::new();
+    block.edit("block.json", |block| block["excessBlobGas"] = Value::Null);
+    check_refused(&block.graph(&[]), &["Cancun", "no excess blob gas", "--chain"]);
 }
 
 #[test]
