@@ -38,6 +38,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use self::{
     args::{BlockArgs, Cli, Command, Threads},
     diagnostic::{Failure, report},
+    text::grouped,
 };
 
 /// Whether everything that was asked for could be done, and matched.
@@ -113,7 +114,14 @@ fn for_each_block_or(
     let mut verdict = Verdict::Fine;
     for path in &args.blocks {
         let input = BlockInput::load(path, &args.load_options()).map_err(Failure::from);
-        match input.and_then(|input| command(BlockHeading::new(&name(path), &input), &input)) {
+        let done = input.and_then(|input| {
+            for note in &input.notes {
+                eprintln!("warning: {}: {note}", name(path));
+            }
+            let heading = BlockHeading::new(&name(path), &input);
+            command(heading, &input).map_err(|failure| failure.explained_by(&input))
+        });
+        match done {
             Ok(this) => verdict = verdict.and(this),
             Err(Failure::Output(error)) => return Err(error),
             Err(failure) => {
@@ -125,6 +133,20 @@ fn for_each_block_or(
     }
     Ok(verdict)
 }
+
+/// Warns where the gas of a block is not what its header says, give or take a share
+/// of that: most likely the pre-state lacks something.
+fn warn_of_gas(heading: &BlockHeading, words: &str, gas: u64, tolerance: f64) {
+    let Some(stated) = heading.gas_used else { return };
+    if gas.abs_diff(stated) as f64 > stated as f64 * tolerance {
+        let (gas, stated) = (grouped(gas), grouped(stated));
+        let block = &heading.block;
+        eprintln!("warning: {block}: {words} {gas} gas, the header says {stated}; {INCOMPLETE}");
+    }
+}
+
+/// What other gas than the header's is a sign of.
+const INCOMPLETE: &str = "pre_state.json may lack accounts or slots that the block touches";
 
 /// The last part of a block's path, for headings.
 fn name(path: &Path) -> String {

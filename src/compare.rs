@@ -1,12 +1,16 @@
 //! Outcome against outcome, and outcome against header: the first difference,
 //! named so that a person can find it.
 
+mod unchecked;
+
 use core::fmt::{Debug, Display};
 
+use alloy_primitives::B256;
 use forewave_executor::{BlockOutcome, TxReceipt};
 use revm::primitives::hardfork::SpecId;
 use serde::{Deserialize, Serialize};
 
+pub use self::unchecked::{Unchecked, WhyUnchecked, unchecked};
 use crate::input::ExpectedHeader;
 
 /// The most of a value that a mismatch repeats, in characters.
@@ -104,24 +108,25 @@ fn first_state_difference(found: &BlockOutcome, expected: &BlockOutcome) -> Opti
     Some(Mismatch::new(Against::Sequential, format!("state[{address}]"), &expected, &found))
 }
 
-/// Every field in which an outcome differs from the block's header. The receipts
-/// root is compared since Byzantium: before EIP-658 it depends on state roots.
+/// Every field in which an outcome differs from the block's header, of those that
+/// [`unchecked`] does not name. The receipts root is compared since Byzantium: before EIP-658 it depends on state roots.
 pub fn compare_header(
     outcome: &BlockOutcome,
     header: &ExpectedHeader,
     spec: SpecId,
 ) -> Vec<Mismatch> {
     let mut mismatches = Vec::new();
-    let mut compare = |field: &str, expected: String, found: String| {
-        if expected != found {
+    let mut compare = |field: &str, expected: Option<String>, found: String| {
+        if let Some(expected) = expected.filter(|expected| *expected != found) {
             mismatches.push(Mismatch::new(Against::Header, field, &expected, &found));
         }
     };
-    compare("gas_used", header.gas_used.to_string(), outcome.gas_used.to_string());
-    compare("logs_bloom", header.logs_bloom.to_string(), outcome.logs_bloom().to_string());
+    let text = |value: Option<B256>| value.map(|value| value.to_string());
+    compare("gas_used", header.gas_used.map(|gas| gas.to_string()), outcome.gas_used.to_string());
+    let bloom = header.logs_bloom.map(|bloom| bloom.to_string());
+    compare("logs_bloom", bloom, outcome.logs_bloom().to_string());
     if spec.is_enabled_in(SpecId::BYZANTIUM) {
-        let (expected, found) = (header.receipts_root, outcome.receipts_root());
-        compare("receipts_root", expected.to_string(), found.to_string());
+        compare("receipts_root", text(header.receipts_root), outcome.receipts_root().to_string());
     }
     mismatches
 }

@@ -2,17 +2,22 @@
 //! [`Block`] with the state it starts from and the header it must reproduce.
 //!
 //! [`BlockFiles::read`] is the only step that touches the file system;
-//! [`BlockInput::parse`] is a function of bytes. What the chain guarantees about
-//! a header (its hash, its roots) is not proved here.
+//! [`BlockInput::parse`] is a function of bytes. The lists in the file are those
+//! that the header commits to; what else the chain guarantees about a header (its
+//! hash, its parent) is not proved here.
 
 mod block_json;
+mod body;
 pub(crate) mod chain;
 mod error;
 pub(crate) mod files;
+mod foreign;
 pub(crate) mod json;
 pub mod limits;
+mod note;
 mod shape;
 pub(crate) mod state_json;
+mod text;
 
 use std::path::Path;
 
@@ -25,12 +30,18 @@ use forewave_analyzer::{Block, MemoryState, Ommer, TxIndex};
 use revm::{context::TxEnv, primitives::hardfork::SpecId};
 use serde::{Deserialize, Serialize};
 
-use self::block_json::StatedBlock;
+use self::{
+    block_json::{Absent, StatedBlock},
+    chain::environment,
+    state_json::Created,
+};
 pub use self::{
-    chain::{Chain, UnknownChainName},
+    chain::{Chain, ChainId, UnknownChainName},
     error::{InputError, NamedBy},
     files::{BlockFiles, SourceFile},
+    note::InputNote,
 };
+use crate::conformance::network::UpTo;
 
 /// Where the senders of transactions come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,24 +60,28 @@ pub struct LoadOptions {
     /// own `chainId` field; a block that names none is taken for mainnet's, as
     /// every block before EIP-155 is.
     pub chain: Option<Chain>,
+    /// The fork that the block follows. Without it, the one of its chain at its
+    /// number and timestamp.
+    pub fork: Option<EthereumHardfork>,
     /// Where senders come from.
     pub senders: Senders,
 }
 
-/// What the header says that executing the block gives.
+/// What the header says that executing the block gives. A block that has not run,
+/// such as a pending one, says nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExpectedHeader {
     /// Hash of the block.
-    pub hash: B256,
+    pub hash: Option<B256>,
     /// Block number.
     pub number: u64,
     /// Gas used by all transactions.
-    pub gas_used: u64,
+    pub gas_used: Option<u64>,
     /// Union of the receipts' blooms.
-    pub logs_bloom: Bloom,
+    pub logs_bloom: Option<Bloom>,
     /// Root of the receipts. Before Byzantium (EIP-658) receipts hold a state
     /// root, which is not computed here, so it is not to be compared there.
-    pub receipts_root: B256,
+    pub receipts_root: Option<B256>,
 }
 
 /// A block with all that is needed to execute it and to judge the outcome.
@@ -85,6 +100,8 @@ pub struct BlockInput {
     pub header: ExpectedHeader,
     /// Hash of each transaction, in block order.
     pub tx_hashes: Vec<B256>,
+    /// What the files leave open, so that the outcome may not be the chain's.
+    pub notes: Vec<InputNote>,
 }
 
 impl BlockInput {
@@ -96,29 +113,35 @@ impl BlockInput {
     /// Makes sense of a block directory's files.
     pub fn parse(files: &BlockFiles, options: &LoadOptions) -> Result<Self, InputError> {
         let stated = block_json::parse_block_json(&files.block)?;
-        let chain = find_chain(&stated, options.chain)?;
-        let alloy_rpc_types_eth::Block { header, transactions, withdrawals, uncles } = stated.rpc;
-        let fork = check_fork(chain, &header)?;
-        let (cfg, env) = chain.environment(&header.inner);
+        let chain = find_chain(&stated, options)?;
+        let fork = check_fork(chain, &stated, options)?;
+        body::check_body(&files.block.path, &stated)?;
+        let StatedBlock { rpc, absent, .. } = stated;
+        let alloy_rpc_types_eth::Block { header, transactions, withdrawals, uncles } = rpc;
+        let (cfg, env) = environment(&header.inner, &UpTo(fork), chain.id());
         let transactions: Vec<RpcTransaction> = transactions.into_transactions().collect();
         if options.senders == Senders::Recovered {
             check_senders(&transactions, cfg.spec)?;
         }
+        let block = Block {
+            cfg,
+            env,
+            parent_hash: header.parent_hash,
+            parent_beacon_block_root: header.parent_beacon_block_root,
+            transactions: transactions.iter().map(tx_env).collect(),
+            withdrawals: withdrawals.unwrap_or_default().into_inner(),
+            ommers: uncles.into_iter().map(Ommer::Hash).collect(),
+        };
+        let hashes = files.block_hashes.as_ref();
+        let state = state_json::parse_state(&files.pre_state, hashes, &created(&block))?;
         Ok(Self {
             chain,
             fork,
-            header: expected_header(&header),
+            header: expected_header(&header, &absent),
             tx_hashes: transactions.iter().map(|tx| *tx.inner.tx_hash()).collect(),
-            block: Block {
-                cfg,
-                env,
-                parent_hash: header.parent_hash,
-                parent_beacon_block_root: header.parent_beacon_block_root,
-                transactions: transactions.iter().map(tx_env).collect(),
-                withdrawals: withdrawals.unwrap_or_default().into_inner(),
-                ommers: uncles.into_iter().map(Ommer::Hash).collect(),
-            },
-            state: state_json::parse_state(&files.pre_state, files.block_hashes.as_ref())?,
+            notes: note::notes(&block, &state, &absent),
+            block,
+            state,
         })
     }
 }
@@ -126,17 +149,23 @@ impl BlockInput {
 /// Loads the state before the block at `path`, without the block.
 pub fn load_state(path: &Path) -> Result<MemoryState, InputError> {
     let files = BlockFiles::read(path)?;
-    state_json::parse_state(&files.pre_state, files.block_hashes.as_ref())
+    state_json::parse_state(&files.pre_state, files.block_hashes.as_ref(), &Created::new())
 }
 
-fn expected_header(header: &RpcHeader) -> ExpectedHeader {
+fn expected_header(header: &RpcHeader, absent: &Absent) -> ExpectedHeader {
     ExpectedHeader {
-        hash: header.hash,
+        hash: absent.unless("hash", header.hash),
         number: header.number,
-        gas_used: header.gas_used,
-        logs_bloom: header.logs_bloom,
-        receipts_root: header.receipts_root,
+        gas_used: absent.unless("gasUsed", header.gas_used),
+        logs_bloom: absent.unless("logsBloom", header.logs_bloom),
+        receipts_root: absent.unless("receiptsRoot", header.receipts_root),
     }
+}
+
+/// The accounts that the block's transactions create, each as its whole purpose.
+fn created(block: &Block) -> Created {
+    let creations = block.indexed().filter(|(_, tx)| tx.kind.is_create());
+    creations.map(|(index, tx)| (tx.caller.create(tx.nonce), index)).collect()
 }
 
 fn tx_env(tx: &RpcTransaction) -> TxEnv {
@@ -144,20 +173,22 @@ fn tx_env(tx: &RpcTransaction) -> TxEnv {
 }
 
 /// The one chain that every place which names a chain agrees on.
-fn find_chain(stated: &StatedBlock, caller: Option<Chain>) -> Result<Chain, InputError> {
+fn find_chain(stated: &StatedBlock, options: &LoadOptions) -> Result<Chain, InputError> {
     let transactions = stated.rpc.transactions.txns().enumerate().filter_map(|(position, tx)| {
         let named_by = NamedBy::Transaction(TxIndex::new(position), *tx.inner.tx_hash());
         Some((tx.chain_id()?, named_by))
     });
     let named = transactions
         .chain(stated.chain_id.map(|id| (id, NamedBy::Block)))
-        .chain(caller.map(|chain| (chain.id(), NamedBy::Caller)));
+        .chain(options.chain.map(|chain| (chain.id(), NamedBy::Caller)));
     let mut first: Option<(Chain, NamedBy)> = None;
     for (chain_id, named_by) in named {
         match first {
             None => {
                 let chain = Chain::from_id(chain_id);
-                let chain = chain.ok_or(InputError::UnknownChain { chain_id, named_by })?;
+                if matches!(chain, Chain::Other(_)) && options.fork.is_none() {
+                    return Err(InputError::UnknownChain { chain_id, named_by });
+                }
                 first = Some((chain, named_by));
             }
             Some((chain, _)) if chain.id() == chain_id => {}
@@ -176,13 +207,22 @@ fn find_chain(stated: &StatedBlock, caller: Option<Chain>) -> Result<Chain, Inpu
 }
 
 /// The fork of the block, which its header must have the shape of.
-fn check_fork(chain: Chain, header: &RpcHeader) -> Result<EthereumHardfork, InputError> {
-    let (number, timestamp) = (header.number, header.timestamp);
-    let fork = chain.fork(number, timestamp);
+fn check_fork(
+    chain: Chain,
+    stated: &StatedBlock,
+    options: &LoadOptions,
+) -> Result<EthereumHardfork, InputError> {
+    let header = &stated.rpc.header;
+    let number = header.number;
+    let known = options.fork.or_else(|| chain.fork_of(&header.inner));
+    let fork = known.expect("the fork of a chain without name is in the options");
     if fork >= EthereumHardfork::Amsterdam {
         return Err(InputError::UnsupportedFork { number, chain, fork: fork.to_string() });
     }
-    // What each of these forks added to the header: EIP-1559, EIP-4895, EIP-4788, EIP-7685.
+    // What no execution needs may be unknown yet, or not be part of another chain.
+    let is_dispensable = stated.absent.contains("hash") || matches!(chain, Chain::Other(_));
+    // What each of these forks added to the header: EIP-1559, EIP-4895, EIP-4788,
+    // EIP-4844, EIP-7685.
     let additions = [
         (
             EthereumHardfork::London,
@@ -203,6 +243,12 @@ fn check_fork(chain: Chain, header: &RpcHeader) -> Result<EthereumHardfork, Inpu
             "has no parent beacon block root",
         ),
         (
+            EthereumHardfork::Cancun,
+            header.excess_blob_gas.is_some(),
+            "has an excess blob gas",
+            "has no excess blob gas",
+        ),
+        (
             EthereumHardfork::Prague,
             header.requests_hash.is_some(),
             "has a requests hash",
@@ -210,7 +256,8 @@ fn check_fork(chain: Chain, header: &RpcHeader) -> Result<EthereumHardfork, Inpu
         ),
     ];
     for (since, present, when_present, when_absent) in additions {
-        if (fork >= since) != present {
+        let needs = matches!(since, EthereumHardfork::London | EthereumHardfork::Cancun);
+        if (fork >= since) != present && (present || needs || !is_dispensable) {
             let contradiction = if present { when_present } else { when_absent };
             return Err(InputError::ForkMismatch {
                 number,

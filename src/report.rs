@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::{
     Plan, PredictorKind,
-    compare::Mismatch,
+    compare::{Mismatch, Unchecked},
     input::{BlockInput, Chain},
     measure::Score,
 };
@@ -28,8 +28,8 @@ pub struct BlockHeading {
     pub fork: String,
     /// Number of transactions.
     pub txs: usize,
-    /// Gas used, as the header states it.
-    pub gas_used: u64,
+    /// Gas used, as the header states it; none of a block that has not run.
+    pub gas_used: Option<u64>,
 }
 
 impl BlockHeading {
@@ -119,6 +119,9 @@ pub struct RunReport {
     /// With `--compare`: how parallel execution compares.
     #[serde(flatten)]
     pub comparison: Option<Comparison>,
+    /// Gas used as the header states it, where that differs from what execution used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub header_gas_used: Option<u64>,
 }
 
 /// The fields that `--compare` adds to a [`RunReport`].
@@ -130,8 +133,10 @@ pub struct Comparison {
     pub speedup: f64,
     /// Whether every repetition gave the sequential outcome.
     pub matches_sequential: bool,
-    /// Whether every repetition gave what the header says.
-    pub matches_header: bool,
+    /// Whether every repetition gave what the header says; none where it says nothing.
+    pub matches_header: Option<bool>,
+    /// The fields of the header that are not compared, and why.
+    pub unchecked: Vec<Unchecked>,
     /// What differs, at most the first difference from the sequential outcome.
     pub mismatches: Vec<Mismatch>,
 }

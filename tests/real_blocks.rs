@@ -1,5 +1,6 @@
 //! The promise, and the observed accesses, on real blocks, where they are
-//! present beside the project. They are not ours to publish.
+//! present beside the project: single ones, and runs of consecutive ones, of
+//! which most are Linea's. They are not ours to publish.
 //!
 //! `FOREWAVE_REPETITIONS=20 cargo test --release --test real_blocks -- --nocapture every_real`
 //! executes each block as often in every way.
@@ -11,10 +12,11 @@ use std::{collections::BTreeSet, env, fs, fs::File, path::PathBuf};
 
 use flate2::read::GzDecoder;
 use forewave::{
-    AccessKind, AccessSetBuilder, Block, Location, ObservedAccess, TxIndex,
+    AccessKind, AccessSetBuilder, Block, Location, ObservedAccess, PredictedAccess, PredictorKind,
+    TxIndex,
     input::{BlockInput, InputError, LoadOptions},
     measure::true_dependencies,
-    observe,
+    observe, predict,
 };
 use serde::Deserialize;
 
@@ -49,6 +51,39 @@ fn every_real_block_ends_as_in_sequential_execution_and_as_its_header_says() {
         blocks += 1;
     }
     println!("{executions} executions of {blocks} blocks, no difference");
+}
+
+/// The directories of consecutive blocks, or one line that says there are none.
+fn consecutive_blocks() -> Vec<PathBuf> {
+    let runs = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/runs");
+    let Ok(entries) = fs::read_dir(&runs) else {
+        eprintln!("skipped: no runs of real blocks at {}", runs.display());
+        return Vec::new();
+    };
+    let blocks = entries.flat_map(|run| fs::read_dir(run.unwrap().path()).unwrap());
+    let mut directories: Vec<PathBuf> = blocks.map(|entry| entry.unwrap().path()).collect();
+    directories.sort();
+    directories
+}
+
+#[test]
+fn every_block_of_a_run_ends_as_in_sequential_execution_and_as_its_header_says() {
+    let pools = equality::pools();
+    for directory in consecutive_blocks() {
+        equality::check_equal_to_sequential(&directory, &pools, 1);
+    }
+}
+
+#[test]
+fn the_gas_that_static_predicts_of_a_real_block_is_what_its_header_says() {
+    for directory in ethereum_blocks().into_iter().chain(consecutive_blocks()) {
+        let BlockInput { block, state, header, notes, .. } =
+            BlockInput::load(&directory, &LoadOptions::default()).unwrap();
+        let predictions = predict(&block, &state, &PredictorKind::Static).unwrap();
+        let predicted: u64 = predictions.iter().map(PredictedAccess::gas).sum();
+        assert_eq!(Some(predicted), header.gas_used, "{}", directory.display());
+        assert_eq!(notes, [], "{}", directory.display());
+    }
 }
 
 /// What an independent program found of a block's dependencies.

@@ -64,7 +64,7 @@ fn sample(directory: &Path) -> (Value, Value, Value, Value) {
 
 fn fork_of(block: &Value) -> EthereumHardfork {
     let number = |name: &str| serde_json::from_value::<U256>(block[name].clone()).unwrap();
-    Chain::Mainnet.fork(number("number").to(), number("timestamp").to())
+    Chain::Mainnet.fork(number("number").to(), number("timestamp").to()).unwrap()
 }
 
 #[test]

@@ -55,17 +55,25 @@ pub(super) enum Command {
 /// Which blocks, and how they are loaded and reported.
 #[derive(Debug, Args)]
 pub(super) struct BlockArgs {
-    /// Block directories: `block.json` and `pre_state.json`, optionally `block_hashes.json`,
-    /// each plain or `.gz`.
+    /// Block directories: `block.json` (what `eth_getBlockByNumber` answers), `pre_state.json`
+    /// (what `prestateTracer` gives) and, for BLOCKHASH, `block_hashes.json`; each plain or `.gz`.
     #[arg(value_name = "BLOCK", required = true)]
     pub(super) blocks: Vec<PathBuf>,
     /// Print JSON instead of text (docs/json.md describes the fields).
     #[arg(long)]
     pub(super) json: bool,
-    /// The chain, by name or id: mainnet, sepolia, holesky or hoodi. Without it,
+    /// The chain, by name or id: mainnet, sepolia, holesky, hoodi or linea. Without it,
     /// the one that the transactions name; mainnet if they name none.
     #[arg(long, value_name = "CHAIN")]
     chain: Option<Chain>,
+    /// The id of any other chain whose blocks follow Ethereum's rules, with --fork. Without it, the
+    /// one that the transactions name.
+    #[arg(long, value_name = "ID", conflicts_with = "chain", requires = "fork")]
+    chain_id: Option<u64>,
+    /// The fork whose rules the block follows, such as Prague. Without it, the chain's at the
+    /// block's number and time.
+    #[arg(long, value_name = "FORK", value_parser = fork)]
+    fork: Option<EthereumHardfork>,
     /// Recover each sender from its signature and compare with the one stated.
     #[arg(long)]
     check_senders: bool,
@@ -74,7 +82,8 @@ pub(super) struct BlockArgs {
 impl BlockArgs {
     pub(super) fn load_options(&self) -> LoadOptions {
         let senders = if self.check_senders { Senders::Recovered } else { Senders::AsStated };
-        LoadOptions { chain: self.chain, senders }
+        let chain = self.chain.or(self.chain_id.map(Chain::from_id));
+        LoadOptions { chain, fork: self.fork, senders }
     }
 }
 

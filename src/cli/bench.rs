@@ -18,8 +18,7 @@ use std::{
 };
 
 use forewave::{
-    BlockOutcome, ConflictGraph, ExactPaths, MemoryState, Predictor, PredictorKind,
-    StaticPredictor, Workers,
+    BlockOutcome, ConflictGraph, ExactPaths, Workers,
     bench::{
         BenchReport, BlockBench, Figures, Knowledge, Measured, Predicted, Sequential, Spread,
         forecast::{Model, makespan},
@@ -200,7 +199,7 @@ impl Bench<'_> {
         let rows = self.pools.iter().zip(parallel);
         let measured: Vec<_> = rows.map(|(pool, costs)| row(pool, costs, &sequential)).collect();
         let predicted = self.predicted(&graph, &times, &sequential, &measured);
-        let block = BlockHeading { gas_used: truth.gas_used, ..heading };
+        let block = BlockHeading { gas_used: Some(truth.gas_used), ..heading };
         Ok(BlockBench { block, figures: Figures { sequential, measured, predicted }, mismatches })
     }
 

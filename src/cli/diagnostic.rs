@@ -8,10 +8,13 @@ use std::{
 };
 
 use super::{analyze::CodeError, bench::PlotError};
+use alloy_primitives::Address;
 use forewave::{
-    AnalyzeError, BlockError, ExecutionError, Printable, StateError, input::InputError,
+    AnalyzeError, BlockError, ExecutionError, Printable, StateError, TxIndex,
+    input::{BlockInput, InputError},
 };
 use miette::{Diagnostic, MietteHandlerOpts, ReportHandler};
+use revm::{DatabaseRef, context::result::InvalidTransaction};
 
 /// Why a command could not do its work.
 #[derive(Debug, thiserror::Error)]
@@ -22,9 +25,19 @@ pub(super) enum Failure {
     /// A block could not be predicted or executed.
     #[error(transparent)]
     Block(#[from] BlockError<StateError>),
+    /// A transaction is invalid since the state lacks its sender.
+    #[error("the sender of {tx}, {sender}, is not in pre_state.json, so it is invalid: {error}")]
+    SenderAbsent {
+        /// The transaction.
+        tx: TxIndex,
+        /// Its sender.
+        sender: Address,
+        /// What is wrong with it on the state as it is.
+        error: InvalidTransaction,
+    },
     /// The state does not hold what it was asked for.
     #[error(transparent)]
-    State(StateError),
+    State(#[from] StateError),
     /// A contract could not be found or read.
     #[error(transparent)]
     Code(#[from] CodeError),
@@ -58,6 +71,41 @@ impl From<ExecutionError<StateError>> for Failure {
     }
 }
 
+impl Failure {
+    /// The same, said in words of the files where they are what is wrong.
+    pub(super) fn explained_by(self, input: &BlockInput) -> Self {
+        let Self::Block(BlockError::Execute(ExecutionError::InvalidTransaction { tx, ref error })) =
+            self
+        else {
+            return self;
+        };
+        let is_of_sender = matches!(
+            error,
+            InvalidTransaction::NonceTooHigh { .. }
+                | InvalidTransaction::LackOfFundForMaxFee { .. }
+        );
+        let sender = input.block.transactions[tx.index()].caller;
+        match input.state.basic_ref(sender) {
+            Ok(None) if is_of_sender => Self::SenderAbsent { tx, sender, error: error.clone() },
+            _ => self,
+        }
+    }
+}
+
+/// What a user can do about a state that does not answer.
+fn missing_from_files(error: &(dyn core::error::Error + 'static)) -> Option<String> {
+    let mut causes = core::iter::successors(Some(error), |error| error.source());
+    Some(match causes.find_map(|cause| cause.downcast_ref::<StateError>())? {
+        StateError::MissingBlockHash(number) => format!(
+            "block_hashes.json beside block.json gives the hashes that BLOCKHASH reads, such as \
+             {{\"{number}\": \"0x...\"}}"
+        ),
+        StateError::MissingCode(hash) => {
+            format!("pre_state.json gives an account this `codeHash` and no `code`: {hash}")
+        }
+    })
+}
+
 /// A failure with the block that it is about.
 #[derive(Debug)]
 struct Located<'a> {
@@ -83,7 +131,7 @@ impl Diagnostic for Located<'_> {
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         match self.failure {
             Failure::Input(error) => error.help().map(|help| Box::new(help) as _),
-            _ => None,
+            failure => missing_from_files(failure).map(|help| Box::new(help) as _),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{self, BufWriter, Write};
 
 use forewave::{
-    Chain, HotSpot, Plan, PredictedAccess, TxIndex, Wave, dot, hot_spots,
+    Chain, HotSpot, Plan, PredictedAccess, PredictorKind, TxIndex, Wave, dot, hot_spots,
     report::{BlockHeading, GraphReport},
 };
 
@@ -13,7 +13,15 @@ use super::{
     for_each_block,
     summaries::{Summaries, predictor_by},
     text::{Paint, bar, counted, grouped, place, tx_ranges},
+    warn_of_gas,
 };
+
+/// Share of the header's gas by which a prediction that runs transactions may miss it
+/// without a warning.
+const SIMULATED_GAS_TOLERANCE: f64 = 0.01;
+
+/// The same for an estimate from summaries, which knows no refunds and no logs' sizes.
+const ESTIMATED_GAS_TOLERANCE: f64 = 0.5;
 
 /// Hot spots listed in text.
 const HOT_SPOTS_SHOWN: usize = 10;
@@ -39,6 +47,18 @@ pub(super) fn graph(args: &GraphArgs) -> io::Result<Verdict> {
         let predictor = predictor_by(args.predictor, shared);
         let predictions = predictor.predict(&input.block, &input.state)?;
         let plan = Plan::new(&predictions);
+        let tolerance = match args.predictor {
+            PredictorKind::Recon | PredictorKind::Oracle => Some(SIMULATED_GAS_TOLERANCE),
+            PredictorKind::Static | PredictorKind::StaticLate | PredictorKind::Hybrid => {
+                Some(ESTIMATED_GAS_TOLERANCE)
+            }
+            // They do not look at code, and so do not know what it costs.
+            PredictorKind::None | PredictorKind::AccessList => None,
+        };
+        if let Some(tolerance) = tolerance {
+            let words = format!("{} predicts", args.predictor);
+            warn_of_gas(&heading, &words, plan.schedule().work(), tolerance);
+        }
         match format {
             GraphFormat::Json => {
                 let report = GraphReport::new(heading, args.predictor, &plan);
@@ -73,8 +93,10 @@ fn write_heading(
     let BlockHeading { block, number, chain, fork, txs, gas_used } = heading;
     let schedule = plan.schedule();
     let title = paint.bold(block);
-    let (txs, gas_used) = (counted(*txs, "transaction"), grouped(*gas_used));
-    writeln!(out, "{title} · {chain} {number} · {fork} · {txs} · {gas_used} gas")?;
+    let txs = counted(*txs, "transaction");
+    let gas =
+        gas_used.map_or_else(|| "not run yet".to_owned(), |gas| format!("{} gas", grouped(gas)));
+    writeln!(out, "{title} · {chain} {number} · {fork} · {txs} · {gas}")?;
     let parallelism = paint.accent(&format!("parallelism {:.2}", schedule.parallelism()));
     let waves = counted(schedule.waves().len(), "wave");
     let pairs = counted(plan.graph().edge_count(), "conflicting pair");

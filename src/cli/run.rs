@@ -8,7 +8,7 @@ use std::{
 
 use forewave::{
     BlockOutcome, OutcomeNote, Plan, SystemOperation,
-    compare::{Against, Mismatch, compare},
+    compare::{Against, Mismatch, Unchecked, compare, unchecked},
     input::BlockInput,
     report::{BlockHeading, Comparison, RunReport, milliseconds},
     sequential,
@@ -16,7 +16,7 @@ use forewave::{
 use rayon::ThreadPool;
 
 use super::{
-    Verdict,
+    INCOMPLETE, Verdict,
     args::RunArgs,
     diagnostic::Failure,
     for_each_block,
@@ -50,7 +50,8 @@ pub(super) fn run(args: &RunArgs) -> io::Result<Verdict> {
         }
         out.flush()?;
         summary.add(&report);
-        let matches = report.comparison.is_none_or(|c| c.mismatches.is_empty());
+        let matches = report.comparison.as_ref().is_none_or(|c| c.mismatches.is_empty());
+        let matches = matches && report.header_gas_used.is_none();
         Ok(if matches { Verdict::Fine } else { Verdict::Failed })
     })?;
     if !args.blocks.json && args.blocks.blocks.len() > 1 {
@@ -58,6 +59,7 @@ pub(super) fn run(args: &RunArgs) -> io::Result<Verdict> {
     }
     if !args.blocks.json {
         summary.write_left_out(&mut out, paint)?;
+        summary.write_unchecked(&mut out, paint)?;
     }
     out.flush()?;
     Ok(verdict.and(summaries.map_or(Verdict::Fine, |summaries| summaries.save())))
@@ -110,12 +112,14 @@ fn run_block(
     let outcome = last.expect("a block is run at least once");
     // Waves and parallelism are for who reads the report; no run waits for them.
     let plan = plan(input, &*predictor)?;
-    Ok(report(args, heading, pool, &plan, outcome, times, mismatches))
+    Ok(report(args, heading, input, pool, &plan, outcome, times, mismatches))
 }
 
+#[expect(clippy::too_many_arguments, reason = "used once, right above")]
 fn report(
     args: &RunArgs,
     heading: BlockHeading,
+    input: &BlockInput,
     pool: &ThreadPool,
     plan: &Plan,
     outcome: BlockOutcome,
@@ -126,16 +130,21 @@ fn report(
     let comparison = args.compare.then(|| {
         let sequential_ms = milliseconds(median(times.sequential));
         let matches = |against| mismatches.iter().all(|mismatch| mismatch.against != against);
+        let header_says = input.header.gas_used.is_some()
+            || input.header.logs_bloom.is_some()
+            || input.header.receipts_root.is_some();
         Comparison {
             sequential_ms,
             speedup: sequential_ms / parallel_ms,
             matches_sequential: matches(Against::Sequential),
-            matches_header: matches(Against::Header),
+            matches_header: header_says.then(|| matches(Against::Header)),
+            unchecked: unchecked(&input.header, input.chain, input.block.spec()),
             mismatches,
         }
     });
     RunReport {
-        block: BlockHeading { gas_used: outcome.gas_used, ..heading },
+        header_gas_used: heading.gas_used.filter(|&stated| stated != outcome.gas_used),
+        block: BlockHeading { gas_used: Some(outcome.gas_used), ..heading },
         predictor: args.predictor,
         threads: pool.current_num_threads(),
         repeat: args.repeat,
@@ -179,23 +188,33 @@ fn write_row(out: &mut impl Write, paint: Paint, report: &RunReport) -> io::Resu
     write!(
         out,
         "{block:<24} {txs:>5} {:>11} {:>5} {:>6} {:>8.2} {:>8.2} {:>8.2}",
-        grouped(*gas_used),
+        grouped(gas_used.unwrap_or_default()),
         report.waves,
         report.reexecuted,
         report.analyze_ms,
         report.schedule_ms,
         report.execute_ms,
     )?;
-    let Some(comparison) = &report.comparison else { return writeln!(out) };
-    let result = match (comparison.matches_sequential, comparison.matches_header) {
-        (true, true) => paint.good("matches"),
-        (false, true) => paint.bad("differs from sequential"),
-        (true, false) => paint.bad("differs from header"),
-        (false, false) => paint.bad("differs from sequential and header"),
-    };
-    let Comparison { sequential_ms, speedup, .. } = comparison;
-    writeln!(out, " {sequential_ms:>10.2} {speedup:>8.2}  {result}")?;
-    write_mismatches(out, &comparison.mismatches)
+    if let Some(comparison) = &report.comparison {
+        let result = match (comparison.matches_sequential, comparison.matches_header) {
+            (true, Some(true)) => paint.good("matches"),
+            (true, None) => paint.good("matches sequential"),
+            (false, Some(true) | None) => paint.bad("differs from sequential"),
+            (true, Some(false)) => paint.bad("differs from header"),
+            (false, Some(false)) => paint.bad("differs from sequential and header"),
+        };
+        let Comparison { sequential_ms, speedup, .. } = comparison;
+        writeln!(out, " {sequential_ms:>10.2} {speedup:>8.2}  {result}")?;
+        write_mismatches(out, &comparison.mismatches)?;
+    } else {
+        writeln!(out)?;
+    }
+    let Some(stated) = report.header_gas_used else { return Ok(()) };
+    if report.comparison.is_none() {
+        let found = gas_used.unwrap_or_default();
+        writeln!(out, "  {}: header {stated}, parallel {found}", paint.bad("gas_used"))?;
+    }
+    writeln!(out, "  {INCOMPLETE}")
 }
 
 /// What differs, one line each.
@@ -224,13 +243,14 @@ struct Summary {
     speedups: Vec<f64>,
     matching: usize,
     left_out: BTreeMap<&'static str, usize>,
+    unchecked: BTreeMap<Unchecked, usize>,
 }
 
 impl Summary {
     fn add(&mut self, report: &RunReport) {
         self.blocks += 1;
         self.txs += report.block.txs;
-        self.gas += report.block.gas_used;
+        self.gas += report.block.gas_used.unwrap_or_default();
         self.reexecuted += report.reexecuted;
         for note in &report.notes {
             *self.left_out.entry(what_is_left_out(note)).or_default() += 1;
@@ -239,6 +259,9 @@ impl Summary {
         self.schedule_ms += report.schedule_ms;
         self.execute_ms += report.execute_ms;
         if let Some(comparison) = &report.comparison {
+            for unchecked in &comparison.unchecked {
+                *self.unchecked.entry(*unchecked).or_default() += 1;
+            }
             self.sequential_ms += comparison.sequential_ms;
             self.matching += usize::from(comparison.mismatches.is_empty());
             // The speed-up of a block without transactions says nothing.
@@ -277,6 +300,16 @@ impl Summary {
         self.speedups.sort_by(f64::total_cmp);
         if let Some(median) = self.speedups.get(self.speedups.len() / 2) {
             writeln!(out, "median speed-up of a block with transactions: {median:.2}")?;
+        }
+        Ok(())
+    }
+
+    /// What of the headers was not compared.
+    fn write_unchecked(&self, out: &mut impl Write, paint: Paint) -> io::Result<()> {
+        for (Unchecked { field, why }, &count) in &self.unchecked {
+            let blocks = counted(count, "block");
+            let line = format!("{field} of the header: not compared in {blocks}, {why}");
+            writeln!(out, "{}", paint.dim(&line))?;
         }
         Ok(())
     }

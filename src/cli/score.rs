@@ -27,6 +27,7 @@ use super::{
     thread_pool,
     timing::{median, timed},
     unfinished::{Report, Unfinished},
+    warn_of_gas,
 };
 
 /// Scores every block.
@@ -48,7 +49,7 @@ pub(super) fn score(args: &ScoreArgs) -> io::Result<Verdict> {
     let verdict = for_each_block_or(
         &args.blocks,
         |heading, input| {
-            let measured = score_block(args, input, &pool, &shared)?;
+            let measured = score_block(args, &heading, input, &pool, &shared)?;
             tally.with(|tally| tally.add(heading, measured))?;
             Ok(Verdict::Fine)
         },
@@ -73,12 +74,14 @@ struct MeasuredBlock {
 
 fn score_block(
     args: &ScoreArgs,
+    heading: &BlockHeading,
     input: &BlockInput,
     pool: &ThreadPool,
     shared: &StaticPredictor,
 ) -> Result<MeasuredBlock, Failure> {
     let BlockInput { block, state, .. } = input;
     let observation = observe(block, state)?;
+    warn_of_gas(heading, "execution uses", observation.outcome.gas_used, 0.0);
     let classes = TxClass::of_block(block, state).map_err(forewave::ExecutionError::SystemState)?;
     let mut sequential_times = Vec::new();
     for _ in 0..args.repeat {
@@ -160,7 +163,7 @@ impl Tally {
         let total = (!self.blocks.is_empty()).then(|| TotalScores {
             blocks: self.blocks.len(),
             txs: self.blocks.iter().map(|scores| scores.block.txs).sum(),
-            gas_used: self.blocks.iter().map(|scores| scores.block.gas_used).sum(),
+            gas_used: self.blocks.iter().filter_map(|scores| scores.block.gas_used).sum(),
             threads: self.threads,
             sequential_ms: milliseconds(self.sequential),
             predictors: scores.collect(),

@@ -27,11 +27,11 @@ pub(super) fn decode(mut rlp: &[u8]) -> Result<WireBlock, Rejection> {
 /// What a header commits to that executing the block gives.
 pub(super) fn expected_header(header: &Header) -> ExpectedHeader {
     ExpectedHeader {
-        hash: header.hash_slow(),
+        hash: Some(header.hash_slow()),
         number: header.number,
-        gas_used: header.gas_used,
-        logs_bloom: header.logs_bloom,
-        receipts_root: header.receipts_root,
+        gas_used: Some(header.gas_used),
+        logs_bloom: Some(header.logs_bloom),
+        receipts_root: Some(header.receipts_root),
     }
 }
 

@@ -9,7 +9,7 @@ use std::{io, path::PathBuf};
 use alloy_primitives::{Address, B256};
 use forewave_analyzer::TxIndex;
 
-use super::Chain;
+use super::{Chain, files::LOOKED_FOR};
 use crate::Printable;
 
 /// A block could not be loaded.
@@ -22,12 +22,20 @@ pub enum InputError {
         /// What was asked for.
         path: PathBuf,
     },
+    /// Nothing is where a directory should be.
+    #[error("{} does not exist; expected a directory that holds {looked_for}", Printable(path.display()))]
+    NoDirectory {
+        /// What was asked for.
+        path: PathBuf,
+        /// The files of such a directory.
+        looked_for: &'static str,
+    },
     /// The path is a file.
     #[error("{} is a file; expected a directory that holds {looked_for}", Printable(path.display()))]
     NotADirectory {
         /// What was asked for.
         path: PathBuf,
-        /// The files of a block directory.
+        /// The files of such a directory.
         looked_for: &'static str,
     },
     /// A file that every directory of its kind has is not there.
@@ -37,6 +45,18 @@ pub enum InputError {
         path: PathBuf,
         /// The plain name of the file.
         name: &'static str,
+    },
+    /// A file is there twice, plain and compressed.
+    #[error(
+        "{} lies beside {}: keep the one that is meant",
+        Printable(plain.display()),
+        Printable(compressed.display())
+    )]
+    TwoFiles {
+        /// The plain one.
+        plain: PathBuf,
+        /// The compressed one.
+        compressed: PathBuf,
     },
     /// A file is a pipe, a device or a directory, which need not end.
     #[error("{} is not a regular file", Printable(path.display()))]
@@ -106,9 +126,27 @@ pub enum InputError {
         /// What is there.
         found: String,
     },
+    /// The block holds other transactions or withdrawals than its header says.
+    #[error(
+        "{}: `{field}` is {stated}, but the {of} in the file have the root {found}: \
+         they are not those of this block, or not all of them",
+        Printable(path.display())
+    )]
+    RootMismatch {
+        /// The file.
+        path: PathBuf,
+        /// The field of the header.
+        field: &'static str,
+        /// What the header says.
+        stated: B256,
+        /// What the root is of, in words.
+        of: &'static str,
+        /// The root of what the file holds.
+        found: B256,
+    },
     /// A transaction type that Ethereum does not have, such as an Optimism deposit.
     #[error(
-        "{index} ({}) has type {}: only Ethereum's types 0x0 to 0x4 are supported",
+        "{index} ({}) has type {}, {meaning}: only Ethereum's types 0x0 to 0x4 are supported",
         Printable(hash),
         Printable(tx_type)
     )]
@@ -119,9 +157,15 @@ pub enum InputError {
         hash: String,
         /// Its type as the file states it.
         tx_type: String,
+        /// What the type is on the chains that have it.
+        meaning: &'static str,
     },
     /// A chain whose forks are not known here.
-    #[error("{named_by} names chain id {chain_id}, which is none of {}", Chain::NAMES)]
+    #[error(
+        "{named_by} names chain id {chain_id}, which is none of {}; if its blocks follow \
+         Ethereum's rules, name their fork: --chain-id {chain_id} --fork FORK",
+        Chain::NAMES
+    )]
     UnknownChain {
         /// The chain id.
         chain_id: u64,
@@ -143,7 +187,8 @@ pub enum InputError {
     /// The header does not have the shape of its fork, so the chain is most likely another.
     #[error(
         "block {number} would be a {fork} block of {chain}, yet its header {contradiction}; \
-         if it belongs to another chain, name it with --chain"
+         if it belongs to another chain, name it with --chain, if it follows another fork, \
+         with --fork"
     )]
     ForkMismatch {
         /// Block number.
@@ -197,9 +242,12 @@ impl InputError {
         matches!(
             self,
             Self::NotFound { .. }
+                | Self::NoDirectory { .. }
                 | Self::NotADirectory { .. }
                 | Self::MissingFile { .. }
                 | Self::NotAFile { .. }
+                | Self::TwoFiles { .. }
+                | Self::RootMismatch { .. }
                 | Self::Read { .. }
                 | Self::TruncatedGzip { .. }
                 | Self::BadGzip { .. }
@@ -216,13 +264,13 @@ impl InputError {
                 "a transition's directory holds alloc.json, env.json, and txs.json or txs.rlp, \
                  as geth's `evm t8n` takes them, each plain or .gz",
             ),
-            Self::MissingFile { .. } | Self::NotADirectory { .. } => Some(
-                "a block directory holds block.json (eth_getBlockByNumber with full transactions), \
-                 pre_state.json (prestateTracer form) and optionally block_hashes.json, each plain or .gz",
+            Self::MissingFile { name: "block.json" | "pre_state.json", .. }
+            | Self::NoDirectory { looked_for: LOOKED_FOR, .. }
+            | Self::NotADirectory { looked_for: LOOKED_FOR, .. } => Some(
+                "a BLOCK is a directory with block.json (the answer to eth_getBlockByNumber with \
+                 full transactions), pre_state.json (prestateTracer's accounts before the block) \
+                 and, where BLOCKHASH is used, block_hashes.json, each plain or .gz",
             ),
-            Self::UnsupportedTransaction { .. } => {
-                Some("deposits of Optimism-like chains are not executed by Ethereum's rules")
-            }
             Self::SenderMismatch { .. } | Self::InvalidSignature { .. } => {
                 Some("without --check-senders the sender is taken from the file")
             }
@@ -234,7 +282,7 @@ impl InputError {
 /// The place that names a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NamedBy {
-    /// `--chain`, or the caller of the library.
+    /// `--chain` or `--chain-id`, or the caller of the library.
     Caller,
     /// The block's own `chainId` field.
     Block,

@@ -16,7 +16,7 @@ use super::{
 };
 
 /// The files of a block directory, for messages.
-const LOOKED_FOR: &str = "block.json and pre_state.json, plain or .gz";
+pub(super) const LOOKED_FOR: &str = "block.json and pre_state.json, plain or .gz";
 
 /// One file: where it came from, for messages, and what it holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,26 +91,25 @@ pub(crate) fn refuse_other_than_directory(
         Ok(metadata) if metadata.is_dir() => Ok(()),
         Ok(_) => Err(InputError::NotADirectory { path: path(), looked_for }),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Err(InputError::NotFound { path: path() })
+            Err(InputError::NoDirectory { path: path(), looked_for })
         }
         Err(source) => Err(InputError::Read { path: path(), source }),
     }
 }
 
-/// `name` or `name.gz` in `directory`, the plain one first.
+/// `name` or `name.gz` in `directory`. Both is an error: they may differ.
 pub(crate) fn read_file(
     directory: &Path,
     name: &str,
     size_max: u64,
 ) -> Result<Option<SourceFile>, InputError> {
     let plain = directory.join(name);
-    if let Some(file) = open(&plain)? {
-        return SourceFile::read(plain, file, size_max).map(Some);
-    }
     let compressed = directory.join(format!("{name}.gz"));
-    match open(&compressed)? {
-        Some(file) => SourceFile::decompress(compressed, file, size_max).map(Some),
-        None => Ok(None),
+    match (open(&plain)?, open(&compressed)?) {
+        (Some(_), Some(_)) => Err(InputError::TwoFiles { plain, compressed }),
+        (Some(file), None) => SourceFile::read(plain, file, size_max).map(Some),
+        (None, Some(file)) => SourceFile::decompress(compressed, file, size_max).map(Some),
+        (None, None) => Ok(None),
     }
 }
 

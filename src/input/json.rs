@@ -16,24 +16,41 @@ use serde::{
 };
 use serde_json::{Map, Value};
 
-use super::{InputError, SourceFile, limits::QUOTED_CHARS_MAX};
+use super::{InputError, SourceFile, limits::QUOTED_CHARS_MAX, text::json_text};
 
 /// Bytes shown on either side of the place an error is about.
 const NEAR_BYTES: usize = 24;
 
+/// The most characters of an object or array that a message repeats.
+const NESTED_CHARS_MAX: usize = 80;
+
 /// Parses a whole file.
 pub(crate) fn parse<T: DeserializeOwned>(file: &SourceFile) -> Result<T, InputError> {
-    serde_json::from_slice(&file.bytes).map_err(|error| json_error(file, &error))
+    let text = json_text(&file.bytes);
+    serde_json::from_slice(&text).map_err(|error| json_error(&file.path, &text, &error))
+}
+
+/// Reads a whole file into what `seed` holds.
+pub(super) fn parse_seed<S>(file: &SourceFile, seed: S) -> Result<(), InputError>
+where
+    S: for<'de> DeserializeSeed<'de, Value = ()>,
+{
+    let text = json_text(&file.bytes);
+    let mut deserializer = serde_json::Deserializer::from_slice(&text);
+    seed.deserialize(&mut deserializer)
+        .and_then(|()| deserializer.end())
+        .map_err(|error| json_error(&file.path, &text, &error))
 }
 
 /// Parses a whole file of at most `values_max` values.
 pub(crate) fn parse_document(file: &SourceFile, values_max: usize) -> Result<Value, InputError> {
     let left = Cell::new(values_max);
-    let mut deserializer = serde_json::Deserializer::from_slice(&file.bytes);
+    let text = json_text(&file.bytes);
+    let mut deserializer = serde_json::Deserializer::from_slice(&text);
     StrictValue { values_max, left: &left }
         .deserialize(&mut deserializer)
         .and_then(|value| deserializer.end().map(|()| value))
-        .map_err(|error| json_error(file, &error))
+        .map_err(|error| json_error(&file.path, &text, &error))
 }
 
 /// Any JSON value, counted.
@@ -159,6 +176,22 @@ where
     }
 }
 
+/// What a node answered: `document` itself, or the `result` of its JSON-RPC envelope.
+pub(crate) fn unwrap_answer(path: &Path, document: Value) -> Result<Value, InputError> {
+    let Value::Object(mut fields) = document else { return Ok(document) };
+    if !fields.contains_key("jsonrpc") && !fields.contains_key("result") {
+        return Ok(Value::Object(fields));
+    }
+    let expected = "the node's answer";
+    match (fields.remove("result"), fields.get("error")) {
+        (Some(result), _) if !result.is_null() => Ok(result),
+        (_, Some(error)) if !error.is_null() => {
+            Err(field_error(path, "error", "no error of the node's", Some(error)))
+        }
+        (result, _) => Err(field_error(path, "result", expected, result.as_ref())),
+    }
+}
+
 /// A field that is missing or wrong.
 pub(crate) fn field_error(
     path: &Path,
@@ -166,9 +199,27 @@ pub(crate) fn field_error(
     expected: impl Into<String>,
     found: Option<&Value>,
 ) -> InputError {
-    let found = found.map_or_else(|| "nothing".to_owned(), |value| shorten(&value.to_string()));
+    let found = found.map_or_else(|| "nothing".to_owned(), describe);
     let (field, expected) = (field.into(), expected.into());
     InputError::Field { path: path.to_owned(), field, expected, found }
+}
+
+/// A value for a message: itself, or of a large object or array how large it is.
+fn describe(value: &Value) -> String {
+    let (what, size) = match value {
+        Value::Object(fields) => ("an object of", counted(fields.len(), "field")),
+        Value::Array(items) => ("an array of", counted(items.len(), "value")),
+        _ => return shorten(&value.to_string()),
+    };
+    // A small one is shown whole.
+    match value.to_string() {
+        text if text.chars().count() <= NESTED_CHARS_MAX => text,
+        _ => format!("{what} {size}"),
+    }
+}
+
+fn counted(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
 /// `text`, cut where it gets too long for a message.
@@ -179,14 +230,39 @@ pub(crate) fn shorten(text: &str) -> String {
     }
 }
 
-fn json_error(file: &SourceFile, error: &serde_json::Error) -> InputError {
+fn json_error(path: &Path, text: &[u8], error: &serde_json::Error) -> InputError {
     let (line, column) = (error.line(), error.column());
     // serde_json ends its message with the place, which the message here begins with.
     let message = error.to_string();
     let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(said, _)| said);
-    let message = shorten(message);
-    let near = near(&file.bytes, line, column);
-    InputError::Json { path: file.path.clone(), line, column, message, near }
+    let message = match message.strip_prefix("EOF while parsing ") {
+        Some(place) => format!("the file ends early, in {place}"),
+        None => shorten(&without_type_names(message)),
+    };
+    InputError::Json {
+        path: path.to_owned(),
+        line,
+        column,
+        message,
+        near: near(text, line, column),
+    }
+}
+
+/// What a deserializer says, without the names that only its source code knows.
+pub(super) fn without_type_names(message: &str) -> String {
+    let mut plain = message.replace(", an array of u8, or raw bytes", "");
+    for kind in ["struct ", "tuple struct ", "enum "] {
+        let Some(start) = plain.find(&format!("expected {kind}")) else { continue };
+        let start = start + "expected ".len();
+        let end = plain[start + kind.len()..]
+            .find([',', ' ', ')'])
+            .map_or(plain.len(), |length| start + kind.len() + length);
+        plain.replace_range(start..end, "an object");
+    }
+    if plain.contains("untagged enum") {
+        return "none of the forms that this may have".to_owned();
+    }
+    plain
 }
 
 /// The text around a place, on its line.
@@ -206,5 +282,53 @@ mod tests {
         let file = SourceFile { path: "b.json".into(), bytes: b"{\n \"number\": 0x1,\n}".to_vec() };
         let error = parse::<Value>(&file).unwrap_err().to_string();
         assert_eq!(error, "b.json:2:13: expected `,` or `}`, near `\"number\": 0x1,`");
+    }
+
+    #[test]
+    fn a_file_that_is_cut_off_ends_early() {
+        for (text, place) in
+            [("", "a value"), ("[1,", "a value"), ("{\"a", "a string"), ("[1", "a list")]
+        {
+            let file = SourceFile { path: "b.json".into(), bytes: text.into() };
+            let error = parse::<Value>(&file).unwrap_err().to_string();
+            assert!(error.contains(&format!("the file ends early, in {place}")), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_answer_is_taken_out_of_its_envelope_and_an_error_is_told() {
+        let unwrap = |text: &str| {
+            let document = serde_json::from_str(text).unwrap();
+            unwrap_answer(Path::new("b.json"), document).map_err(|error| error.to_string())
+        };
+        assert_eq!(
+            unwrap(r#"{"jsonrpc":"2.0","id":1,"result":{"a":1}}"#),
+            Ok(serde_json::json!({"a": 1}))
+        );
+        assert_eq!(unwrap(r#"{"a":1}"#), Ok(serde_json::json!({"a": 1})));
+        let error =
+            unwrap(r#"{"jsonrpc":"2.0","error":{"code":-32000,"message":"header not found"}}"#);
+        assert!(error.unwrap_err().contains("header not found"));
+        let error = unwrap(r#"{"jsonrpc":"2.0","id":1,"result":null}"#).unwrap_err();
+        assert!(error.contains("`result`: expected the node's answer, found null"), "{error}");
+    }
+
+    #[test]
+    fn names_of_types_are_left_out_of_messages() {
+        let cases = [
+            ("invalid type: null, expected struct Foo", "invalid type: null, expected an object"),
+            (
+                "invalid type: null, expected struct Foo with 2 elements, x",
+                "invalid type: null, expected an object with 2 elements, x",
+            ),
+            (
+                "data did not match any variant of untagged enum Foo",
+                "none of the forms that this may have",
+            ),
+            ("unknown field `a`", "unknown field `a`"),
+        ];
+        for (message, expected) in cases {
+            assert_eq!(without_type_names(message), expected);
+        }
     }
 }

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use alloy_primitives::U256;
 use serde_json::{Map, Value};
 
 use super::{InputError, json::field_error};
@@ -12,7 +13,7 @@ use super::{InputError, json::field_error};
 /// What a JSON-RPC value looks like.
 #[derive(Clone, Copy)]
 enum Shape {
-    /// `"0x"` and up to this many bits in hex digits.
+    /// `"0x"` and up to this many bits in hex digits; as a number or in decimal, too.
     Quantity(usize),
     /// `"0x"` and exactly this many bytes.
     Fixed(usize),
@@ -87,6 +88,17 @@ const TRANSACTION: &[Field] = &[
     ("authorizationList", Array, Optional),
 ];
 
+const ACCESS: &[Field] = &[("address", Fixed(20), Required), ("storageKeys", Array, Required)];
+
+const AUTHORIZATION: &[Field] = &[
+    ("chainId", Quantity(256), Required),
+    ("address", Fixed(20), Required),
+    ("nonce", Quantity(64), Required),
+    ("yParity", Quantity(8), Required),
+    ("r", Quantity(256), Required),
+    ("s", Quantity(256), Required),
+];
+
 const WITHDRAWAL: &[Field] = &[
     ("index", Quantity(64), Required),
     ("validatorIndex", Quantity(64), Required),
@@ -118,35 +130,50 @@ fn required_by_type(tx_type: &str) -> &'static [&'static str] {
 /// The first field of the block that is missing or wrong.
 pub(super) fn find_wrong_field(path: &Path, block: &Map<String, Value>) -> Option<InputError> {
     check(path, "", block, HEADER)
-        .or_else(|| check_items(path, "transactions", block, check_transaction))
-        .or_else(|| {
-            check_items(path, "withdrawals", block, |path, prefix, item| {
-                check(path, prefix, item, WITHDRAWAL)
-            })
-        })
+        .or_else(|| check_items(path, "", block, "transactions", check_transaction))
+        .or_else(|| check_entries(path, "", block, "withdrawals", WITHDRAWAL))
 }
 
 /// What is wrong with one transaction.
 fn check_transaction(path: &Path, prefix: &str, tx: &Map<String, Value>) -> Option<InputError> {
     let tx_type = tx.get("type").and_then(Value::as_str).unwrap_or("0x0");
     let missing = required_by_type(tx_type).iter().find(|name| is_absent(tx.get(**name)));
-    check(path, prefix, tx, TRANSACTION).or_else(|| {
-        let expected = format!("a value, as every transaction of type {tx_type} has");
-        missing.map(|name| field_error(path, format!("{prefix}{name}"), expected, None))
+    check(path, prefix, tx, TRANSACTION)
+        .or_else(|| {
+            let expected = format!("a value, as every transaction of type {tx_type} has");
+            missing.map(|name| field_error(path, format!("{prefix}{name}"), expected, None))
+        })
+        .or_else(|| check_entries(path, prefix, tx, "accessList", ACCESS))
+        .or_else(|| check_entries(path, prefix, tx, "authorizationList", AUTHORIZATION))
+}
+
+/// Checks every object of the array `name` in `object`.
+fn check_items(
+    path: &Path,
+    prefix: &str,
+    object: &Map<String, Value>,
+    name: &str,
+    check_item: impl Fn(&Path, &str, &Map<String, Value>) -> Option<InputError>,
+) -> Option<InputError> {
+    let items = object.get(name).and_then(Value::as_array)?;
+    items.iter().enumerate().find_map(|(position, item)| match item {
+        Value::Object(fields) => check_item(path, &format!("{prefix}{name}[{position}]."), fields),
+        _ => {
+            Some(field_error(path, format!("{prefix}{name}[{position}]"), "an object", Some(item)))
+        }
     })
 }
 
-/// Checks every object of an array.
-fn check_items(
+/// Checks an array of objects that all have these fields.
+fn check_entries(
     path: &Path,
+    prefix: &str,
+    object: &Map<String, Value>,
     name: &str,
-    block: &Map<String, Value>,
-    check_item: impl Fn(&Path, &str, &Map<String, Value>) -> Option<InputError>,
+    expected: &[Field],
 ) -> Option<InputError> {
-    let items = block.get(name).and_then(Value::as_array)?;
-    items.iter().enumerate().find_map(|(position, item)| match item {
-        Value::Object(fields) => check_item(path, &format!("{name}[{position}]."), fields),
-        _ => Some(field_error(path, format!("{name}[{position}]"), "an object", Some(item))),
+    check_items(path, prefix, object, name, |path, prefix, item| {
+        check(path, prefix, item, expected)
     })
 }
 
@@ -172,8 +199,10 @@ fn is_absent(value: Option<&Value>) -> bool {
 }
 
 fn has_shape(value: &Value, shape: Shape) -> bool {
-    if matches!(shape, Array) {
-        return value.is_array();
+    match shape {
+        Array => return value.is_array(),
+        Quantity(bits) if !is_hex(value) => return fits(value, bits),
+        _ => {}
     }
     let Some(digits) = value.as_str().and_then(|text| text.strip_prefix("0x")) else {
         return false;
@@ -187,6 +216,20 @@ fn has_shape(value: &Value, shape: Shape) -> bool {
         Bytes => digits.len().is_multiple_of(2),
         Array => false,
     }
+}
+
+fn is_hex(value: &Value) -> bool {
+    value.as_str().is_some_and(|text| text.starts_with("0x"))
+}
+
+/// Whether a JSON number, or a string of decimal digits, has at most this many bits.
+fn fits(value: &Value, bits: usize) -> bool {
+    let number = match value {
+        Value::Number(number) => number.as_u64().map(U256::from),
+        Value::String(digits) if !digits.is_empty() => U256::from_str_radix(digits, 10).ok(),
+        _ => None,
+    };
+    number.is_some_and(|number| number.bit_len() <= bits)
 }
 
 fn describe(shape: Shape) -> String {

@@ -2,8 +2,10 @@
 //! is said about input that is wrong.
 
 mod conformance;
+mod incomplete;
 mod outputs;
 mod refused;
+mod rpc_answers;
 mod t8n;
 
 use std::{

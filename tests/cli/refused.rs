@@ -49,7 +49,7 @@ fn broken_json_is_placed() {
     check_refused(&block.graph(&[]), &["block.json:2:", "near `", ",,"]);
     let block = Copied::new();
     block.write("pre_state.json", "{\"0x00");
-    check_refused(&block.graph(&[]), &["pre_state.json:1:", "EOF while parsing"]);
+    check_refused(&block.graph(&[]), &["pre_state.json:1:", "the file ends early"]);
 }
 
 #[test]
@@ -134,6 +134,9 @@ fn a_header_that_does_not_fit_its_fork_is_refused() {
     block
         .edit("block.json", |block| drop(block.as_object_mut().unwrap().remove("withdrawalsRoot")));
     check_refused(&block.graph(&[]), &["Cancun", "no withdrawals root", "--chain"]);
+    let block = Copied::new();
+    block.edit("block.json", |block| block["excessBlobGas"] = Value::Null);
+    check_refused(&block.graph(&[]), &["Cancun", "no excess blob gas", "--chain"]);
 }
 
 #[test]

@@ -117,16 +117,20 @@ pub(crate) struct HostileFiles {
 }
 
 impl HostileFiles {
-    /// From the block directories at `paths`.
+    /// From the block directories at `paths`, each as it is and as a block that has
+    /// not run, whose transactions no root protects from being changed.
     pub(crate) fn new<P: AsRef<Path>>(paths: impl IntoIterator<Item = P>) -> Self {
         let hashes = r#"{"19500000":"0x00000000000000000000000000000000000000000000000000000000000000aa","0x1":"0x00000000000000000000000000000000000000000000000000000000000000bb"}"#;
         let blocks: Vec<_> = paths
             .into_iter()
-            .map(|path| {
-                let read =
-                    |name| Sample::new(name, std::fs::read(path.as_ref().join(name)).unwrap());
-                let hashes = Sample::new("block_hashes.json", hashes.into());
-                [read("block.json"), read("pre_state.json"), hashes]
+            .flat_map(|path| {
+                let read = |name| std::fs::read(path.as_ref().join(name)).unwrap();
+                let files = |block: Vec<u8>| {
+                    let block = Sample::new("block.json", block);
+                    let pre_state = Sample::new("pre_state.json", read("pre_state.json"));
+                    [block, pre_state, Sample::new("block_hashes.json", hashes.into())]
+                };
+                [files(read("block.json")), files(not_run(&read("block.json")))]
             })
             .collect();
         let mut names: Vec<Vec<u8>> = blocks.iter().flatten().flat_map(Sample::keys).collect();
@@ -251,6 +255,16 @@ impl HostileFiles {
         }
         text.push(b"}]"[usize::from(kind == 1)]);
     }
+}
+
+/// The block without what is known of it once it has run.
+fn not_run(block: &[u8]) -> Vec<u8> {
+    let mut block: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_slice(block).unwrap();
+    block.retain(|name, _| {
+        name != "hash" && !name.ends_with("Root") || name == "parentBeaconBlockRoot"
+    });
+    serde_json::to_vec(&block).unwrap()
 }
 
 /// Replaces hex by hex that may stand in its place: as many other digits, or a

@@ -48,7 +48,7 @@ pub(crate) fn load(files: [(&str, &[u8]); 3]) -> Result<BlockInput, InputError> 
         block_hashes: Some(source(block_hashes.0, block_hashes.1, limits::BLOCK_HASHES_BYTES_MAX)?),
     };
     // What is changed has lost its signature, and is to be executed all the same.
-    let recovered = LoadOptions { senders: Senders::Recovered, chain: None };
+    let recovered = LoadOptions { senders: Senders::Recovered, ..LoadOptions::default() };
     if let Err(error) = BlockInput::parse(&files, &recovered) {
         check_message(&error.to_string());
     }

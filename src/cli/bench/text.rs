@@ -51,7 +51,7 @@ pub(super) fn write_total(
 ) -> io::Result<()> {
     if let Some(total) = report.total.as_ref().filter(|_| report.blocks.len() > 1) {
         let txs = report.blocks.iter().map(|block| block.block.txs).sum();
-        let gas = report.blocks.iter().map(|block| block.block.gas_used).sum();
+        let gas = report.blocks.iter().filter_map(|block| block.block.gas_used).sum();
         let all = [counted(report.blocks.len(), "block"), amounts(txs, gas)].join(" · ");
         writeln!(out, "\n{}", paint.bold(&all))?;
         write_figures(out, paint, report, total)?;
@@ -65,7 +65,7 @@ pub(super) fn write_total(
 
 fn heading(block: &BlockHeading) -> String {
     let BlockHeading { block, number, chain, fork, txs, gas_used } = block;
-    format!("{block} · {chain} {number} · {fork} · {}", amounts(*txs, *gas_used))
+    format!("{block} · {chain} {number} · {fork} · {}", amounts(*txs, gas_used.unwrap_or_default()))
 }
 
 fn amounts(txs: usize, gas: u64) -> String {
@@ -141,7 +141,7 @@ fn write_result(out: &mut impl Write, paint: Paint, block: &BlockBench) -> io::R
         return writeln!(
             out,
             "{}",
-            paint.good("every run matches sequential execution and header")
+            paint.good("every run matches sequential execution and what the header states")
         );
     }
     writeln!(out, "{}", paint.bad("a run differs"))?;
