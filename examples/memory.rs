@@ -149,6 +149,8 @@ fn block([first, again]: [&[u8]; 2], tx_gas: u64) -> (Block, MemoryState) {
         transactions,
         withdrawals: vec![],
         ommers: vec![],
+        reward: forewave::BlockReward::OfFork,
+        is_dao_fork: false,
     };
     (block, state)
 }

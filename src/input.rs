@@ -21,7 +21,7 @@ use alloy_evm::FromRecoveredTx;
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{B256, Bloom};
 use alloy_rpc_types_eth::{Header as RpcHeader, Transaction as RpcTransaction};
-use forewave_analyzer::{Block, MemoryState, Ommer, TxIndex};
+use forewave_analyzer::{Block, BlockReward, MemoryState, Ommer, TxIndex};
 use revm::{context::TxEnv, primitives::hardfork::SpecId};
 use serde::{Deserialize, Serialize};
 
@@ -117,6 +117,8 @@ impl BlockInput {
                 transactions: transactions.iter().map(tx_env).collect(),
                 withdrawals: withdrawals.unwrap_or_default().into_inner(),
                 ommers: uncles.into_iter().map(Ommer::Hash).collect(),
+                reward: BlockReward::OfFork,
+                is_dao_fork: chain.is_dao_fork(header.number),
             },
             state: state_json::parse_state(&files.pre_state, files.block_hashes.as_ref())?,
         })

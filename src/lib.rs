@@ -48,19 +48,20 @@ pub mod t8n;
 
 pub use forewave_analyzer::{
     AccessKind, AccessListPredictor, AccessSet, AccessSetBuilder, AccessSummary, AnalyzeError,
-    Block, CallKind, Completeness, Confidence, Effect, Entry, EntrySummary, ExactPaths, ExprArena,
-    ExprId, GaveUp, Implementation, KeyExpr, KeyOrigin, Limits, Location, MemoryState,
-    ObservedAccess, Ommer, PanickedError, Payers, PredictedAccess, Predictor, ProtocolPredictor,
-    Scope, StateError, StaticCodePredictor, StaticPredictor, SummaryLimits, Target, TemplateCache,
-    TemplateError, TxIndex, WidenedAccess, Words, commute_payments, summarize, summarize_account,
+    Block, BlockReward, CallKind, Completeness, Confidence, Effect, Entry, EntrySummary,
+    ExactPaths, ExprArena, ExprId, GaveUp, Implementation, KeyExpr, KeyOrigin, Limits, Location,
+    MemoryState, ObservedAccess, Ommer, PanickedError, Payers, PredictedAccess, Predictor,
+    ProtocolPredictor, Scope, StateError, StaticCodePredictor, StaticPredictor, SummaryLimits,
+    Target, TemplateCache, TemplateError, TxIndex, WidenedAccess, Words, commute_payments,
+    summarize, summarize_account,
 };
 pub use forewave_executor::{
     AccountChange, BlockOutcome, CancelToken, Cancellable, CancellableError, ExecutionError,
     ExecutionMode, ExecutionStats, Observation, OneByOne, OraclePredictor, OutcomeNote,
-    PrefetchStats, Prefetched, ReconPredictor, Reexecution, ReexecutionReason, StateChanges,
-    StateView, SystemOperation, TxReceipt, Workers, execute, execute_as, execute_overlapped,
-    execute_predicted, execute_unplanned, is_worth_planning, observe, sequential, sequential_with,
-    with_prefetch,
+    PrefetchStats, Prefetched, ReconPredictor, Reexecution, ReexecutionReason, SequentialRun,
+    StateChanges, StateView, SystemOperation, TxReceipt, Workers, execute, execute_as,
+    execute_overlapped, execute_predicted, execute_unplanned, is_worth_planning, observe,
+    sequential, sequential_with, with_prefetch,
 };
 pub use forewave_scheduler::{
     AccessTable, Cause, Chain, ConflictGraph, Edge, Hazard, HazardCounts, HotSpot, LocationId,

@@ -131,6 +131,8 @@ fn block(spec: SpecId, transactions: &[TxEnv]) -> Block {
         transactions: transactions.collect(),
         withdrawals: vec![],
         ommers: vec![],
+        reward: forewave::BlockReward::OfFork,
+        is_dao_fork: false,
     }
 }
 

@@ -26,6 +26,19 @@ pub enum Ommer {
     Hash(B256),
 }
 
+/// What the protocol pays the beneficiary of a block before the Merge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BlockReward {
+    /// What the fork pays, in ether.
+    #[default]
+    OfFork,
+    /// So many wei, and what follows from that for ommers.
+    Wei(u64),
+    /// Nothing: the beneficiary is not even touched.
+    Unpaid,
+}
+
 /// A block to be predicted, scheduled and executed.
 #[derive(Clone, Debug)]
 pub struct Block {
@@ -43,6 +56,11 @@ pub struct Block {
     pub withdrawals: Vec<Withdrawal>,
     /// Ommers, in block order.
     pub ommers: Vec<Ommer>,
+    /// What the beneficiary is paid before the Merge.
+    pub reward: BlockReward,
+    /// Whether this is the block of the DAO fork, which begins with the irregular
+    /// state change of EIP-779. Neither number nor [`spec`](Self::spec) tell.
+    pub is_dao_fork: bool,
 }
 
 impl Block {

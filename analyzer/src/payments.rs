@@ -126,6 +126,8 @@ mod tests {
             transactions: transactions.to_vec(),
             withdrawals: vec![],
             ommers: vec![],
+            reward: crate::BlockReward::OfFork,
+            is_dao_fork: false,
         };
         let mut predictions = ProtocolPredictor.predict(&block, &state).unwrap();
         if commute {

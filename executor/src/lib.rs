@@ -71,5 +71,5 @@ pub use overlap::{execute_overlapped, execute_predicted};
 pub use parallel::{execute, execute_as, execute_unplanned};
 pub use predictors::{OraclePredictor, ReconPredictor};
 pub use prefetch::{OneByOne, PrefetchStats, Prefetched, StateView, with_prefetch};
-pub use sequential::{sequential, sequential_with};
+pub use sequential::{SequentialRun, sequential, sequential_with};
 pub use workers::Workers;

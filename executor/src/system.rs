@@ -13,7 +13,7 @@ use alloy_evm::{
     block::calc::{block_reward, ommer_reward},
     eth::dao_fork::{DAO_HARDFORK_ACCOUNTS, DAO_HARDFORK_BENEFICIARY},
 };
-use forewave_analyzer::{Block, Ommer, TxIndex};
+use forewave_analyzer::{Block, BlockReward, Ommer, TxIndex};
 use revm::{
     Context, DatabaseRef, MainBuilder, MainContext, SystemCallCommitEvm,
     primitives::{Address, Bytes, U256, hardfork::SpecId},
@@ -25,10 +25,6 @@ use crate::{
     flat_state::{FlatState, StateClearing},
 };
 
-/// Block of the irregular state change on Ethereum mainnet (EIP-779).
-const DAO_FORK_BLOCK: u64 = 1_920_000;
-/// Chain id of Ethereum mainnet.
-const MAINNET_CHAIN_ID: u64 = 1;
 /// Wei in an ether.
 const ETHER: u128 = 1_000_000_000_000_000_000;
 
@@ -55,7 +51,7 @@ pub(crate) fn apply_pre_block<DB: DatabaseRef>(
     if block.number() == 0 {
         return Ok(notes);
     }
-    if block.cfg.chain_id == MAINNET_CHAIN_ID && block.number() == DAO_FORK_BLOCK {
+    if block.is_dao_fork {
         move_dao_balances(state).map_err(ExecutionError::SystemState)?;
     }
     if block.spec().is_enabled_in(SpecId::CANCUN) {
@@ -125,7 +121,7 @@ fn system_call<DB: DatabaseRef>(
 /// Credits after the transactions: withdrawals, and rewards before the Merge.
 fn credits(block: &Block, notes: &mut Vec<OutcomeNote>) -> Vec<(Address, U256)> {
     let mut credits = Vec::new();
-    if let Some(base) = base_block_reward(block.spec()) {
+    if let Some(base) = base_block_reward(block) {
         for ommer in &block.ommers {
             match *ommer {
                 Ommer::Header { number, beneficiary } => {
@@ -144,12 +140,14 @@ fn credits(block: &Block, notes: &mut Vec<OutcomeNote>) -> Vec<(Address, U256)> 
 }
 
 /// Reward of the block's beneficiary in wei, ommers aside; none from the Merge on.
-const fn base_block_reward(spec: SpecId) -> Option<u128> {
-    match spec {
-        spec if spec.is_enabled_in(SpecId::MERGE) => None,
+fn base_block_reward(block: &Block) -> Option<u128> {
+    match (block.spec(), block.reward) {
+        (spec, _) if spec.is_enabled_in(SpecId::MERGE) => None,
+        (_, BlockReward::Unpaid) => None,
+        (_, BlockReward::Wei(wei)) => Some(wei.into()),
         // EIP-1234, EIP-649, and the Yellow Paper.
-        spec if spec.is_enabled_in(SpecId::PETERSBURG) => Some(2 * ETHER),
-        spec if spec.is_enabled_in(SpecId::BYZANTIUM) => Some(3 * ETHER),
+        (spec, _) if spec.is_enabled_in(SpecId::PETERSBURG) => Some(2 * ETHER),
+        (spec, _) if spec.is_enabled_in(SpecId::BYZANTIUM) => Some(3 * ETHER),
         _ => Some(5 * ETHER),
     }
 }

@@ -10,6 +10,7 @@ use std::{
 use super::{analyze::CodeError, bench::PlotError};
 use forewave::{
     AnalyzeError, BlockError, ExecutionError, Printable, StateError, input::InputError,
+    t8n::TransitionError,
 };
 use miette::{Diagnostic, MietteHandlerOpts, ReportHandler};
 
@@ -22,6 +23,9 @@ pub(super) enum Failure {
     /// A block could not be predicted or executed.
     #[error(transparent)]
     Block(#[from] BlockError<StateError>),
+    /// A transition could not be made.
+    #[error(transparent)]
+    Transition(#[from] TransitionError),
     /// The state does not hold what it was asked for.
     #[error(transparent)]
     State(StateError),

@@ -79,6 +79,12 @@ impl Chain {
             .unwrap_or(EthereumHardfork::Frontier)
     }
 
+    /// Whether the irregular state change of EIP-779 happens in the block of this number.
+    pub(super) fn is_dao_fork(self, number: u64) -> bool {
+        let activation = self.hardforks().ethereum_fork_activation(EthereumHardfork::Dao);
+        self == Self::Mainnet && activation.transitions_at_block(number)
+    }
+
     /// The environment of the block with this header.
     pub(super) fn environment(self, header: &Header) -> (CfgEnv, BlockEnv) {
         environment(header, &self.hardforks(), self.id())
@@ -167,6 +173,16 @@ mod tests {
             assert_eq!(chain.fork(number, timestamp), fork, "{chain} {number}");
             let header = Header { number, timestamp, ..Header::default() };
             assert_eq!(chain.environment(&header).0.spec, spec, "{chain} {number}");
+        }
+    }
+
+    #[test]
+    fn the_dao_fork_is_one_block_of_mainnet() {
+        let is_dao_fork =
+            |chain: Chain| [1_919_999, 1_920_000, 1_920_001].map(|n| chain.is_dao_fork(n));
+        assert_eq!(is_dao_fork(Chain::Mainnet), [false, true, false]);
+        for chain in [Chain::Sepolia, Chain::Holesky, Chain::Hoodi] {
+            assert_eq!((is_dao_fork(chain), chain.is_dao_fork(0)), ([false; 3], false));
         }
     }
 

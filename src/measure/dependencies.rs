@@ -92,6 +92,8 @@ mod tests {
             transactions: vec![],
             withdrawals: vec![],
             ommers: vec![],
+            reward: forewave_analyzer::BlockReward::OfFork,
+            is_dao_fork: false,
         }
     }
 

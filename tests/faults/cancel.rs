@@ -47,6 +47,8 @@ fn looping() -> (Block, MemoryState) {
         transactions: (0..TRANSACTIONS).map(tx).collect(),
         withdrawals: vec![],
         ommers: vec![],
+        reward: forewave::BlockReward::OfFork,
+        is_dao_fork: false,
     };
     (block, state)
 }

@@ -173,6 +173,8 @@ fn empty_block(choices: &mut Choices<'_>, (spec, number, timestamp): Slot) -> Bl
         transactions: Vec::new(),
         withdrawals: if since(SpecId::SHANGHAI) { withdrawals } else { Vec::new() },
         ommers: Vec::new(),
+        reward: forewave::BlockReward::OfFork,
+        is_dao_fork: false,
     }
 }
 

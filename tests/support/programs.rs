@@ -230,6 +230,8 @@ fn empty_block(spec: SpecId) -> Block {
         transactions: Vec::new(),
         withdrawals: Vec::new(),
         ommers: Vec::new(),
+        reward: forewave::BlockReward::OfFork,
+        is_dao_fork: false,
     }
 }
 

@@ -47,6 +47,8 @@ impl Scene {
             transactions: Vec::new(),
             withdrawals: Vec::new(),
             ommers: Vec::new(),
+            reward: forewave_analyzer::BlockReward::OfFork,
+            is_dao_fork: false,
         };
         let names =
             [(SENDER, "sender"), (BENEFICIARY, "beneficiary"), (A, "a"), (B, "b"), (C, "c")];

@@ -228,6 +228,8 @@ mod tests {
             transactions: (0..transactions).map(call).collect(),
             withdrawals: vec![],
             ommers: vec![],
+            reward: forewave_analyzer::BlockReward::OfFork,
+            is_dao_fork: false,
         }
     }
 

@@ -57,6 +57,8 @@ pub(crate) fn block(spec: SpecId, transactions: Vec<TxEnv>) -> Block {
         transactions,
         withdrawals: vec![],
         ommers: vec![],
+        reward: forewave_analyzer::BlockReward::OfFork,
+        is_dao_fork: false,
     }
 }
 

@@ -84,6 +84,8 @@ impl Case {
                 .collect(),
             withdrawals: vec![],
             ommers: vec![],
+            reward: forewave_analyzer::BlockReward::OfFork,
+            is_dao_fork: false,
         };
         // What a task writes is named by its number.
         let place = |task: usize| Location::Nonce(Address::left_padding_from(&task.to_be_bytes()));
