@@ -174,7 +174,7 @@ fn what_is_wrong_is_named() {
         (
             files(&alloc, &without(&env, "currentBaseFee"), &txs),
             "env.json: `currentBaseFee`: expected a number, or parentBaseFee, parentGasUsed and \
-             parentGasLimit, which Prague needs, found nothing",
+             parentGasLimit, which Cancun needs, found nothing",
         ),
         (
             files(

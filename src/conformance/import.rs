@@ -22,7 +22,6 @@ pub(super) type WireBlock = alloy_consensus::Block<TxEnvelope>;
 
 /// Decodes a block; nothing may follow it.
 pub(super) fn decode(mut rlp: &[u8]) -> Result<WireBlock, Rejection> {
-    let whole = rlp;
     let block = WireBlock::decode(&mut rlp).map_err(|error| Rejection::Rlp(error.to_string()))?;
     if !rlp.is_empty() {
         return Err(Rejection::Rlp("bytes follow the block".into()));
@@ -30,10 +29,6 @@ pub(super) fn decode(mut rlp: &[u8]) -> Result<WireBlock, Rejection> {
     if block.body.transactions.iter().any(has_sidecar) {
         let why = "a blob transaction carries its blobs, which a block does not hold (EIP-4844)";
         return Err(Rejection::Rlp(why.into()));
-    }
-    // What is decoded leniently: a signature's `v` of 0 for 27, for one.
-    if alloy_rlp::encode(&block) != whole {
-        return Err(Rejection::Rlp("it is not the encoding of its values".into()));
     }
     Ok(block)
 }

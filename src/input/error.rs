@@ -30,6 +30,16 @@ pub enum InputError {
         /// The files of a block directory.
         looked_for: &'static str,
     },
+    /// The directory holds a block, where conformance tests are expected.
+    #[error(
+        "{} is a block directory; `forewave test` takes files of BlockchainTests, `forewave run` \
+         takes blocks",
+        Printable(path.display())
+    )]
+    NotTests {
+        /// The directory.
+        path: PathBuf,
+    },
     /// A file that every directory of its kind has is not there.
     #[error("{}: found neither {name} nor {name}.gz in it", Printable(path.display()))]
     MissingFile {
@@ -198,6 +208,7 @@ impl InputError {
             self,
             Self::NotFound { .. }
                 | Self::NotADirectory { .. }
+                | Self::NotTests { .. }
                 | Self::MissingFile { .. }
                 | Self::NotAFile { .. }
                 | Self::Read { .. }

@@ -9,7 +9,7 @@ use alloy_consensus::{
     TxLegacy, TypedTransaction,
 };
 use alloy_eips::{
-    eip2718::{Decodable2718, Encodable2718},
+    eip2718::Decodable2718,
     eip7702::{Authorization, SignedAuthorization},
 };
 use alloy_hardforks::EthereumHardfork;
@@ -334,8 +334,7 @@ fn next_item<'a>(items: &mut &'a [u8]) -> alloy_rlp::Result<&'a [u8]> {
     Ok(if header.list { &whole[..length] } else { payload })
 }
 
-/// A transaction as it is in a block: nothing but what its values encode to, which
-/// leaves out other values of `v`, and blobs beside a transaction.
+/// A transaction as it is in a block: without its blobs, and nothing after it.
 fn decode(bytes: &[u8], fork: EthereumHardfork) -> Candidate {
     let mut rest = bytes;
     let envelope = TxEnvelope::decode_2718(&mut rest)
@@ -343,8 +342,8 @@ fn decode(bytes: &[u8], fork: EthereumHardfork) -> Candidate {
     if has_sidecar(&envelope) {
         return Err("it carries its blobs, which a block does not hold (EIP-4844)".into());
     }
-    if !rest.is_empty() || envelope.encoded_2718() != bytes {
-        return Err("its encoding is not the one of its values".into());
+    if !rest.is_empty() {
+        return Err("bytes follow its encoding".into());
     }
     let signer = signed_by(&envelope, fork)?;
     Ok((envelope, signer))

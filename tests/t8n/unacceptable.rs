@@ -2,10 +2,10 @@
 //! are executed.
 
 use alloy_consensus::TxEnvelope;
-use alloy_eips::eip2718::{Decodable2718, Encodable2718};
+use alloy_eips::eip2718::Encodable2718;
 use alloy_hardforks::EthereumHardfork as Fork;
 use alloy_primitives::{Bytes, U256, hex};
-use alloy_rlp::{Encodable, Header};
+use alloy_rlp::Header;
 use forewave::t8n::{Transition, TransitionFiles, TransitionInput};
 use serde_json::{Value, json};
 
@@ -172,6 +172,10 @@ fn an_item_of_the_rlp_that_belongs_in_no_block_is_rejected_alone() {
         let input = TransitionInput::parse(&files, rules_of(fork)).unwrap();
         input.candidates[0].as_ref().unwrap().encoded_2718()
     };
+    let dynamic = typed(&json!({}));
+    let dynamic = files(&alloc("0x"), &env(fork), &json!([dynamic]));
+    let dynamic = TransitionInput::parse(&dynamic, rules_of(fork)).unwrap();
+    let typed_item = dynamic.candidates[0].as_ref().unwrap().encoded_2718();
     let string = |payload: &[u8]| alloy_rlp::encode(Bytes::copy_from_slice(payload));
     // The same with a `v` of 0 or 1 where 27 or 28 belongs.
     let plain = files(&alloc("0x"), &env(fork), &json!([tx(1, &json!({ "protected": false }))]));
@@ -180,13 +184,14 @@ fn an_item_of_the_rlp_that_belongs_in_no_block_is_rejected_alone() {
     let at = lenient.len() - 67;
     assert!(matches!(lenient[at], 27 | 28), "{}", hex::encode(&lenient));
     lenient[at] = if lenient[at] == 27 { 0x80 } else { 1 };
-    assert!(TxEnvelope::decode_2718(&mut &lenient[..]).is_ok(), "alloy is lenient");
+    let followed = [&typed_item[..], &[0][..]].concat();
     for (bad, part) in [
         (string(&[5, 0xc0]), "not the encoding of a transaction"),
         (string(&[2, 0xc1]), "not the encoding of a transaction"),
         (string(&[]), "not the encoding of a transaction"),
         (vec![0xc0], "not the encoding of a transaction"),
-        (lenient, "its encoding is not the one of its values"),
+        (lenient, "not the encoding of a transaction"),
+        (string(&followed), "bytes follow its encoding"),
     ] {
         let items = [good(0), bad, good(1)].concat();
         let mut rlp = Vec::new();
