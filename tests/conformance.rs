@@ -2,7 +2,7 @@
 //! are present beside the project. They are not ours to publish.
 //!
 //! Every case is run; to stay within minutes unoptimised, each with one predictor
-//! and one number of threads, in turn, and every eighth file with all of them.
+//! and one number of threads, in turn, and some files with all of them.
 //! `forewave test ../shared/ethereum-tests` runs every case in every way.
 
 use std::path::Path;
@@ -14,18 +14,22 @@ use forewave::{
 };
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-/// One file in so many is run in every way.
-const ALL_WAYS_STEP: usize = 8;
-
-/// The predictors and threads for the file at this position.
-fn setup<'a>(position: usize, pools: &'a [ThreadPool], paths: &'a ExactPaths) -> Setup<'a> {
-    if position.is_multiple_of(ALL_WAYS_STEP) {
-        return Setup { ways: Ways::All, predictors: &PredictorKind::ALL, pools, paths };
+/// The predictors and threads for the file at this position: all of them for one file
+/// in so many.
+fn setup<'a>(
+    position: usize,
+    all_ways_step: usize,
+    pools: &'a [ThreadPool],
+    paths: &'a ExactPaths,
+) -> Setup<'a> {
+    let ways = Ways::All;
+    if position.is_multiple_of(all_ways_step) {
+        return Setup { ways, predictors: &PredictorKind::ALL, pools, paths };
     }
     let predictor = position % PredictorKind::ALL.len();
     let pool = position / PredictorKind::ALL.len() % pools.len();
     Setup {
-        ways: Ways::All,
+        ways,
         predictors: core::slice::from_ref(&PredictorKind::ALL[predictor]),
         pools: core::slice::from_ref(&pools[pool]),
         paths,
@@ -47,7 +51,7 @@ struct Total {
 }
 
 /// Runs the tests of this directory beside the project, if it is there.
-fn run_all(directory: &str) -> Option<Total> {
+fn run_all(directory: &str, all_ways_step: usize) -> Option<Total> {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared").join(directory);
     if !tests.exists() {
         eprintln!("skipped: no {}", tests.display());
@@ -57,7 +61,7 @@ fn run_all(directory: &str) -> Option<Total> {
     let paths = ExactPaths::new();
     let (mut position, mut total) = (0, Total::default());
     source::for_each_file(&tests, &mut |file| {
-        for case in run_file(&file, &setup(position, &pools, &paths), |_| true)? {
+        for case in run_file(&file, &setup(position, all_ways_step, &pools, &paths), |_| true)? {
             total.failures.extend(failure(&file, &case));
             match case.verdict {
                 Verdict::Passed => total.passed += 1,
@@ -81,7 +85,7 @@ fn has_reason((_, reason): &(String, String)) -> bool {
 
 #[test]
 fn ethereum_tests_pass_and_what_is_skipped_has_a_reason() {
-    let Some(total) = run_all("ethereum-tests") else { return };
+    let Some(total) = run_all("ethereum-tests", 8) else { return };
     assert!(total.failures.is_empty(), "{}", total.failures.join("\n"));
     assert!(total.passed > 100 * total.skipped.len(), "{:?}", total.skipped);
     assert!(total.skipped.iter().all(has_reason), "{:?}", total.skipped);
@@ -89,7 +93,7 @@ fn ethereum_tests_pass_and_what_is_skipped_has_a_reason() {
 
 #[test]
 fn execution_spec_tests_pass_up_to_osaka_and_its_blob_forks() {
-    let Some(total) = run_all("eest") else { return };
+    let Some(total) = run_all("eest", 64) else { return };
     assert!(total.failures.is_empty(), "{}", total.failures.join("\n"));
     let (later, skipped): (Vec<_>, Vec<_>) = total.skipped.into_iter().partition(|(network, _)| {
         network.ends_with("Amsterdam") || network.contains("ToAmsterdam")
