@@ -278,7 +278,7 @@ impl Transfer {
             accounts.push(read(address, Looked::CODE, self.recipient));
         }
         let reads = Reads { accounts, cost: payment.most, ..Reads::default() };
-        Record { reads, transition: Transition { accounts: self.changes().collect() } }
+        Record { reads, transition: Transition::of(self.changes().collect()) }
     }
 }
 
