@@ -54,7 +54,7 @@ pub struct GraphReport {
     pub block: BlockHeading,
     /// Who predicted.
     pub predictor: PredictorKind,
-    /// Transactions and the pairs of them that conflict.
+    /// Transactions and the pairs of them that conflict directly.
     pub graph: GraphView,
     /// Waves of chains, with work, span, parallelism and width.
     pub schedule: Schedule,
