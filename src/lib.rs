@@ -64,7 +64,8 @@ pub use forewave_executor::{
 };
 pub use forewave_scheduler::{
     AccessTable, Cause, Chain, ConflictGraph, Edge, Hazard, HazardCounts, HotSpot, LocationId,
-    Schedule, ScheduleError, Wave, WaveIndex, dot, hot_spots, schedule, verify,
+    Schedule, ScheduleError, StatedChain, StatedSchedule, StatedWave, Wave, WaveIndex, dot,
+    hot_spots, schedule, verify,
 };
 pub use pipeline::{BlockError, Plan, execute_block, predict};
 pub use predictors::{PredictorKind, UnknownPredictor};

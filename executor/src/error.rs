@@ -2,6 +2,7 @@
 //! them leaves anything half-done.
 
 use forewave_analyzer::{AnalyzeError, PanickedError, TxIndex};
+use forewave_scheduler::ScheduleError;
 use revm::context::result::{EVMError, InvalidTransaction};
 
 /// A block could not be executed.
@@ -58,10 +59,13 @@ pub enum ExecutionError<E: core::error::Error + 'static> {
     /// The state panicked, or a thread of the pool did while it executed.
     #[error("the execution {0}")]
     Panicked(#[from] PanickedError),
-    /// The schedule, the graph and the block are not about the same transactions.
+    /// The schedule is none of the graph's.
+    #[error("the schedule does not fit the conflict graph: {0}")]
+    Schedule(#[from] ScheduleError),
+    /// Graph and block are not about the same transactions.
     #[error("the schedule covers {scheduled} transactions, the block has {transactions}")]
     ScheduleMismatch {
-        /// Transactions in the schedule.
+        /// Transactions in the graph.
         scheduled: usize,
         /// Transactions in the block.
         transactions: usize,

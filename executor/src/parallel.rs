@@ -19,7 +19,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use forewave_analyzer::{Block, ExactPaths, PanickedError};
-use forewave_scheduler::{ConflictGraph, Schedule, Wave};
+use forewave_scheduler::{ConflictGraph, Schedule, verify};
 use rayon::ThreadPool;
 use revm::DatabaseRef;
 
@@ -48,7 +48,8 @@ use crate::{
 
 /// Executes the block as `graph` and `schedule` have it on the threads of `pool`.
 ///
-/// Both come from one prediction of this block. The outcome equals that of
+/// Both come from one prediction of this block; a schedule that is not the graph's is
+/// refused before anything runs. The outcome equals that of
 /// [`sequential`](crate::sequential), statistics aside, however wrong the
 /// prediction was. `state` is only read; a panic of it, on whichever thread, is an
 /// error, and the pool can be used on. The calling thread works as one of the
@@ -79,11 +80,11 @@ where
     DB: DatabaseRef<Error: Send> + Sync,
 {
     let transactions = block.transactions.len();
-    let scheduled = schedule.waves().iter().flat_map(Wave::chains);
-    let scheduled: usize = scheduled.map(|chain| chain.transactions().len()).sum();
-    if scheduled != transactions || graph.len() != transactions {
+    if graph.len() != transactions {
+        let scheduled = graph.len();
         return Err(ExecutionError::ScheduleMismatch { scheduled, transactions });
     }
+    verify(schedule, graph)?;
     let workers = workers.into();
     let threads = workers.threads();
     let dataflow = || Tasks::dataflow(block, graph, threads);
