@@ -3,7 +3,12 @@
 
 use forewave_analyzer::{AnalyzeError, PanickedError, TxIndex};
 use forewave_scheduler::ScheduleError;
-use revm::context::result::{EVMError, InvalidTransaction};
+use revm::{
+    context::result::{EVMError, HaltReason, InvalidTransaction},
+    primitives::Address,
+};
+
+use crate::SystemOperation;
 
 /// A block could not be executed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -42,6 +47,25 @@ pub enum ExecutionError<E: core::error::Error + 'static> {
     /// The header lacks what a system operation needs, or the operation failed.
     #[error("a system operation of the block failed: {0}")]
     System(String),
+    /// A system contract did not answer its call after the transactions, without
+    /// which no block is valid (EIP-7002, EIP-7251).
+    #[error("the block is invalid: the system contract {address} for {operation} {failure}")]
+    SystemContract {
+        /// What it was called for.
+        operation: SystemOperation,
+        /// The contract.
+        address: Address,
+        /// What is wrong with it.
+        failure: SystemFailure,
+    },
+    /// A log of the deposit contract does not have the layout of a deposit (EIP-6110).
+    #[error("the block is invalid: log {log} of {tx} is no deposit as EIP-6110 lays it out")]
+    DepositLayout {
+        /// The transaction.
+        tx: TxIndex,
+        /// Position among its logs.
+        log: usize,
+    },
     /// revm failed in a way that is neither the transaction's nor the state's fault.
     #[error("the EVM failed while {tx} ran: {message}")]
     Evm {
@@ -53,7 +77,7 @@ pub enum ExecutionError<E: core::error::Error + 'static> {
     /// The block could not be predicted while it ran.
     #[error(transparent)]
     Analysis(#[from] AnalyzeError<E>),
-    /// The run was [cancelled](crate::Cancellable::run) between two transactions.
+    /// The run was [cancelled](crate::CancelToken) between two transactions.
     #[error("the run was cancelled")]
     Cancelled,
     /// The state panicked, or a thread of the pool did while it executed.
@@ -70,6 +94,21 @@ pub enum ExecutionError<E: core::error::Error + 'static> {
         /// Transactions in the block.
         transactions: usize,
     },
+}
+
+/// How a system contract failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SystemFailure {
+    /// There is no code at its address.
+    #[error("has no code")]
+    NoCode,
+    /// The call reverted.
+    #[error("reverted")]
+    Reverted,
+    /// The call halted.
+    #[error("halted: {0:?}")]
+    Halted(HaltReason),
 }
 
 impl<E: core::error::Error + 'static> ExecutionError<E> {

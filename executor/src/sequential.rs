@@ -3,11 +3,11 @@
 //! Nothing here is shared with the parallel path but the flat state that both
 //! end in and the system operations.
 
-use forewave_analyzer::{Block, TxIndex};
+use forewave_analyzer::Block;
 use revm::{Context, DatabaseRef, ExecuteCommitEvm, MainBuilder, MainContext};
 
 use crate::{
-    BlockOutcome, ExecutionError, ExecutionMode, ExecutionStats, TxReceipt,
+    BlockOutcome, CancelToken, ExecutionError, ExecutionMode, ExecutionStats, TxReceipt,
     cancel::Deadline,
     flat_state::FlatState,
     system::{apply_post_block, apply_pre_block, check_gas_limit},
@@ -18,18 +18,25 @@ pub fn sequential<DB: DatabaseRef>(
     block: &Block,
     state: &DB,
 ) -> Result<BlockOutcome, ExecutionError<DB::Error>> {
-    sequential_with(block, state, |_| {})
+    run(block, state, Deadline::default())
 }
 
-/// As [`sequential`], telling `done` of each transaction when it is executed
-/// and committed: for those who watch, or who hold a clock.
-pub fn sequential_with<DB: DatabaseRef>(
+/// As [`sequential`], but once `token` is set the run ends before its next transaction.
+pub fn sequential_until<DB: DatabaseRef>(
     block: &Block,
     state: &DB,
-    mut done: impl FnMut(TxIndex),
+    token: &CancelToken,
+) -> Result<BlockOutcome, ExecutionError<DB::Error>> {
+    run(block, state, Deadline::new(Some(token)))
+}
+
+fn run<DB: DatabaseRef>(
+    block: &Block,
+    state: &DB,
+    deadline: Deadline<'_>,
 ) -> Result<BlockOutcome, ExecutionError<DB::Error>> {
     let mut flat = FlatState::for_block(state, block);
-    let mut notes = apply_pre_block(block, &mut flat)?;
+    let mut system = apply_pre_block(block, &mut flat)?;
     let mut receipts: Vec<TxReceipt> = Vec::with_capacity(block.transactions.len());
     let mut evm = Context::mainnet()
         .with_db(&mut flat)
@@ -37,7 +44,6 @@ pub fn sequential_with<DB: DatabaseRef>(
         .with_cfg(block.cfg.clone())
         .build_mainnet();
     let mut gas_used = 0;
-    let deadline = Deadline::current();
     for (tx, env) in block.indexed() {
         deadline.check()?;
         check_gas_limit(block, tx, gas_used)?;
@@ -46,12 +52,11 @@ pub fn sequential_with<DB: DatabaseRef>(
         let receipt = TxReceipt::new(env.tx_type, gas_used, result);
         gas_used = receipt.cumulative_gas_used;
         receipts.push(receipt);
-        done(tx);
     }
     drop(evm);
-    notes.extend(apply_post_block(block, &mut flat)?);
+    apply_post_block(block, &mut flat, &mut system)?;
     let changes = flat.into_changes().map_err(ExecutionError::SystemState)?;
     let stats =
         ExecutionStats { threads: 1, mode: ExecutionMode::Serial, ..ExecutionStats::default() };
-    Ok(BlockOutcome::new(receipts, changes, notes, stats))
+    BlockOutcome::new(block, receipts, changes, system, stats)
 }

@@ -7,10 +7,11 @@ use alloy_consensus::Header;
 use alloy_eips::{
     eip1559::{BaseFeeParams, calc_next_block_base_fee},
     eip4895::Withdrawal,
+    eip6110::MAINNET_DEPOSIT_CONTRACT_ADDRESS,
 };
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{Address, B256, U64, U256};
-use forewave_analyzer::{Block, MemoryState, Ommer};
+use forewave_analyzer::{Block, MemoryState, Ommer, StateExtent};
 use serde::Deserialize;
 
 use crate::{
@@ -102,6 +103,8 @@ pub(super) fn parse(
         parent_hash: parent_hash.unwrap_or_default(),
         parent_beacon_block_root: (fork >= EthereumHardfork::Cancun)
             .then(|| env.parent_beacon_block_root.unwrap_or_default()),
+        deposit_contract: Some(MAINNET_DEPOSIT_CONTRACT_ADDRESS),
+        state_extent: StateExtent::Whole,
         transactions: Vec::new(),
         ommers: ommers.collect::<Result<_, _>>()?,
         withdrawals: env.withdrawals,
