@@ -105,7 +105,8 @@ fn first_state_difference(found: &BlockOutcome, expected: &BlockOutcome) -> Opti
 }
 
 /// Every field in which an outcome differs from the block's header. The receipts
-/// root is compared since Byzantium: before EIP-658 it depends on state roots.
+/// root is compared since Byzantium: before EIP-658 it depends on state roots; the
+/// requests' hash where the outcome has all requests.
 pub fn compare_header(
     outcome: &BlockOutcome,
     header: &ExpectedHeader,
@@ -122,6 +123,9 @@ pub fn compare_header(
     if spec.is_enabled_in(SpecId::BYZANTIUM) {
         let (expected, found) = (header.receipts_root, outcome.receipts_root());
         compare("receipts_root", expected.to_string(), found.to_string());
+    }
+    if let (Some(expected), Some(found)) = (header.requests_hash, outcome.requests_hash()) {
+        compare("requests_hash", expected.to_string(), found.to_string());
     }
     mismatches
 }

@@ -51,21 +51,22 @@ pub use forewave_analyzer::{
     Block, BlockReward, CallKind, Completeness, Confidence, Effect, Entry, EntrySummary,
     ExactPaths, ExprArena, ExprId, GaveUp, Implementation, KeyExpr, KeyOrigin, Limits, Location,
     MemoryState, ObservedAccess, Ommer, PanickedError, Payers, PredictedAccess, Predictor,
-    ProtocolPredictor, Scope, StateError, StaticCodePredictor, StaticPredictor, SummaryLimits,
-    Target, TemplateCache, TemplateError, TxIndex, WidenedAccess, Words, commute_payments,
-    summarize, summarize_account,
+    ProtocolPredictor, Scope, StateError, StateExtent, StaticCodePredictor, StaticPredictor,
+    SummaryLimits, Target, TemplateCache, TemplateError, TxIndex, WidenedAccess, Words,
+    commute_payments, summarize, summarize_account,
 };
 pub use forewave_executor::{
     AccountChange, BlockOutcome, CancelToken, Cancellable, CancellableError, ExecutionError,
     ExecutionMode, ExecutionStats, Observation, OneByOne, OraclePredictor, OutcomeNote,
     PrefetchStats, Prefetched, ReconPredictor, Reexecution, ReexecutionReason, SequentialRun,
-    StateChanges, StateView, SystemOperation, TxReceipt, Workers, execute, execute_as,
-    execute_overlapped, execute_predicted, execute_unplanned, is_worth_planning, observe,
-    sequential, sequential_with, with_prefetch,
+    StateChanges, StateView, SystemFailure, SystemOperation, TxReceipt, Workers, execute,
+    execute_as, execute_overlapped, execute_predicted, execute_unplanned, is_worth_planning,
+    observe, sequential, sequential_until, with_prefetch,
 };
 pub use forewave_scheduler::{
     AccessTable, Cause, Chain, ConflictGraph, Edge, Hazard, HazardCounts, HotSpot, LocationId,
-    Schedule, ScheduleError, Wave, WaveIndex, dot, hot_spots, schedule, verify,
+    Schedule, ScheduleError, StatedChain, StatedSchedule, StatedWave, Wave, WaveIndex, dot,
+    hot_spots, schedule, verify,
 };
 pub use pipeline::{BlockError, Plan, execute_block, predict};
 pub use predictors::{PredictorKind, UnknownPredictor};

@@ -39,6 +39,18 @@ pub enum BlockReward {
     Unpaid,
 }
 
+/// How much of the state before the block the caller holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StateExtent {
+    /// All of it: an account that it lacks does not exist.
+    #[default]
+    Whole,
+    /// What the transactions touch, as a tracer gives it. Of a system contract that
+    /// it lacks nothing is known: the operation is left out and noted.
+    Touched,
+}
+
 /// A block to be predicted, scheduled and executed.
 #[derive(Clone, Debug)]
 pub struct Block {
@@ -50,6 +62,11 @@ pub struct Block {
     pub parent_hash: B256,
     /// Root of the parent beacon block, stored by EIP-4788.
     pub parent_beacon_block_root: Option<B256>,
+    /// The chain's deposit contract, whose logs are requests from Prague on
+    /// (EIP-6110). A chain without one has no deposits.
+    pub deposit_contract: Option<Address>,
+    /// How much of the state before the block there is.
+    pub state_extent: StateExtent,
     /// The transactions, in block order.
     pub transactions: Vec<TxEnv>,
     /// Validator withdrawals (EIP-4895), in block order.

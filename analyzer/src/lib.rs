@@ -33,7 +33,7 @@ pub use access::{
     AccessKind, AccessSet, AccessSetBuilder, Confidence, KeyOrigin, Location, ObservedAccess,
     PredictedAccess, Scope, TxIndex, WidenedAccess,
 };
-pub use block::{Block, BlockReward, Ommer};
+pub use block::{Block, BlockReward, Ommer, StateExtent};
 pub use expr::{ExprArena, ExprId, KeccakPart, KeyExpr, Namer, Words};
 pub use limits::Limits;
 pub use panicked::PanickedError;

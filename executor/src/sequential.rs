@@ -10,11 +10,11 @@ use revm::{
 };
 
 use crate::{
-    BlockOutcome, ExecutionError, ExecutionMode, ExecutionStats, OutcomeNote, StateChanges,
+    BlockOutcome, CancelToken, ExecutionError, ExecutionMode, ExecutionStats, StateChanges,
     TxReceipt,
     cancel::Deadline,
     flat_state::{FlatState, Share},
-    system::{apply_post_block, apply_pre_block, check_gas_limit},
+    system::{SystemOutput, apply_post_block, apply_pre_block, check_gas_limit},
 };
 
 /// Executes the block sequentially on `state`, which is only read.
@@ -22,22 +22,27 @@ pub fn sequential<DB: DatabaseRef>(
     block: &Block,
     state: &DB,
 ) -> Result<BlockOutcome, ExecutionError<DB::Error>> {
-    sequential_with(block, state, |_| {})
+    run(block, state, Deadline::default())
 }
 
-/// As [`sequential`], telling `done` of each transaction when it is executed
-/// and committed: for those who watch, or who hold a clock.
-pub fn sequential_with<DB: DatabaseRef>(
+/// As [`sequential`], but once `token` is set the run ends before its next transaction.
+pub fn sequential_until<DB: DatabaseRef>(
     block: &Block,
     state: &DB,
-    mut done: impl FnMut(TxIndex),
+    token: &CancelToken,
+) -> Result<BlockOutcome, ExecutionError<DB::Error>> {
+    run(block, state, Deadline::new(Some(token)))
+}
+
+fn run<DB: DatabaseRef>(
+    block: &Block,
+    state: &DB,
+    deadline: Deadline<'_>,
 ) -> Result<BlockOutcome, ExecutionError<DB::Error>> {
     let mut run = SequentialRun::new(block, state)?;
-    let deadline = Deadline::current();
     for (tx, _) in block.indexed() {
         deadline.check()?;
         run.step(tx)?;
-        done(tx);
     }
     run.finish()
 }
@@ -48,7 +53,7 @@ pub fn sequential_with<DB: DatabaseRef>(
 pub struct SequentialRun<'a, DB: DatabaseRef> {
     block: &'a Block,
     evm: MainnetEvm<MainnetContext<FlatState<'a, DB>>>,
-    notes: Vec<OutcomeNote>,
+    system: SystemOutput,
     receipts: Vec<TxReceipt>,
     gas_used: u64,
 }
@@ -57,14 +62,14 @@ impl<'a, DB: DatabaseRef> SequentialRun<'a, DB> {
     /// Begins the block: what the protocol does before its first transaction.
     pub fn new(block: &'a Block, state: &'a DB) -> Result<Self, ExecutionError<DB::Error>> {
         let mut flat = FlatState::for_block(state, block);
-        let notes = apply_pre_block(block, &mut flat)?;
+        let system = apply_pre_block(block, &mut flat)?;
         let evm = Context::mainnet()
             .with_db(flat)
             .with_block(block.env.clone())
             .with_cfg(block.cfg.clone())
             .build_mainnet();
         let receipts = Vec::with_capacity(block.transactions.len());
-        Ok(Self { block, evm, notes, receipts, gas_used: 0 })
+        Ok(Self { block, evm, system, receipts, gas_used: 0 })
     }
 
     /// Executes and commits a transaction of the block after those so far. One that
@@ -92,12 +97,12 @@ impl<'a, DB: DatabaseRef> SequentialRun<'a, DB> {
 
     /// Ends the block: what the protocol does after its last transaction.
     pub fn finish(self) -> Result<BlockOutcome, ExecutionError<DB::Error>> {
-        let Self { block, evm, mut notes, receipts, .. } = self;
+        let Self { block, evm, mut system, receipts, .. } = self;
         let mut flat = evm.ctx.journaled_state.database;
-        notes.extend(apply_post_block(block, &mut flat)?);
+        apply_post_block(block, &mut flat, &mut system)?;
         let changes = flat.into_changes().map_err(ExecutionError::SystemState)?;
         let stats =
             ExecutionStats { threads: 1, mode: ExecutionMode::Serial, ..ExecutionStats::default() };
-        Ok(BlockOutcome::new(receipts, changes, notes, stats))
+        BlockOutcome::new(block, receipts, changes, system, stats)
     }
 }

@@ -180,10 +180,6 @@ pub(super) struct BenchArgs {
     #[arg(long, value_name = "N,...", value_delimiter = ',',
           value_parser = clap::value_parser!(u16).range(1..=THREADS_MAX))]
     threads: Vec<u16>,
-    /// Threads to predict for, each on a core of its own, separated by commas.
-    #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "4,8,16,64",
-          value_parser = clap::value_parser!(u16).range(1..=THREADS_MAX))]
-    predict: Vec<u16>,
     /// Run each block K times in each way and report medians and quartiles.
     #[arg(long, value_name = "K", default_value_t = 7,
           value_parser = clap::value_parser!(u32).range(1..=REPEAT_MAX))]
@@ -199,7 +195,7 @@ pub(super) struct BenchArgs {
     cold: bool,
     #[command(flatten)]
     pub(super) order: Order,
-    /// Draw the speed-up against threads, measured and predicted.
+    /// Draw the speed-up against threads.
     #[arg(long, value_name = "FILE.svg")]
     pub(super) plot: Option<PathBuf>,
 }
@@ -213,13 +209,6 @@ impl BenchArgs {
         let cores = cores();
         let powers = core::iter::successors(Some(1), |count: &usize| count.checked_mul(2));
         ascending(powers.take_while(|&count| count < cores).chain([cores]))
-    }
-
-    /// The numbers of threads to predict for, ascending, the measured ones
-    /// included.
-    pub(super) fn predicted(&self) -> Vec<usize> {
-        let asked = self.predict.iter().copied().map(usize::from);
-        ascending(asked.chain(self.measured()))
     }
 
     pub(super) const fn knowledge(&self) -> Knowledge {

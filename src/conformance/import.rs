@@ -3,12 +3,14 @@
 use alloy_consensus::{
     Header, Transaction, TxEip4844Variant, TxEnvelope, transaction::SignerRecoverable,
 };
-use alloy_eips::{eip4844::DATA_GAS_PER_BLOB, eip7840::BlobParams};
+use alloy_eips::{
+    eip4844::DATA_GAS_PER_BLOB, eip6110::MAINNET_DEPOSIT_CONTRACT_ADDRESS, eip7840::BlobParams,
+};
 use alloy_evm::FromRecoveredTx;
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::Address;
 use alloy_rlp::Decodable;
-use forewave_analyzer::{Block, BlockReward, Ommer, TxIndex};
+use forewave_analyzer::{Block, BlockReward, Ommer, StateExtent, TxIndex};
 use revm::context::TxEnv;
 
 use super::{network::UpTo, rejection::Rejection};
@@ -47,6 +49,7 @@ pub(super) fn expected_header(header: &Header) -> ExpectedHeader {
         gas_used: header.gas_used,
         logs_bloom: header.logs_bloom,
         receipts_root: header.receipts_root,
+        requests_hash: header.requests_hash,
     }
 }
 
@@ -70,6 +73,8 @@ pub(super) fn block(
         env,
         parent_hash: header.parent_hash,
         parent_beacon_block_root: header.parent_beacon_block_root,
+        deposit_contract: Some(MAINNET_DEPOSIT_CONTRACT_ADDRESS),
+        state_extent: StateExtent::Whole,
         transactions: transactions.collect::<Result<_, _>>()?,
         withdrawals: body.withdrawals.clone().unwrap_or_default().into_inner(),
         ommers: ommers

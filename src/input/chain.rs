@@ -4,9 +4,10 @@
 use core::{fmt, str::FromStr};
 
 use alloy_consensus::Header;
-use alloy_eips::eip7840::BlobParams;
+use alloy_eips::{eip6110::MAINNET_DEPOSIT_CONTRACT_ADDRESS, eip7840::BlobParams};
 use alloy_evm::EvmEnv;
 use alloy_hardforks::{EthereumChainHardforks, EthereumHardfork, EthereumHardforks};
+use alloy_primitives::{Address, address};
 use revm::{
     context::{BlockEnv, CfgEnv},
     primitives::hardfork::SpecId,
@@ -113,6 +114,16 @@ pub(crate) fn environment(
         u64::try_from(params.update_fraction).expect("update fractions are a few million")
     });
     (cfg_env, block_env)
+}
+
+/// The deposit contract of a chain (EIP-6110); none where it is not known to have one.
+pub(super) fn deposit_contract(chain_id: u64) -> Option<Address> {
+    match chain_id {
+        1 | 560_048 => Some(MAINNET_DEPOSIT_CONTRACT_ADDRESS),
+        11_155_111 => Some(address!("0x7f02c3e3c98b133055b8b348b2ac625669ed295d")),
+        17_000 => Some(address!("0x4242424242424242424242424242424242424242")),
+        _ => None,
+    }
 }
 
 /// The blob parameters at `timestamp` (EIP-4844, EIP-7691, EIP-7892).

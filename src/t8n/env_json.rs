@@ -8,10 +8,11 @@ use alloy_consensus::{Header, constants::EMPTY_OMMER_ROOT_HASH};
 use alloy_eips::{
     eip1559::{BaseFeeParams, calc_next_block_base_fee},
     eip4895::Withdrawal,
+    eip6110::MAINNET_DEPOSIT_CONTRACT_ADDRESS,
 };
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{Address, B256, U64, U256};
-use forewave_analyzer::{Block, MemoryState, Ommer};
+use forewave_analyzer::{Block, MemoryState, Ommer, StateExtent};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -96,6 +97,8 @@ pub(super) fn parse(
         env: block_env,
         parent_hash: env.parent_hash(state)?,
         parent_beacon_block_root: env.beacon_root()?,
+        deposit_contract: Some(MAINNET_DEPOSIT_CONTRACT_ADDRESS),
+        state_extent: StateExtent::Whole,
         transactions: Vec::new(),
         ommers: env.ommers()?,
         withdrawals: env.withdrawals()?,

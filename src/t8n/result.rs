@@ -52,6 +52,13 @@ pub struct Transition {
     /// Blob gas used by all transactions (EIP-4844).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub blob_gas_used: Option<U64>,
+    /// Hash of the requests (EIP-7685).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests_hash: Option<B256>,
+    /// What the block requests of the consensus layer, each with its type in front
+    /// (EIP-7685).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests: Option<Vec<Bytes>>,
     /// What the outcome leaves out because the state does not hold it. No tool but
     /// this one has the field.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -149,6 +156,8 @@ impl Transition {
                 .then(|| calculate_withdrawals_root(&block.withdrawals)),
             current_excess_blob_gas: excess.map(|blobs| U64::from(blobs.excess_blob_gas)),
             blob_gas_used: has_blobs.then(|| U64::from(blob_gas_used)),
+            requests_hash: outcome.requests_hash(),
+            requests: outcome.requests.map(|requests| requests.iter().cloned().collect()),
             notes: outcome.notes,
             state,
             body: list_rlp(&envelopes),

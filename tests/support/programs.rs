@@ -14,7 +14,7 @@ use core::ops::AddAssign;
 
 use forewave::{
     AccessKind, AccessSet, Block, Confidence, Limits, Location, MemoryState, PredictedAccess,
-    Predictor, StaticPredictor, observe, sequential,
+    Predictor, StateExtent, StaticPredictor, observe, sequential,
 };
 use revm::{
     context::{BlockEnv, CfgEnv, TxEnv},
@@ -227,6 +227,8 @@ fn empty_block(spec: SpecId) -> Block {
         env,
         parent_hash: B256::repeat_byte(1),
         parent_beacon_block_root: Some(B256::repeat_byte(2)),
+        deposit_contract: None,
+        state_extent: StateExtent::Touched,
         transactions: Vec::new(),
         withdrawals: Vec::new(),
         ommers: Vec::new(),

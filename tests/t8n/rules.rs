@@ -317,7 +317,8 @@ fn a_result_has_the_fields_of_its_fork() {
         (Fork::London, vec!["currentDifficulty", "currentBaseFee"], vec!["withdrawalsRoot"]),
         (Fork::Paris, vec!["currentBaseFee"], vec!["currentDifficulty", "withdrawalsRoot"]),
         (Fork::Shanghai, vec!["withdrawalsRoot"], vec!["blobGasUsed", "currentExcessBlobGas"]),
-        (Fork::Cancun, vec!["blobGasUsed", "currentExcessBlobGas"], vec!["currentDifficulty"]),
+        (Fork::Cancun, vec!["blobGasUsed", "currentExcessBlobGas"], vec!["requests"]),
+        (Fork::Prague, vec!["requests", "requestsHash"], vec!["currentDifficulty"]),
     ] {
         let done = json!(run(&files(&alloc, &env(fork), &json!([])), fork).unwrap());
         for name in present {
@@ -326,6 +327,26 @@ fn a_result_has_the_fields_of_its_fork() {
         for name in absent {
             assert!(done.get(name).is_none(), "{fork} has no {name}");
         }
+    }
+}
+
+/// What the contract of EIP-7002 returns is a request, and what fails there makes the
+/// block invalid.
+#[test]
+fn requests_are_in_the_result_and_a_system_call_that_fails_ends_the_run() {
+    let withdrawals = "0x00000961ef480eb55e80d19ad83579a64c007002";
+    let run_with = |code: &str| {
+        let alloc = with(&alloc("0x"), &system_contracts());
+        let alloc = with(&alloc, &json!({ withdrawals: { "code": code } }));
+        run(&files(&alloc, &env(Fork::Prague), &json!([])), Fork::Prague)
+    };
+    // Returns the two bytes ab00.
+    let done = json!(run_with("0x60ab60005360026000f3").unwrap());
+    assert_eq!(done["requests"], json!(["0x01ab00"]));
+    for (code, part) in [("0x60006000fd", "revert"), ("0xfe", "halt"), ("0x", "no code")] {
+        let error = run_with(code).unwrap_err().to_lowercase();
+        assert!(error.contains("7002"), "{error}");
+        assert!(error.contains(part), "{code}: {error}");
     }
 }
 

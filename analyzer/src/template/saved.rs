@@ -58,7 +58,8 @@ impl TemplateCache {
     pub fn save(&self, mut to: impl Write) -> io::Result<()> {
         let mut entries = self.entries();
         entries.sort_unstable_by_key(|(key, _)| *key);
-        let trees: Vec<_> = entries.iter().map(|(key, entry)| (*key, entry.read())).collect();
+        let trees = entries.iter().filter_map(|(key, entry)| Some((*key, entry.read()?)));
+        let trees: Vec<_> = trees.collect();
         let saved: Vec<_> = trees.iter().map(|(key, tree)| (key, tree.saved())).collect();
         let mut bytes = Vec::new();
         ciborium::into_writer(&saved, &mut bytes).map_err(io::Error::other)?;
