@@ -85,7 +85,8 @@ impl From<ExecutionError<StateError>> for TransitionError {
 }
 
 impl TransitionInput {
-    /// Makes sense of a transition's files.
+    /// Makes sense of a transition's files, on the threads of the pool that this is
+    /// called in (rayon's own, if in none): most of the time goes to signatures.
     pub fn parse(files: &TransitionFiles, rules: TransitionRules) -> Result<Self, InputError> {
         let StatedState(mut state) = json::parse(&files.alloc)?;
         let mut block = env_json::parse(&files.env, &rules, &mut state)?;

@@ -41,8 +41,8 @@ fn run(args: &T8nArgs) -> Result<(), Failure> {
             check_writable(file).map_err(|source| unwritable(file, what, source))?;
         }
     }
-    let input = TransitionInput::parse(&read(args)?, args.rules())?;
-    let pool = thread_pool(&args.threads)?;
+    let (files, pool) = (read(args)?, thread_pool(&args.threads)?);
+    let input = pool.install(|| TransitionInput::parse(&files, args.rules()))?;
     let transition = transition(&input, &StaticPredictor::default(), &pool)?;
     write(args, &outputs, &transition)
 }

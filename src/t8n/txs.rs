@@ -17,6 +17,7 @@ use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256};
 use alloy_rlp::Header;
 use alloy_signer::SignerSync;
 use alloy_signer_local::PrivateKeySigner;
+use rayon::iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator};
 use serde_json::{Map, Value};
 
 use super::{
@@ -43,8 +44,10 @@ pub(super) fn parse(
     let document = parse_document(file, BLOCK_VALUES_MAX)?;
     match document {
         Value::Array(items) => {
-            let items = items.iter().enumerate();
-            items.map(|(position, item)| parse_object(file, position, item, rules)).collect()
+            // Who signed takes the time; the first error is the one to report.
+            let items = items.par_iter().enumerate();
+            let parsed = items.map(|(position, item)| parse_object(file, position, item, rules));
+            parsed.collect::<Vec<_>>().into_iter().collect()
         }
         Value::String(hex) => parse_rlp(file, &hex, rules),
         other => {
@@ -316,12 +319,11 @@ fn parse_rlp(
     if !rlp.is_empty() {
         return Err(wrong("nothing after the RLP of the list".into()));
     }
-    let mut candidates = Vec::new();
+    let mut encoded = Vec::new();
     while !items.is_empty() {
-        let item = next_item(&mut items).map_err(|error| not_a_list(&error))?;
-        candidates.push(decode(item, rules.fork));
+        encoded.push(next_item(&mut items).map_err(|error| not_a_list(&error))?);
     }
-    Ok(candidates)
+    Ok(encoded.par_iter().map(|item| decode(item, rules.fork)).collect())
 }
 
 /// The bytes of the next transaction: a list, or what a string holds.
