@@ -8,7 +8,7 @@ mod cases;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use forewave::{PredictorKind, InterpretingPredictor, predict};
+use forewave::{InterpretingPredictor, PredictorKind, predict};
 
 const PREDICTORS: [PredictorKind; 3] =
     [PredictorKind::None, PredictorKind::Static, PredictorKind::Recon];

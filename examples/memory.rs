@@ -6,7 +6,10 @@
 
 use std::{env, error::Error, fs, process::Command};
 
-use forewave::{Block, ExecutionMode, MemoryState, Plan, InterpretingPredictor, predict, sequential};
+use forewave::{
+    Block, ExecutionMode, InterpretingPredictor, MemoryState, Plan, StateExtent, predict,
+    sequential,
+};
 use rayon::ThreadPoolBuilder;
 use revm::{
     bytecode::Bytecode,
@@ -146,9 +149,13 @@ fn block([first, again]: [&[u8]; 2], tx_gas: u64) -> (Block, MemoryState) {
         env,
         parent_hash: B256::ZERO,
         parent_beacon_block_root: None,
+        deposit_contract: None,
+        state_extent: StateExtent::Touched,
         transactions,
         withdrawals: vec![],
         ommers: vec![],
+        reward: forewave::BlockReward::OfFork,
+        is_dao_fork: false,
     };
     (block, state)
 }

@@ -40,13 +40,16 @@ const SWAPS: usize = 6000;
 /// Transactions of a hostile block.
 const HOSTILE: usize = 3000;
 
+/// Transactions of the block with a large change set: 10,000 slots read for the first time.
+const READERS: usize = 5_001;
+
 /// Who predicts, and whether exact paths are learnt on the way: nobody, nobody but
 /// with paths, forewave.
 const WAYS: [(PredictorKind, bool); 3] =
     [(PredictorKind::None, false), (PredictorKind::None, true), (PredictorKind::Static, false)];
 
 /// The blocks: kind, transactions, and the speed-up on two threads that is the aim.
-const CASES: [(Scenario, usize, f64); 10] = [
+const CASES: [(Scenario, usize, f64); 11] = [
     (Scenario::Transfers, GIGAGAS_TRANSFERS, 3.0),
     (Scenario::HotTransfers { percent: 90 }, GIGAGAS_TRANSFERS, 2.0),
     (Scenario::NonceChain, GIGAGAS_TRANSFERS, 2.0),
@@ -57,6 +60,7 @@ const CASES: [(Scenario, usize, f64); 10] = [
     (Scenario::HashedTargets, HOSTILE, 0.9),
     (Scenario::TurnedBranches, HOSTILE, 0.9),
     (Scenario::LateConflicts, HOSTILE, 0.9),
+    (Scenario::LargeChangeSet, READERS, 1.0),
 ];
 
 /// Sequential against parallel execution of generated blocks.

@@ -1,13 +1,13 @@
-//! What `forewave bench` finds: how a block runs sequentially, how in parallel
-//! at each number of threads, and how it would on machines with more cores.
+//! What `forewave bench` finds: how a block runs sequentially, and how in parallel
+//! at each number of threads.
 //!
 //! Medians with quartiles in, figures out: the clock and the repetitions are
-//! the command line's. [`forecast`] holds the model behind the predictions.
-
-pub mod forecast;
+//! the command line's.
 
 use core::time::Duration;
+use std::collections::BTreeSet;
 
+use forewave_executor::ExecutionMode;
 use serde::Serialize;
 
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
 /// `forewave bench --json`: one object.
 #[derive(Clone, Debug, Serialize)]
 pub struct BenchReport {
-    /// Who predicted.
+    /// Who predicts, where a way to run a block asks a predictor.
     pub predictor: PredictorKind,
     /// What the predictor had seen before a timed run.
     pub knowledge: Knowledge,
@@ -76,8 +76,6 @@ pub struct Figures {
     pub sequential: Sequential,
     /// In parallel, by number of threads, as asked for.
     pub measured: Vec<Measured>,
-    /// What the model gives, ascending by threads, the measured counts included.
-    pub predicted: Vec<Predicted>,
 }
 
 /// Sequential execution.
@@ -93,7 +91,7 @@ pub struct Sequential {
 
 /// Parallel execution at one number of threads, and where the time of the calling
 /// thread went.
-#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Measured {
     /// Threads of the pool.
     pub threads: usize,
@@ -117,17 +115,11 @@ pub struct Measured {
     pub reexecuted: usize,
     /// Transactions whose code was not run, since an exact path gave what it does.
     pub evaluated: usize,
-}
-
-/// What the model gives for a number of threads.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
-pub struct Predicted {
-    /// Threads, each on a core of its own.
-    pub threads: usize,
-    /// Predicting, scheduling and executing.
-    pub total_ms: f64,
-    /// Sequential time over `total_ms`.
-    pub speedup: f64,
+    /// How it was run; of several blocks, each way.
+    pub modes: BTreeSet<ExecutionMode>,
+    /// The most transactions that ran by their prediction in a repetition; 0 where the
+    /// predictor was not asked.
+    pub predicted: usize,
 }
 
 /// The median of repeated measurements, and the quartiles around it, in
@@ -169,7 +161,7 @@ fn quantile(sorted: &[Duration], quarters: usize) -> f64 {
 impl Figures {
     /// Adds the figures of another block, run in the same ways.
     pub fn add(&mut self, other: &Self) {
-        let Self { sequential, measured, predicted } = self;
+        let Self { sequential, measured } = self;
         sequential.total_ms.add(other.sequential.total_ms);
         sequential.cpu_ms.add(other.sequential.cpu_ms);
         sequential.peak_bytes = sequential.peak_bytes.max(other.sequential.peak_bytes);
@@ -184,13 +176,9 @@ impl Figures {
             sum.peak_bytes = sum.peak_bytes.max(one.peak_bytes);
             sum.reexecuted += one.reexecuted;
             sum.evaluated += one.evaluated;
+            sum.modes.extend(&one.modes);
+            sum.predicted += one.predicted;
             sum.compare_with(sequential);
-        }
-        predicted.resize(other.predicted.len(), Predicted::default());
-        for (sum, one) in predicted.iter_mut().zip(&other.predicted) {
-            sum.threads = one.threads;
-            sum.total_ms += one.total_ms;
-            sum.speedup = ratio(sequential.total_ms.median, sum.total_ms);
         }
     }
 }
@@ -236,12 +224,10 @@ mod tests {
                 total_ms: spread(parallel),
                 ..Measured::default()
             }],
-            predicted: vec![Predicted { threads: 4, total_ms: parallel / 2.0, speedup: 0.0 }],
         };
         let mut total = Figures::default();
         total.add(&figures(10.0, 10.0));
         total.add(&figures(90.0, 40.0));
         assert_eq!((total.measured[0].threads, total.measured[0].speedup), (2, 2.0));
-        assert_eq!(total.predicted, [Predicted { threads: 4, total_ms: 25.0, speedup: 4.0 }]);
     }
 }

@@ -109,7 +109,9 @@ fn first_state_difference(found: &BlockOutcome, expected: &BlockOutcome) -> Opti
 }
 
 /// Every field in which an outcome differs from the block's header, of those that
-/// [`unchecked`] does not name. The receipts root is compared since Byzantium: before EIP-658 it depends on state roots.
+/// [`unchecked`] does not name. The receipts root is compared since Byzantium: before
+/// EIP-658 it depends on state roots; the requests' hash where the outcome has all
+/// requests.
 pub fn compare_header(
     outcome: &BlockOutcome,
     header: &ExpectedHeader,
@@ -127,6 +129,9 @@ pub fn compare_header(
     compare("logs_bloom", bloom, outcome.logs_bloom().to_string());
     if spec.is_enabled_in(SpecId::BYZANTIUM) {
         compare("receipts_root", text(header.receipts_root), outcome.receipts_root().to_string());
+    }
+    if let (Some(expected), Some(found)) = (header.requests_hash, outcome.requests_hash()) {
+        compare("requests_hash", Some(expected.to_string()), found.to_string());
     }
     mismatches
 }

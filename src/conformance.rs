@@ -23,7 +23,7 @@ mod run;
 #[cfg(feature = "archives")]
 pub mod source;
 
-pub use network::{fork_by_name, fork_names};
+pub use network::{UnknownFork, fork_by_name, fork_names};
 
 use core::fmt::Display;
 use std::collections::BTreeMap;
@@ -48,9 +48,21 @@ use crate::{
 /// The chain id of a case that states none: mainnet's.
 const CHAIN_ID_DEFAULT: u64 = 1;
 
+/// Which ways there are to execute a block, with one predictor on one pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Ways {
+    /// Every mode, each with and without what is learnt of code.
+    #[default]
+    All,
+    /// The one that [`execute_block`](crate::execute_block) chooses.
+    Usual,
+}
+
 /// In how many ways each block is executed.
 #[derive(Clone, Copy, Debug)]
 pub struct Setup<'a> {
+    /// With each predictor on each pool.
+    pub ways: Ways,
     /// Who predicts: each of them.
     pub predictors: &'a [PredictorKind],
     /// On which threads: each pool.
@@ -116,7 +128,7 @@ fn run_case(case: String, stated: StatedCase, setup: &Setup<'_>) -> CaseReport {
         state_root: None,
     };
     report.verdict = match stated.network.parse::<Network>() {
-        Err(()) => Verdict::Skipped(format!("the rules of {} are not known", stated.network)),
+        Err(unknown) => Verdict::Skipped(unknown.to_string()),
         Ok(network) => match run_blocks(network, stated, setup, &mut report) {
             Err(verdict) => verdict,
             Ok(()) if report.valid_blocks + report.rejected_blocks > 0 => Verdict::Passed,

@@ -26,7 +26,7 @@ use alloy_evm::FromRecoveredTx;
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{B256, Bloom};
 use alloy_rpc_types_eth::{Header as RpcHeader, Transaction as RpcTransaction};
-use forewave_analyzer::{Block, MemoryState, Ommer, TxIndex};
+use forewave_analyzer::{Block, BlockReward, MemoryState, Ommer, StateExtent, TxIndex};
 use revm::{context::TxEnv, primitives::hardfork::SpecId};
 use serde::{Deserialize, Serialize};
 
@@ -82,6 +82,8 @@ pub struct ExpectedHeader {
     /// Root of the receipts. Before Byzantium (EIP-658) receipts hold a state
     /// root, which is not computed here, so it is not to be compared there.
     pub receipts_root: Option<B256>,
+    /// Hash of the requests (EIP-7685), from Prague on.
+    pub requests_hash: Option<B256>,
 }
 
 /// A block with all that is needed to execute it and to judge the outcome.
@@ -128,9 +130,14 @@ impl BlockInput {
             env,
             parent_hash: header.parent_hash,
             parent_beacon_block_root: header.parent_beacon_block_root,
+            deposit_contract: chain::deposit_contract(chain.id()),
+            state_extent: StateExtent::Touched,
             transactions: transactions.iter().map(tx_env).collect(),
             withdrawals: withdrawals.unwrap_or_default().into_inner(),
             ommers: uncles.into_iter().map(Ommer::Hash).collect(),
+            // What another chain pays for a block is its own rule.
+            reward: if chain.is_ethereum() { BlockReward::OfFork } else { BlockReward::Unpaid },
+            is_dao_fork: chain.is_dao_fork(header.number),
         };
         let hashes = files.block_hashes.as_ref();
         let state = state_json::parse_state(&files.pre_state, hashes, &created(&block))?;
@@ -159,6 +166,7 @@ fn expected_header(header: &RpcHeader, absent: &Absent) -> ExpectedHeader {
         gas_used: absent.unless("gasUsed", header.gas_used),
         logs_bloom: absent.unless("logsBloom", header.logs_bloom),
         receipts_root: absent.unless("receiptsRoot", header.receipts_root),
+        requests_hash: header.requests_hash,
     }
 }
 

@@ -48,23 +48,26 @@ pub mod t8n;
 
 pub use forewave_analyzer::{
     AccessKind, AccessListPredictor, AccessSet, AccessSetBuilder, AccessSummary, AnalyzeError,
-    Block, CallKind, Cause as WideningCause, Completeness, Confidence, Effect, Entry, EntrySummary, EvaluationLimits, ExactPaths, ExprArena,
-    ExprId, GaveUp, Implementation, InterpretingPredictor, KeyExpr, KeyOrigin, LatePredictor, Limits, Location, MemoryState,
-    ObservedAccess, Ommer, PanickedError, Payers, PredictedAccess, Predictor, ProtocolPredictor,
-    Scope, Scratch, StateError, StaticPredictor, SummaryCache, SummaryError, SummaryLimits, Target, TemplateCache,
-    TxEvaluator, TxIndex, WidenedAccess, Words, commute_payments, summarize, summarize_account,
+    Block, BlockReward, CallKind, Completeness, Confidence, Effect, Entry, EntrySummary,
+    EvaluationLimits, ExactPaths, ExprArena, ExprId, GaveUp, Implementation, InterpretingPredictor,
+    KeyExpr, KeyOrigin, LatePredictor, Limits, Location, MemoryState, ObservedAccess, Ommer,
+    PanickedError, Payers, PredictedAccess, Predictor, ProtocolPredictor, Scope, Scratch,
+    StateError, StateExtent, StaticPredictor, SummaryCache, SummaryError, SummaryLimits, Target,
+    TemplateCache, TxEvaluator, TxIndex, WidenedAccess, WideningCause, Words, commute_payments,
+    summarize, summarize_account,
 };
 pub use forewave_executor::{
     AccountChange, BlockOutcome, CancelToken, Cancellable, CancellableError, ExecutionError,
-    ExecutionMode, ExecutionStats, HybridPredictor, Observation, OneByOne, OraclePredictor, OutcomeNote,
-    PrefetchStats, Prefetched, ReconPredictor, Reexecution, ReexecutionReason, StateChanges,
-    StateView, SystemOperation, TxReceipt, Workers, execute, execute_as, execute_overlapped,
-    execute_predicted, execute_unplanned, is_worth_planning, observe, sequential, sequential_with,
-    with_prefetch,
+    ExecutionMode, ExecutionStats, HybridPredictor, Observation, OneByOne, OraclePredictor,
+    OutcomeNote, PrefetchStats, Prefetched, ReconPredictor, Reexecution, ReexecutionReason,
+    SequentialRun, StateChanges, StateView, SystemFailure, SystemOperation, TxReceipt, Workers,
+    execute, execute_as, execute_overlapped, execute_predicted, execute_unplanned,
+    is_worth_planning, observe, sequential, sequential_until, with_prefetch,
 };
 pub use forewave_scheduler::{
     AccessTable, Cause, Chain, ConflictGraph, Edge, Hazard, HazardCounts, HotSpot, LocationId,
-    Schedule, ScheduleError, Wave, WaveIndex, dot, hot_spots, schedule, verify,
+    Schedule, ScheduleError, StatedChain, StatedSchedule, StatedWave, Wave, WaveIndex, dot,
+    hot_spots, schedule, verify,
 };
 pub use pipeline::{BlockError, Plan, execute_block, predict};
 pub use predictors::{PredictorKind, UnknownPredictor};

@@ -77,11 +77,6 @@ impl Plan {
         &self.graph
     }
 
-    /// The graph alone.
-    pub fn into_graph(self) -> ConflictGraph {
-        self.graph
-    }
-
     /// Who runs when.
     pub const fn schedule(&self) -> &Schedule {
         &self.schedule

@@ -4,7 +4,7 @@
 use core::time::Duration;
 use std::collections::BTreeMap;
 
-use forewave_executor::{OutcomeNote, Reexecution};
+use forewave_executor::{ExecutionMode, OutcomeNote, Reexecution};
 use forewave_scheduler::{ConflictGraph, GraphView, HotSpot, Schedule, hot_spots};
 use serde::Serialize;
 
@@ -63,7 +63,7 @@ pub struct GraphReport {
     pub block: BlockHeading,
     /// Who predicted.
     pub predictor: PredictorKind,
-    /// Transactions and the pairs of them that conflict.
+    /// Transactions and the pairs of them that conflict directly.
     pub graph: GraphView,
     /// Waves of chains, with work, span, parallelism and width.
     pub schedule: Schedule,
@@ -92,8 +92,12 @@ pub struct RunReport {
     /// Which block.
     #[serde(flatten)]
     pub block: BlockHeading,
-    /// Who predicted.
+    /// Who predicted waves and parallelism, and the run if `predicted` is not 0.
     pub predictor: PredictorKind,
+    /// How the block was run, in the last repetition.
+    pub mode: ExecutionMode,
+    /// Transactions that ran by their prediction; 0 where none was used.
+    pub predicted: usize,
     /// Threads of the pool.
     pub threads: usize,
     /// How often the block was run.

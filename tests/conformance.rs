@@ -1,30 +1,35 @@
-//! ethereum/tests through the parallel executor, where they are present beside
-//! the project. They are not ours to publish.
+//! ethereum/tests and execution-spec-tests through the parallel executor, where they
+//! are present beside the project. They are not ours to publish.
 //!
-//! Every case is run; to stay within minutes unoptimised, each with one way to
-//! predict and one number of threads, in turn, and every eighth with all of
-//! them. `forewave test ../shared/ethereum-tests` runs every case in every way.
+//! Every case is run; to stay within minutes unoptimised, each with one predictor
+//! and one number of threads, in turn, and some files with all of them.
+//! `forewave test ../shared/ethereum-tests` runs every case in every way.
 
 use std::path::Path;
 
 use forewave::{
     ExactPaths, PredictorKind,
-    conformance::{CaseReport, Setup, Verdict, run_file, source},
+    conformance::{CaseReport, Setup, Verdict, Ways, run_file, source},
     input::{InputError, SourceFile},
 };
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-/// One file in so many is run in every way.
-const ALL_WAYS_STEP: usize = 8;
-
-/// The predictors and threads for the file at this position.
-fn setup<'a>(position: usize, pools: &'a [ThreadPool], paths: &'a ExactPaths) -> Setup<'a> {
-    if position.is_multiple_of(ALL_WAYS_STEP) {
-        return Setup { predictors: &PredictorKind::ALL, pools, paths };
+/// The predictors and threads for the file at this position: all of them for one file
+/// in so many.
+fn setup<'a>(
+    position: usize,
+    all_ways_step: usize,
+    pools: &'a [ThreadPool],
+    paths: &'a ExactPaths,
+) -> Setup<'a> {
+    let ways = Ways::All;
+    if position.is_multiple_of(all_ways_step) {
+        return Setup { ways, predictors: &PredictorKind::ALL, pools, paths };
     }
     let predictor = position % PredictorKind::ALL.len();
     let pool = position / PredictorKind::ALL.len() % pools.len();
     Setup {
+        ways,
         predictors: core::slice::from_ref(&PredictorKind::ALL[predictor]),
         pools: core::slice::from_ref(&pools[pool]),
         paths,
@@ -36,23 +41,31 @@ fn failure(file: &SourceFile, case: &CaseReport) -> Option<String> {
     Some(format!("{} {}: {problem}", file.path.display(), case.case))
 }
 
-#[test]
-fn ethereum_tests_pass_and_what_is_skipped_has_a_reason() {
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/ethereum-tests");
+/// What became of all cases at a path.
+#[derive(Default)]
+struct Total {
+    passed: usize,
+    failures: Vec<String>,
+    /// Network and reason.
+    skipped: Vec<(String, String)>,
+}
+
+/// Runs the tests of this directory beside the project, if it is there.
+fn run_all(directory: &str, all_ways_step: usize) -> Option<Total> {
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared").join(directory);
     if !tests.exists() {
-        eprintln!("skipped: no ethereum/tests at {}", tests.display());
-        return;
+        eprintln!("skipped: no {}", tests.display());
+        return None;
     }
     let pools = [1, 2, 8].map(|n| ThreadPoolBuilder::new().num_threads(n).build().unwrap());
     let paths = ExactPaths::new();
-    let (mut position, mut passed) = (0, 0);
-    let (mut failures, mut skipped) = (Vec::new(), Vec::new());
+    let (mut position, mut total) = (0, Total::default());
     source::for_each_file(&tests, &mut |file| {
-        for case in run_file(&file, &setup(position, &pools, &paths), |_| true)? {
-            failures.extend(failure(&file, &case));
+        for case in run_file(&file, &setup(position, all_ways_step, &pools, &paths), |_| true)? {
+            total.failures.extend(failure(&file, &case));
             match case.verdict {
-                Verdict::Passed => passed += 1,
-                Verdict::Skipped(reason) => skipped.push(reason),
+                Verdict::Passed => total.passed += 1,
+                Verdict::Skipped(reason) => total.skipped.push((case.network, reason)),
                 Verdict::Failed(_) => {}
             }
         }
@@ -60,10 +73,34 @@ fn ethereum_tests_pass_and_what_is_skipped_has_a_reason() {
         Ok::<_, InputError>(())
     })
     .unwrap();
-    eprintln!("{passed} cases passed, {} skipped", skipped.len());
-    assert!(failures.is_empty(), "{}", failures.join("\n"));
-    assert!(passed > 100 * skipped.len(), "{skipped:?}");
-    let reasoned =
-        |reason: &String| reason.contains("no block to judge") || reason.contains("EIP-");
-    assert!(skipped.iter().all(reasoned), "{skipped:?}");
+    eprintln!("{directory}: {} cases passed, {} skipped", total.passed, total.skipped.len());
+    Some(total)
+}
+
+/// A case is left out for a fault that consensus finds outside the executor, or a rule
+/// that is named.
+fn has_reason((_, reason): &(String, String)) -> bool {
+    reason.contains("no block to judge") || reason.contains("EIP-")
+}
+
+#[test]
+fn ethereum_tests_pass_and_what_is_skipped_has_a_reason() {
+    let Some(total) = run_all("ethereum-tests", 8) else { return };
+    assert!(total.failures.is_empty(), "{}", total.failures.join("\n"));
+    assert!(total.passed > 100 * total.skipped.len(), "{:?}", total.skipped);
+    assert!(total.skipped.iter().all(has_reason), "{:?}", total.skipped);
+}
+
+#[test]
+fn execution_spec_tests_pass_up_to_osaka_and_its_blob_forks() {
+    let Some(total) = run_all("eest", 64) else { return };
+    assert!(total.failures.is_empty(), "{}", total.failures.join("\n"));
+    let (later, skipped): (Vec<_>, Vec<_>) = total.skipped.into_iter().partition(|(network, _)| {
+        network.ends_with("Amsterdam") || network.contains("ToAmsterdam")
+    });
+    assert!(
+        later.iter().all(|(_, reason)| reason.contains("the rules of Amsterdam are not followed"))
+    );
+    assert!(total.passed > 3_500 && total.passed > 20 * skipped.len(), "{skipped:?}");
+    assert!(skipped.iter().all(has_reason), "{skipped:?}");
 }

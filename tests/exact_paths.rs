@@ -4,8 +4,8 @@
 //! all of them, in one order and the other, a block must end as sequentially.
 
 use forewave::{
-    Block, ExactPaths, ExecutionMode, MemoryState, Plan, PredictedAccess, PredictorKind, Workers,
-    compare::compare_outcomes, predict, sequential,
+    Block, ExactPaths, ExecutionMode, MemoryState, Plan, PredictedAccess, PredictorKind,
+    StateExtent, Workers, compare::compare_outcomes, predict, sequential,
 };
 use rayon::ThreadPoolBuilder;
 use revm::{
@@ -128,9 +128,13 @@ fn block(spec: SpecId, transactions: &[TxEnv]) -> Block {
         env,
         parent_hash: B256::ZERO,
         parent_beacon_block_root: Some(B256::ZERO),
+        deposit_contract: None,
+        state_extent: StateExtent::Touched,
         transactions: transactions.collect(),
         withdrawals: vec![],
         ommers: vec![],
+        reward: forewave::BlockReward::OfFork,
+        is_dao_fork: false,
     }
 }
 

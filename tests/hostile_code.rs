@@ -10,7 +10,7 @@ mod assembler;
 #[path = "../analyzer/tests/analysis/scene.rs"]
 mod scene;
 
-use forewave::{Block, Confidence, Limits, Scope, InterpretingPredictor, observe};
+use forewave::{Block, Confidence, InterpretingPredictor, Limits, Scope, observe};
 use revm::{
     bytecode::Bytecode,
     context::TxEnv,

@@ -55,7 +55,9 @@ fn hostile_blocks_of_a_thousand_end_as_in_sequential_execution() {
 
 #[test]
 fn hostile_blocks_touch_otherwise_than_on_the_state_before_the_block() {
-    for scenario in Scenario::HOSTILE {
+    // What a large change set makes dear is predicted well.
+    let misleading = |scenario: &Scenario| *scenario != Scenario::LargeChangeSet;
+    for scenario in Scenario::HOSTILE.into_iter().filter(misleading) {
         let Workload { block, state } = scenario.generate(TRANSACTIONS, SEED);
         let [alone, truth] = [PredictorKind::Recon, PredictorKind::Oracle]
             .map(|kind| predict(&block, &state, &kind).unwrap());

@@ -6,7 +6,7 @@
 use std::{fs, path::PathBuf};
 
 use forewave::{
-    PredictedAccess, InterpretingPredictor,
+    InterpretingPredictor, PredictedAccess,
     input::{BlockInput, LoadOptions},
     predict, sequential,
 };

@@ -11,7 +11,9 @@ use core::fmt;
 use revm::primitives::{Address, StorageKey};
 use serde::{Deserialize, Serialize};
 
-pub use self::prediction::{Cause, Confidence, KeyOrigin, PredictedAccess, Scope, WidenedAccess};
+pub use self::prediction::{
+    Confidence, KeyOrigin, PredictedAccess, Scope, WidenedAccess, WideningCause,
+};
 
 /// Position of a transaction in its block, counted from 0.
 #[derive(

@@ -26,6 +26,31 @@ pub enum Ommer {
     Hash(B256),
 }
 
+/// What the protocol pays the beneficiary of a block before the Merge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BlockReward {
+    /// What the fork pays, in ether.
+    #[default]
+    OfFork,
+    /// So many wei, and what follows from that for ommers.
+    Wei(u64),
+    /// Nothing: the beneficiary is not even touched.
+    Unpaid,
+}
+
+/// How much of the state before the block the caller holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StateExtent {
+    /// All of it: an account that it lacks does not exist.
+    #[default]
+    Whole,
+    /// What the transactions touch, as a tracer gives it. Of a system contract that
+    /// it lacks nothing is known: the operation is left out and noted.
+    Touched,
+}
+
 /// A block to be predicted, scheduled and executed.
 #[derive(Clone, Debug)]
 pub struct Block {
@@ -37,12 +62,22 @@ pub struct Block {
     pub parent_hash: B256,
     /// Root of the parent beacon block, stored by EIP-4788.
     pub parent_beacon_block_root: Option<B256>,
+    /// The chain's deposit contract, whose logs are requests from Prague on
+    /// (EIP-6110). A chain without one has no deposits.
+    pub deposit_contract: Option<Address>,
+    /// How much of the state before the block there is.
+    pub state_extent: StateExtent,
     /// The transactions, in block order.
     pub transactions: Vec<TxEnv>,
     /// Validator withdrawals (EIP-4895), in block order.
     pub withdrawals: Vec<Withdrawal>,
     /// Ommers, in block order.
     pub ommers: Vec<Ommer>,
+    /// What the beneficiary is paid before the Merge.
+    pub reward: BlockReward,
+    /// Whether this is the block of the DAO fork, which begins with the irregular
+    /// state change of EIP-779. Neither number nor [`spec`](Self::spec) tell.
+    pub is_dao_fork: bool,
 }
 
 impl Block {

@@ -37,8 +37,8 @@ use self::{
     world::{Accounts, Transient},
 };
 use crate::{
-    AccessKind, Block, Cause, Location, PredictedAccess, Scope, SummaryCache, WidenedAccess,
-    protocol::Protocol, summaries::CodeSummary,
+    AccessKind, Block, Location, PredictedAccess, Scope, SummaryCache, WidenedAccess,
+    WideningCause, protocol::Protocol, summaries::CodeSummary,
 };
 
 /// Bounds of the evaluation of one transaction.
@@ -84,7 +84,7 @@ pub struct Scratch {
     record: Record,
     accounts: Accounts,
     transient: Transient,
-    widened: Vec<(WidenedAccess, Cause)>,
+    widened: Vec<(WidenedAccess, WideningCause)>,
     reads: Vec<Location>,
     summaries: hashbrown::HashMap<B256, CodeSummary>,
     missing: Vec<(B256, Bytecode)>,
@@ -241,7 +241,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
     }
 
     /// Something cannot be named.
-    fn widen(&mut self, scope: Scope, cause: Cause) {
+    fn widen(&mut self, scope: Scope, cause: WideningCause) {
         for kind in [AccessKind::Read, AccessKind::Write] {
             let widened = (WidenedAccess { scope, kind }, cause);
             if !self.scratch.widened.contains(&widened) {

@@ -34,10 +34,10 @@ mod symbolic;
 mod template;
 
 pub use access::{
-    AccessKind, AccessSet, AccessSetBuilder, Cause, Confidence, KeyOrigin, Location, ObservedAccess,
-    PredictedAccess, Scope, TxIndex, WidenedAccess,
+    AccessKind, AccessSet, AccessSetBuilder, Confidence, KeyOrigin, Location, ObservedAccess,
+    PredictedAccess, Scope, TxIndex, WidenedAccess, WideningCause,
 };
-pub use block::{Block, Ommer};
+pub use block::{Block, BlockReward, Ommer, StateExtent};
 pub use evaluate::{EvaluationLimits, Scratch, TxEvaluator};
 pub use expr::{ExprArena, ExprId, KeccakPart, KeyExpr, Namer, Words};
 pub use interpreting::InterpretingPredictor;
@@ -54,6 +54,5 @@ pub use symbolic::{
     SummaryLimits, Target, summarize, summarize_account,
 };
 pub use template::{
-    CallOutcome, Evaluator, ExactPaths, FoundAccount, TemplateCache, TopCall,
-    UsedAccount, UsedSlot,
+    CallOutcome, Evaluator, ExactPaths, FoundAccount, TemplateCache, TopCall, UsedAccount, UsedSlot,
 };

@@ -106,7 +106,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{AccessKind, Location, MemoryState, Predictor, ProtocolPredictor};
+    use crate::{AccessKind, Location, MemoryState, Predictor, ProtocolPredictor, StateExtent};
 
     /// Accesses of the transactions of two senders with 100 wei each: one pays
     /// at most 30 and 70, the other at most 30 and 71.
@@ -123,9 +123,13 @@ mod tests {
             env: BlockEnv::default(),
             parent_hash: B256::ZERO,
             parent_beacon_block_root: None,
+            deposit_contract: None,
+            state_extent: StateExtent::Touched,
             transactions: transactions.to_vec(),
             withdrawals: vec![],
             ommers: vec![],
+            reward: crate::BlockReward::OfFork,
+            is_dao_fork: false,
         };
         let mut predictions = ProtocolPredictor.predict(&block, &state).unwrap();
         if commute {

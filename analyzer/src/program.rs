@@ -49,33 +49,95 @@ pub(crate) enum BytesOperand {
     CallData,
     /// Parts, each the low bytes of a word.
     Words(Span),
-    Memory { at: Operand, len: Operand },
+    Memory {
+        at: Operand,
+        len: Operand,
+    },
 }
 
 /// One operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Operation {
-    Immutable { to: Operand, index: u16 },
-    Environment { to: Operand, code: u8 },
-    CallData { to: Operand, at: Operand },
-    Compute { to: Operand, code: u8, operands: [Operand; 3] },
-    Keccak { to: Operand, parts: Span },
+    Immutable {
+        to: Operand,
+        index: u16,
+    },
+    Environment {
+        to: Operand,
+        code: u8,
+    },
+    CallData {
+        to: Operand,
+        at: Operand,
+    },
+    Compute {
+        to: Operand,
+        code: u8,
+        operands: [Operand; 3],
+    },
+    Keccak {
+        to: Operand,
+        parts: Span,
+    },
     /// A slot is read; `scope` is the declared slot of its mapping, a constant.
-    Load { to: Operand, key: Operand, scope: Operand },
-    Store { key: Operand, value: Operand, scope: Operand },
-    TransientLoad { to: Operand, key: Operand },
-    TransientStore { key: Operand, value: Operand },
-    Account { to: Operand, code: u8, of: Operand },
+    Load {
+        to: Operand,
+        key: Operand,
+        scope: Operand,
+    },
+    Store {
+        key: Operand,
+        value: Operand,
+        scope: Operand,
+    },
+    TransientLoad {
+        to: Operand,
+        key: Operand,
+    },
+    TransientStore {
+        key: Operand,
+        value: Operand,
+    },
+    Account {
+        to: Operand,
+        code: u8,
+        of: Operand,
+    },
     /// The call of that position in [`Program::calls`].
     Call(u16),
     /// A word of the latest answer; [`SUCCESS`] and [`LENGTH`] are special.
-    Answer { to: Operand, word: u32 },
-    Create { value: Operand, init: BytesOperand, salt: Operand },
-    Destroy { to: Operand },
-    StoreMemory { at: Operand, word: Operand, is_byte: bool },
-    CopyMemory { source: Source, to: Operand, from: Operand, len: Operand },
-    LoadMemory { to: Operand, at: Operand },
-    HashMemory { to: Operand, at: Operand, len: Operand },
+    Answer {
+        to: Operand,
+        word: u32,
+    },
+    Create {
+        value: Operand,
+        init: BytesOperand,
+        salt: Operand,
+    },
+    Destroy {
+        to: Operand,
+    },
+    StoreMemory {
+        at: Operand,
+        word: Operand,
+        is_byte: bool,
+    },
+    CopyMemory {
+        source: Source,
+        to: Operand,
+        from: Operand,
+        len: Operand,
+    },
+    LoadMemory {
+        to: Operand,
+        at: Operand,
+    },
+    HashMemory {
+        to: Operand,
+        at: Operand,
+        len: Operand,
+    },
 }
 
 /// The word of an answer that says whether the call succeeded.
@@ -109,7 +171,11 @@ pub(crate) enum End {
     Goto(Way),
     /// The first way if the condition is not zero. Both lead to `join`, unless
     /// it is none.
-    Branch { condition: Operand, ways: [Way; 2], join: u16 },
+    Branch {
+        condition: Operand,
+        ways: [Way; 2],
+        join: u16,
+    },
     Return(BytesOperand),
     GaveUp(GaveUp),
 }

@@ -22,7 +22,9 @@ use revm::{
     state::AccountInfo,
 };
 
-use crate::{AccessKind, AccessSetBuilder, AnalyzeError, Block, Location, PredictedAccess, Predictor};
+use crate::{
+    AccessKind, AccessSetBuilder, AnalyzeError, Block, Location, PredictedAccess, Predictor,
+};
 
 /// The predictor `none`: what the protocol touches around the code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,7 +42,9 @@ impl ProtocolPredictor {
         tx: &TxEnv,
     ) -> Result<PredictedAccess, DB::Error> {
         let mut set = AccessSetBuilder::new();
-        Protocol::new(block, state).accesses(tx, &mut |kind, at| { set.add(kind, at); })?;
+        Protocol::new(block, state).accesses(tx, &mut |kind, at| {
+            set.add(kind, at);
+        })?;
         Ok(PredictedAccess::exact(set.build(), tx.gas_limit))
     }
 }
@@ -76,7 +80,9 @@ fn predict_with<DB: DatabaseRef>(
     let view = Protocol::new(block, state);
     for (tx, env) in block.indexed() {
         let mut set = AccessSetBuilder::new();
-        let accesses = view.accesses(env, &mut |kind, location| { set.add(kind, location); });
+        let accesses = view.accesses(env, &mut |kind, location| {
+            set.add(kind, location);
+        });
         accesses.map_err(|source| AnalyzeError::State { tx, source })?;
         declared(env, &mut set);
         if each(PredictedAccess::exact(set.build(), env.gas_limit)).is_break() {

@@ -47,7 +47,8 @@ impl Programs {
 
     /// Whether every program can be evaluated and the functions are in order.
     fn are_sound(&self) -> bool {
-        self.functions.is_sorted_by_key(|(selector, _)| *selector) && self.all().all(Program::is_sound)
+        self.functions.is_sorted_by_key(|(selector, _)| *selector)
+            && self.all().all(Program::is_sound)
     }
 }
 
@@ -116,8 +117,8 @@ impl SummaryCache {
             let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
             kept.by_skeleton.get(&skeleton.hash).cloned()
         };
-        let programs = known
-            .unwrap_or_else(|| Arc::new(programs(code, &skeleton.inputs_at, self.limits)));
+        let programs =
+            known.unwrap_or_else(|| Arc::new(programs(code, &skeleton.inputs_at, self.limits)));
         let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
         let size = programs.size();
         if kept.bytes + size > self.bytes_max {

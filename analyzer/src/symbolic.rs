@@ -27,14 +27,14 @@ use std::collections::BTreeSet;
 use revm::bytecode::{Bytecode, opcode as op};
 use serde::{Deserialize, Serialize};
 
-use self::{
-    explore::{Explored, Explorer, Input},
-    graph::Graph,
-};
 pub(crate) use self::outside::RETURNED_LEN;
 pub use self::{
     account::{Implementation, summarize_account},
     effects::{CallKind, Effect, Target},
+};
+use self::{
+    explore::{Explored, Explorer, Input},
+    graph::Graph,
 };
 use crate::expr::{ExprArena, ExprId, Words};
 

@@ -8,14 +8,13 @@
 //! such a state. Whoever knows the time sets the [`CancelToken`].
 //!
 //! What is under way when the token is set runs on to its next read. A block that
-//! finds all it needs in what it has read before has none, so an execution within
-//! [`Cancellable::run`] also looks at the token before each transaction: it ends
-//! with the transaction at which it is, which the transaction's gas bounds.
+//! finds all it needs in what it has read before has none, so an execution that is
+//! given the token ([`Workers::until`](crate::Workers::until),
+//! [`sequential_until`](crate::sequential_until)) also looks at it before each
+//! transaction: it ends with the transaction at which it is, which the transaction's
+//! gas bounds.
 
-use core::{
-    cell::RefCell,
-    sync::atomic::{AtomicBool, Ordering},
-};
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 use forewave_analyzer::AnalyzeError;
@@ -50,34 +49,19 @@ impl CancelToken {
     }
 }
 
-thread_local! {
-    /// What ends the executions that begin on this thread.
-    static CURRENT: RefCell<Option<CancelToken>> = const { RefCell::new(None) };
-}
+/// What ends a run between two transactions.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Deadline<'a>(Option<&'a CancelToken>);
 
-/// What ends an execution that begins here.
-#[derive(Debug)]
-pub(crate) struct Deadline(Option<CancelToken>);
-
-impl Deadline {
-    /// That of the [`Cancellable::run`] that the calling thread is in, if any.
-    pub(crate) fn current() -> Self {
-        Self(CURRENT.with_borrow(Clone::clone))
+impl<'a> Deadline<'a> {
+    pub(crate) const fn new(token: Option<&'a CancelToken>) -> Self {
+        Self(token)
     }
 
     /// An error if it has come.
-    pub(crate) fn check<E: core::error::Error + 'static>(&self) -> Result<(), ExecutionError<E>> {
-        let has_come = self.0.as_ref().is_some_and(CancelToken::is_cancelled);
+    pub(crate) fn check<E: core::error::Error + 'static>(self) -> Result<(), ExecutionError<E>> {
+        let has_come = self.0.is_some_and(CancelToken::is_cancelled);
         if has_come { Err(ExecutionError::Cancelled) } else { Ok(()) }
-    }
-}
-
-/// Gives the calling thread the deadline back that it had.
-struct Restore(Option<CancelToken>);
-
-impl Drop for Restore {
-    fn drop(&mut self) {
-        CURRENT.set(self.0.take());
     }
 }
 
@@ -119,13 +103,6 @@ impl<'a, DB: DatabaseRef> Cancellable<'a, DB> {
     /// `state`, until `token` is set.
     pub const fn new(state: &'a DB, token: &'a CancelToken) -> Self {
         Self { state, token }
-    }
-
-    /// Works on this state. What it executes on the calling thread ends between
-    /// transactions as well, once the token is set.
-    pub fn run<T>(&self, work: impl FnOnce(&Self) -> T) -> T {
-        let _restore = Restore(CURRENT.replace(Some(self.token.clone())));
-        work(self)
     }
 
     fn read<T>(

@@ -1,6 +1,8 @@
 //! Which way a block is run: what there is to choose from, and what is estimated to
 //! pay.
 
+use core::fmt;
+
 use forewave_analyzer::{Block, ExactPaths};
 use revm::DatabaseRef;
 use serde::{Deserialize, Serialize};
@@ -51,7 +53,9 @@ const TRANSACTIONS_PER_CALL_MAX: usize = 20;
 const PREDICTED_PER_CALL_MAX: usize = 5;
 
 /// How a block is run. The outcome is the same each time.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum ExecutionMode {
     /// As dataflow, or serially where that is estimated to be as fast.
@@ -77,6 +81,21 @@ pub enum ExecutionMode {
     /// The calling thread from the beginning, each other one a later segment ahead,
     /// on what it has run itself.
     Segments,
+}
+
+impl fmt::Display for ExecutionMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Auto => "auto",
+            Self::Dataflow => "dataflow",
+            Self::Overlapped => "overlapped",
+            Self::Waves => "waves",
+            Self::Optimistic => "optimistic",
+            Self::Serial => "serial",
+            Self::Shares => "shares",
+            Self::Segments => "segments",
+        })
+    }
 }
 
 /// A way to run a block.

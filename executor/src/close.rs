@@ -9,9 +9,9 @@ use rayon::{
 use revm::DatabaseRef;
 
 use crate::{
-    ExecutionError, OutcomeNote, StateChanges,
+    ExecutionError, StateChanges,
     flat_state::{FlatState, Share},
-    system::apply_post_block,
+    system::{SystemOutput, apply_post_block},
 };
 
 /// Transactions, or accounts, from which on all threads work out the net changes.
@@ -23,7 +23,7 @@ pub(crate) const SHARED_CLOSING_MIN: usize = 2_048;
 pub(crate) fn close<DB>(
     block: &Block,
     mut states: Vec<FlatState<'_, DB>>,
-    notes: &mut Vec<OutcomeNote>,
+    system: &mut SystemOutput,
     pool: &ThreadPool,
 ) -> Result<StateChanges, ExecutionError<DB::Error>>
 where
@@ -35,7 +35,7 @@ where
     let open = states.iter_mut().zip(shares(parts)).collect();
     on_each(open, pool, |(state, share)| state.absorb(share)).map_err(in_system)?;
     let (own, others) = states.split_first_mut().expect("the calling thread has a state");
-    notes.extend(apply_post_block(block, own)?);
+    apply_post_block(block, own, system)?;
     for (other, share) in others.iter_mut().zip(shares(parts).skip(1)) {
         other.take_late(share, own).map_err(in_system)?;
     }

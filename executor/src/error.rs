@@ -2,7 +2,13 @@
 //! them leaves anything half-done.
 
 use forewave_analyzer::{AnalyzeError, PanickedError, TxIndex};
-use revm::context::result::{EVMError, InvalidTransaction};
+use forewave_scheduler::ScheduleError;
+use revm::{
+    context::result::{EVMError, HaltReason, InvalidTransaction},
+    primitives::Address,
+};
+
+use crate::SystemOperation;
 
 /// A block could not be executed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +47,25 @@ pub enum ExecutionError<E: core::error::Error + 'static> {
     /// The header lacks what a system operation needs, or the operation failed.
     #[error("a system operation of the block failed: {0}")]
     System(String),
+    /// A system contract did not answer its call after the transactions, without
+    /// which no block is valid (EIP-7002, EIP-7251).
+    #[error("the block is invalid: the system contract {address} for {operation} {failure}")]
+    SystemContract {
+        /// What it was called for.
+        operation: SystemOperation,
+        /// The contract.
+        address: Address,
+        /// What is wrong with it.
+        failure: SystemFailure,
+    },
+    /// A log of the deposit contract does not have the layout of a deposit (EIP-6110).
+    #[error("the block is invalid: log {log} of {tx} is no deposit as EIP-6110 lays it out")]
+    DepositLayout {
+        /// The transaction.
+        tx: TxIndex,
+        /// Position among its logs.
+        log: usize,
+    },
     /// revm failed in a way that is neither the transaction's nor the state's fault.
     #[error("the EVM failed while {tx} ran: {message}")]
     Evm {
@@ -52,20 +77,38 @@ pub enum ExecutionError<E: core::error::Error + 'static> {
     /// The block could not be predicted while it ran.
     #[error(transparent)]
     Analysis(#[from] AnalyzeError<E>),
-    /// The run was [cancelled](crate::Cancellable::run) between two transactions.
+    /// The run was [cancelled](crate::CancelToken) between two transactions.
     #[error("the run was cancelled")]
     Cancelled,
     /// The state panicked, or a thread of the pool did while it executed.
     #[error("the execution {0}")]
     Panicked(#[from] PanickedError),
-    /// The schedule, the graph and the block are not about the same transactions.
+    /// The schedule is none of the graph's.
+    #[error("the schedule does not fit the conflict graph: {0}")]
+    Schedule(#[from] ScheduleError),
+    /// Graph and block are not about the same transactions.
     #[error("the schedule covers {scheduled} transactions, the block has {transactions}")]
     ScheduleMismatch {
-        /// Transactions in the schedule.
+        /// Transactions in the graph.
         scheduled: usize,
         /// Transactions in the block.
         transactions: usize,
     },
+}
+
+/// How a system contract failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SystemFailure {
+    /// There is no code at its address.
+    #[error("has no code")]
+    NoCode,
+    /// The call reverted.
+    #[error("reverted")]
+    Reverted,
+    /// The call halted.
+    #[error("halted: {0:?}")]
+    Halted(HaltReason),
 }
 
 impl<E: core::error::Error + 'static> ExecutionError<E> {

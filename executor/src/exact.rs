@@ -174,7 +174,7 @@ impl<'a> ExactCalls<'a> {
         if records {
             reads.storage = slots.iter().filter_map(|slot| storage_read(used, slot)).collect();
         }
-        Some(Record { reads, transition: Transition { accounts } })
+        Some(Record { reads, transition: Transition::of(accounts) })
     }
 
     /// Learns the path of the call that was not evaluated just now, on the same state, if

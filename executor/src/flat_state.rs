@@ -229,7 +229,7 @@ impl<'a, DB: DatabaseRef> FlatState<'a, DB> {
 
     /// Takes over what one transaction does to the state.
     pub(crate) fn apply(&mut self, transition: &Transition) -> Result<(), DB::Error> {
-        for (address, change) in &transition.accounts {
+        for (address, change) in transition.accounts() {
             self.apply_account(*address, change)?;
         }
         Ok(())

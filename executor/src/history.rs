@@ -9,15 +9,17 @@
 //! Only the thread whose turn it is to settle adds, others look meanwhile; what they
 //! may rely on is the buckets' protocol. What shares a bucket costs time, not
 //! correctness, and the hashes are seeded anew for each run, so that nobody can
-//! choose what does.
+//! choose what does. A transaction with many changes is in many buckets: its links are
+//! sorted by them, so that a look at another location costs no scan of its changes.
 
-use core::hash::BuildHasher;
+use core::{hash::BuildHasher, iter};
 
 use revm::primitives::{Address, B256, StorageKey, StorageValue, map::FbBuildHasher};
 
 use crate::{
     buckets::{Buckets, Link, link_in},
     runs::TxRuns,
+    sync::OnceLock,
     transition::{AccountTransition, Transition},
 };
 
@@ -26,10 +28,27 @@ const BUCKETS_PER_TRANSACTION: usize = 4;
 
 const BUCKETS_MIN: usize = 1 << 12;
 
+/// Changes of a transaction above which its links are sorted by their buckets.
+const SCANNED_LINKS_MAX: usize = 16;
+
+/// The links of a transaction by their buckets.
+type SortedLinks = Box<[LinkPlace]>;
+
+/// Where in a transition the link is by which a bucket goes on.
+#[derive(Debug)]
+struct LinkPlace {
+    bucket: usize,
+    account: u32,
+    /// `None`: the account's own link.
+    slot: Option<u32>,
+}
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub(crate) struct History {
     buckets: Buckets,
+    /// For each transaction, set where it has many changes, before it is shown.
+    sorted: Box<[OnceLock<SortedLinks>]>,
     by_address: FbBuildHasher<20>,
     by_key: FbBuildHasher<32>,
 }
@@ -40,29 +59,50 @@ impl History {
         let buckets = transactions.saturating_mul(BUCKETS_PER_TRANSACTION).max(BUCKETS_MIN);
         let buckets = Buckets::new(buckets.next_power_of_two());
         let (by_address, by_key) = (FbBuildHasher::default(), FbBuildHasher::default());
-        Self { buckets, by_address, by_key }
+        let sorted = iter::repeat_with(OnceLock::new).take(transactions).collect();
+        Self { buckets, sorted, by_address, by_key }
     }
 
     /// Adds what a transaction changes, which is the next to be settled. Its runs
     /// are published.
     pub(crate) fn add(&self, tx: usize, transition: &Transition) {
+        let changes = transition.accounts().iter().map(|(_, change)| 1 + change.slots().len());
+        if changes.sum::<usize>() > SCANNED_LINKS_MAX {
+            let mut links: Vec<_> = self.places(transition).collect();
+            links.sort_unstable_by_key(|place| place.bucket);
+            self.sorted[tx].set(links.into()).expect("a transaction is settled once");
+        }
         self.buckets.add(narrow(tx), || self.links(transition));
     }
 
     /// The changes of a transaction, as they are linked.
     fn links<'t>(&self, transition: &'t Transition) -> impl Iterator<Item = (usize, &'t Link)> {
-        transition.accounts.iter().flat_map(|(address, change)| {
-            let account = change.changes_account();
-            let account = account.then(|| (self.of_account(*address), &change.link));
-            let slots = change.slots().iter();
-            let slots = slots.map(|slot| (self.of_slot(*address, slot.key), &slot.link));
-            account.into_iter().chain(slots)
+        self.places(transition).map(|place| (place.bucket, place.link(transition)))
+    }
+
+    /// Where the links of a transaction are.
+    fn places(&self, transition: &Transition) -> impl Iterator<Item = LinkPlace> {
+        (0..).zip(transition.accounts()).flat_map(move |(account, (address, change))| {
+            let own = change.changes_account();
+            let own =
+                own.then(|| LinkPlace { bucket: self.of_account(*address), account, slot: None });
+            let slots = (0..).zip(change.slots()).map(move |(at, slot)| LinkPlace {
+                bucket: self.of_slot(*address, slot.key),
+                account,
+                slot: Some(at),
+            });
+            own.into_iter().chain(slots)
         })
     }
 
     /// By which link to go on from a transaction that was found in a bucket.
-    fn link_in<'t>(&self, bucket: usize, transition: &'t Transition) -> &'t Link {
-        link_in(bucket, self.links(transition))
+    fn link_in<'t>(&self, bucket: usize, tx: u32, transition: &'t Transition) -> &'t Link {
+        let Some(sorted) = self.sorted[tx as usize].get() else {
+            return link_in(bucket, self.links(transition));
+        };
+        let first = sorted.partition_point(|place| place.bucket < bucket);
+        let places = sorted[first..].iter();
+        link_in(bucket, places.map(|place| (place.bucket, place.link(transition))))
     }
 
     fn of_account(&self, address: Address) -> usize {
@@ -77,6 +117,13 @@ impl History {
     #[expect(clippy::cast_possible_truncation, reason = "what is cut off is masked out")]
     fn bucket(&self, hash: u64) -> usize {
         hash as usize & (self.buckets.len() - 1)
+    }
+}
+
+impl LinkPlace {
+    fn link<'t>(&self, transition: &'t Transition) -> &'t Link {
+        let change = &transition.accounts()[self.account as usize].1;
+        self.slot.map_or(&change.link, |slot| &change.slots()[slot as usize].link)
     }
 }
 
@@ -117,7 +164,7 @@ impl<'a> Settled<'a> {
                 each(tx, change);
             }
             let link = change.map(|change| &change.link);
-            Some(link.unwrap_or_else(|| history.link_in(bucket, transition)))
+            Some(link.unwrap_or_else(|| history.link_in(bucket, tx, transition)))
         });
     }
 
@@ -137,7 +184,7 @@ impl<'a> Settled<'a> {
             if tx < until {
                 value = transition.account(address).and_then(|change| change.slot(key));
             }
-            value.is_none().then(|| history.link_in(bucket, transition))
+            value.is_none().then(|| history.link_in(bucket, tx, transition))
         });
         value
     }
@@ -176,20 +223,19 @@ mod tests {
     const TRANSACTIONS_AT_ONCE: usize = if cfg!(miri) { 6 } else { 48 };
 
     /// What a transaction of this number does, to few accounts with few slots: pays,
-    /// stores, or both.
+    /// stores, or both, some of it in many slots.
     fn transition(tx: usize) -> Transition {
         let account = |n: usize| {
             let paid = !n.is_multiple_of(3);
             let balance = if paid { BalanceChange::Credit(U256::ONE) } else { BalanceChange::Keep };
-            let slots = (0..n % 4).map(|slot| (U256::from(slot), U256::from(tx)));
+            let many = if n.is_multiple_of(5) { SCANNED_LINKS_MAX } else { 1 };
+            let slots = (0..n % 4 * many).map(|slot| (U256::from(slot), U256::from(tx)));
             let change = AccountTransition::payment(balance, None).with_slots(slots);
             (Address::with_last_byte(u8::try_from(n % 7).unwrap()), change)
         };
         let (one, other) = (account(tx), account(tx * 5 + 1));
         let is_another = one.0 != other.0;
-        Transition {
-            accounts: [Some(one), is_another.then_some(other)].into_iter().flatten().collect(),
-        }
+        Transition::of([Some(one), is_another.then_some(other)].into_iter().flatten().collect())
     }
 
     fn run(tx: usize) -> TxRun {
@@ -214,7 +260,7 @@ mod tests {
     fn changes_are_found_in_their_order_however_many_share_a_bucket() {
         let runs: Vec<_> = (0..TRANSACTIONS).map(settled_run).collect();
         for buckets in [1, 2, BUCKETS_MIN] {
-            let history = History { buckets: Buckets::new(buckets), ..History::new(0) };
+            let history = History { buckets: Buckets::new(buckets), ..History::new(TRANSACTIONS) };
             for (tx, run) in runs.iter().enumerate() {
                 history.add(tx, &run.settled().record.transition);
             }
@@ -230,7 +276,8 @@ mod tests {
     fn changes_are_found_while_others_are_added() {
         for buckets in [1, 2] {
             let runs: Vec<_> = (0..TRANSACTIONS_AT_ONCE).map(|_| TxRuns::default()).collect();
-            let history = History { buckets: Buckets::new(buckets), ..History::new(0) };
+            let history =
+                History { buckets: Buckets::new(buckets), ..History::new(TRANSACTIONS_AT_ONCE) };
             let settled = Settled { runs: &runs, history: &history };
             let len = AtomicUsize::new(0);
             std::thread::scope(|scope| {

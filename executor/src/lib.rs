@@ -21,6 +21,7 @@
 //! This crate does no I/O and does not decide which predictor or how many
 //! threads to use.
 
+mod at_work;
 mod buckets;
 mod cancel;
 mod choice;
@@ -42,6 +43,7 @@ mod parallel;
 mod predictors;
 mod prefetch;
 mod ready;
+mod requests;
 mod runs;
 mod segments;
 mod sequential;
@@ -61,7 +63,7 @@ mod workers;
 
 pub use cancel::{CancelToken, Cancellable, CancellableError};
 pub use choice::{ExecutionMode, is_worth_planning};
-pub use error::ExecutionError;
+pub use error::{ExecutionError, SystemFailure};
 pub use observation::{Observation, observe};
 pub use outcome::{
     AccountChange, BlockOutcome, ExecutionStats, OutcomeNote, Reexecution, ReexecutionReason,
@@ -71,5 +73,5 @@ pub use overlap::{execute_overlapped, execute_predicted};
 pub use parallel::{execute, execute_as, execute_unplanned};
 pub use predictors::{HybridPredictor, OraclePredictor, ReconPredictor};
 pub use prefetch::{OneByOne, PrefetchStats, Prefetched, StateView, with_prefetch};
-pub use sequential::{sequential, sequential_with};
+pub use sequential::{SequentialRun, sequential, sequential_until};
 pub use workers::Workers;

@@ -34,7 +34,7 @@ pub fn observe<DB: DatabaseRef>(
     state: &DB,
 ) -> Result<Observation, ExecutionError<DB::Error>> {
     let mut flat = FlatState::for_block(state, block);
-    let mut notes = apply_pre_block(block, &mut flat)?;
+    let mut system = apply_pre_block(block, &mut flat)?;
     let precompiles = EthPrecompiles::new(block.spec());
     let mut evm = tracking_evm(block, flat);
     let mut receipts: Vec<TxReceipt> = Vec::with_capacity(block.transactions.len());
@@ -55,11 +55,11 @@ pub fn observe<DB: DatabaseRef>(
         receipts.push(receipt);
     }
     let mut flat = evm.ctx.journaled_state.database.inner;
-    notes.extend(apply_post_block(block, &mut flat)?);
+    apply_post_block(block, &mut flat, &mut system)?;
     let changes = flat.into_changes().map_err(ExecutionError::SystemState)?;
     let stats =
         ExecutionStats { threads: 1, mode: ExecutionMode::Serial, ..ExecutionStats::default() };
-    let outcome = BlockOutcome::new(receipts, changes, notes, stats);
+    let outcome = BlockOutcome::new(block, receipts, changes, system, stats)?;
     Ok(Observation { outcome, accesses, payers_seen })
 }
 

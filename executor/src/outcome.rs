@@ -4,12 +4,14 @@
 //! them. So two executions that took different ways to the same state give
 //! equal values, and maps are ordered, so they print equal as well.
 
+use core::fmt;
 use std::collections::BTreeMap;
 
 use alloy_consensus::{
     Eip658Value, Receipt, ReceiptEnvelope, ReceiptWithBloom, TxType, proofs::calculate_receipt_root,
 };
-use forewave_analyzer::{Location, TxIndex};
+use alloy_eips::eip7685::Requests;
+use forewave_analyzer::{Block, Location, TxIndex};
 use revm::{
     context::result::ExecutionResult,
     primitives::{
@@ -20,7 +22,7 @@ use revm::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::ExecutionMode;
+use crate::{ExecutionError, ExecutionMode, requests::with_deposits, system::SystemOutput};
 
 /// The receipt of one transaction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,6 +103,18 @@ pub enum SystemOperation {
     OmmerReward,
 }
 
+impl fmt::Display for SystemOperation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::BeaconRoots => "beacon root (EIP-4788)",
+            Self::HistoryStorage => "parent hash (EIP-2935)",
+            Self::WithdrawalRequests => "withdrawal requests (EIP-7002)",
+            Self::ConsolidationRequests => "consolidation requests (EIP-7251)",
+            Self::OmmerReward => "reward of an ommer",
+        })
+    }
+}
+
 /// Something that the outcome leaves out because the input did not hold it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "note", rename_all = "snake_case")]
@@ -152,8 +166,8 @@ pub struct ExecutionStats {
     pub waves: usize,
     /// How the block was run.
     pub mode: ExecutionMode,
-    /// Where the block was predicted while it ran, the transactions whose
-    /// prediction came before somebody ran them.
+    /// Transactions whose prediction was there before they ran, and used; zero where
+    /// the block was run without a prediction.
     pub predicted: usize,
     /// Transactions whose code was not run, since an exact path gave what it does.
     #[serde(default)]
@@ -171,6 +185,10 @@ pub struct BlockOutcome {
     pub gas_used: u64,
     /// Net changes of the state, system operations included.
     pub state: StateChanges,
+    /// What the block requests of the consensus layer (EIP-7685), in the order of the
+    /// types that stand in front: deposits, withdrawals, consolidations. None before
+    /// Prague, nor where the state lacks a contract that requests are asked of.
+    pub requests: Option<Requests>,
     /// What was left out.
     pub notes: Vec<OutcomeNote>,
     /// How it was executed.
@@ -178,15 +196,20 @@ pub struct BlockOutcome {
 }
 
 impl BlockOutcome {
-    /// An outcome, its gas from the receipts.
-    pub(crate) fn new(
+    /// An outcome, its gas and its deposits from the receipts.
+    pub(crate) fn new<E: core::error::Error>(
+        block: &Block,
         receipts: Vec<TxReceipt>,
         state: StateChanges,
-        notes: Vec<OutcomeNote>,
+        system: SystemOutput,
         stats: ExecutionStats,
-    ) -> Self {
+    ) -> Result<Self, ExecutionError<E>> {
+        let SystemOutput { notes, requests } = system;
+        let requests = requests
+            .map(|others| with_deposits(block.deposit_contract, &receipts, others))
+            .transpose()?;
         let gas_used = receipts.last().map_or(0, |receipt| receipt.cumulative_gas_used);
-        Self { receipts, gas_used, state, notes, stats }
+        Ok(Self { receipts, gas_used, state, requests, notes, stats })
     }
 
     /// Union of all receipts' blooms. Hashed anew at each call, as is the root:
@@ -202,11 +225,17 @@ impl BlockOutcome {
         calculate_receipt_root(&envelopes)
     }
 
+    /// The requests' hash, as a header has it since Prague.
+    pub fn requests_hash(&self) -> Option<B256> {
+        self.requests.as_ref().map(Requests::requests_hash)
+    }
+
     /// The first part in which two outcomes differ, statistics aside.
     pub fn first_difference(&self, other: &Self) -> Option<&'static str> {
         let parts = [
             ("receipts", self.receipts != other.receipts),
             ("state changes", self.state != other.state),
+            ("requests", self.requests != other.requests),
             ("notes", self.notes != other.notes),
         ];
         parts.into_iter().find_map(|(part, differs)| differs.then_some(part))

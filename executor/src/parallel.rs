@@ -19,12 +19,13 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use forewave_analyzer::{Block, ExactPaths, PanickedError};
-use forewave_scheduler::{ConflictGraph, Schedule, Wave};
+use forewave_scheduler::{ConflictGraph, Schedule, verify};
 use rayon::ThreadPool;
 use revm::DatabaseRef;
 
 use crate::{
-    BlockOutcome, ExecutionError, ExecutionStats, OutcomeNote, StateChanges, TxReceipt,
+    BlockOutcome, ExecutionError, ExecutionStats, StateChanges, TxReceipt,
+    at_work::AtWork,
     cancel::Deadline,
     choice::{
         ExecutionMode, SEGMENT_THREADS_MAX, Way, has_calls_to_share, has_code_to_run, may_pay, pays,
@@ -39,7 +40,7 @@ use crate::{
     segments::{Start, run_in_segments},
     serial::run_serially,
     shares::run_by_shares,
-    system::{apply_post_block, apply_pre_block},
+    system::{SystemOutput, apply_post_block, apply_pre_block},
     tasks::Tasks,
     transfer::TransferRules,
     worker::Worker,
@@ -48,7 +49,8 @@ use crate::{
 
 /// Executes the block as `graph` and `schedule` have it on the threads of `pool`.
 ///
-/// Both come from one prediction of this block. The outcome equals that of
+/// Both come from one prediction of this block; a schedule that is not the graph's is
+/// refused before anything runs. The outcome equals that of
 /// [`sequential`](crate::sequential), statistics aside, however wrong the
 /// prediction was. `state` is only read; a panic of it, on whichever thread, is an
 /// error, and the pool can be used on. The calling thread works as one of the
@@ -79,11 +81,11 @@ where
     DB: DatabaseRef<Error: Send> + Sync,
 {
     let transactions = block.transactions.len();
-    let scheduled = schedule.waves().iter().flat_map(Wave::chains);
-    let scheduled: usize = scheduled.map(|chain| chain.transactions().len()).sum();
-    if scheduled != transactions || graph.len() != transactions {
+    if graph.len() != transactions {
+        let scheduled = graph.len();
         return Err(ExecutionError::ScheduleMismatch { scheduled, transactions });
     }
+    verify(schedule, graph)?;
     let workers = workers.into();
     let threads = workers.threads();
     let dataflow = || Tasks::dataflow(block, graph, threads);
@@ -109,7 +111,10 @@ where
             }
         }
     };
-    let stats = ExecutionStats { mode, waves: schedule.waves().len(), ..ExecutionStats::default() };
+    let is_planned = matches!(mode, ExecutionMode::Dataflow | ExecutionMode::Waves);
+    let predicted = if is_planned { transactions } else { 0 };
+    let waves = schedule.waves().len();
+    let stats = ExecutionStats { mode, waves, predicted, ..ExecutionStats::default() };
     let plan = Plan { way, needs: Needs::Graph(graph), stats };
     PanickedError::catch(|| run_planned(block, state, plan, workers, |_, _| {}))?
 }
@@ -167,25 +172,25 @@ where
     DB: DatabaseRef<Error: Send> + Sync,
 {
     let Plan { way, needs, stats } = plan;
-    let Workers { pool, paths } = workers;
+    let Workers { pool, .. } = workers;
     let mut stats = ExecutionStats { threads: pool.current_num_threads(), ..stats };
     let mut base = FlatState::for_block(state, block);
-    let mut notes = apply_pre_block(block, &mut base)?;
+    let mut system = apply_pre_block(block, &mut base)?;
     let transfers = match way {
-        Way::Shares(parts) => run_by_shares(block, &mut base, parts, pool),
+        Way::Shares(parts) => run_by_shares(block, &mut base, parts, workers),
         Way::Tasks(_) | Way::Segments(_) | Way::Serial => None,
     };
     let (receipts, changes) = match (way, transfers) {
         (Way::Tasks(tasks), _) => {
-            let run = Run::new(block, needs, paths);
-            let (changes, ledger) = run.on_threads(&tasks, &base, &mut notes, pool, first)?;
+            let run = Run::new(block, needs, workers);
+            let (changes, ledger) = run.on_threads(&tasks, &base, &mut system, pool, first)?;
             stats.reexecuted = ledger.reexecuted;
             stats.evaluated = run.runs.iter().filter(|runs| runs.settled().is_evaluated).count();
             (receipts(block, run.runs), changes)
         }
         (_, Some(receipts)) => {
             stats.mode = ExecutionMode::Shares;
-            notes.extend(apply_post_block(block, &mut base)?);
+            apply_post_block(block, &mut base, &mut system)?;
             (receipts, base.into_all_changes().map_err(ExecutionError::SystemState)?)
         }
         (Way::Segments(start), _) => {
@@ -193,18 +198,18 @@ where
             (stats.evaluated, stats.reexecuted) = (ran.evaluated, ran.reexecuted);
             let spent = ran.spent;
             let is_large = spent.len() >= SHARED_CLOSING_MIN;
-            let close = || close(block, vec![base], &mut notes, pool);
+            let close = || close(block, vec![base], &mut system, pool);
             let changes = if is_large { pool.join(close, || drop(spent)).0 } else { close() };
             (ran.receipts, changes?)
         }
         (_, None) => {
             stats.mode = ExecutionMode::Serial;
-            let (receipts, evaluated) = run_serially(block, &mut base, paths, |_, _| Ok(None))?;
+            let (receipts, evaluated) = run_serially(block, &mut base, workers, |_, _| Ok(None))?;
             stats.evaluated = evaluated;
-            (receipts, close(block, vec![base], &mut notes, pool)?)
+            (receipts, close(block, vec![base], &mut system, pool)?)
         }
     };
-    Ok(BlockOutcome::new(receipts, changes, notes, stats))
+    BlockOutcome::new(block, receipts, changes, system, stats)
 }
 
 /// What the threads share.
@@ -216,16 +221,17 @@ pub(crate) struct Run<'a, DB: DatabaseRef> {
     pub(crate) needs: Needs<'a>,
     pub(crate) runs: Vec<TxRuns>,
     pub(crate) history: History,
-    pub(crate) deadline: Deadline,
+    pub(crate) deadline: Deadline<'a>,
     failed: Mutex<Option<ExecutionError<DB::Error>>>,
 }
 
 impl<'a, DB: DatabaseRef> Run<'a, DB> {
-    fn new(block: &'a Block, needs: Needs<'a>, paths: Option<&'a ExactPaths>) -> Self {
+    fn new(block: &'a Block, needs: Needs<'a>, workers: Workers<'a>) -> Self {
+        let Workers { paths, deadline, .. } = workers;
         let runs = core::iter::repeat_with(TxRuns::default).take(block.transactions.len());
         let rules = TransferRules::new(block);
         let history = History::new(block.transactions.len());
-        let (runs, deadline) = (runs.collect(), Deadline::current());
+        let runs = runs.collect();
         Self { block, rules, paths, needs, runs, history, deadline, failed: Mutex::new(None) }
     }
 
@@ -249,7 +255,7 @@ impl<DB: DatabaseRef<Error: Send> + Sync> Run<'_, DB> {
         &self,
         tasks: &Tasks,
         base: &FlatState<'_, DB>,
-        notes: &mut Vec<OutcomeNote>,
+        system: &mut SystemOutput,
         pool: &ThreadPool,
         first: impl FnOnce(&Self, &Flow<'_, Ledger>),
     ) -> Result<(StateChanges, Ledger), ExecutionError<DB::Error>> {
@@ -259,7 +265,8 @@ impl<DB: DatabaseRef<Error: Send> + Sync> Run<'_, DB> {
         let ended = pool.in_place_scope(|scope| {
             for _ in 1..pool.current_num_threads() {
                 scope.spawn(|_| {
-                    if !flow.is_over() {
+                    let at_work = AtWork::of_pool();
+                    if at_work.is_some() && !flow.is_over() {
                         let mut worker = Worker::new(self, base);
                         worker.work(self, &flow);
                         if is_large {
@@ -268,12 +275,14 @@ impl<DB: DatabaseRef<Error: Send> + Sync> Run<'_, DB> {
                     }
                 });
             }
+            let at_work = AtWork::of_caller();
             {
                 let _guard = flow.stop_on_panic();
                 first(self, &flow);
             }
             let mut worker = Worker::new(self, base);
             worker.work(self, &flow);
+            drop(at_work);
             if let Some(error) = self.failure() {
                 return Err(error);
             }
@@ -285,14 +294,14 @@ impl<DB: DatabaseRef<Error: Send> + Sync> Run<'_, DB> {
             if is_large {
                 return Ok(Some(Ended::Open(own)));
             }
-            close(self.block, vec![own], notes, pool).map(|changes| Some(Ended::Closed(changes)))
+            close(self.block, vec![own], system, pool).map(|changes| Some(Ended::Closed(changes)))
         });
         let changes = match ended?.expect("a run that did not fail has settled everything") {
             Ended::Closed(changes) => changes,
             Ended::Open(own) => {
                 let others = others.into_inner().unwrap_or_else(PoisonError::into_inner);
                 let states = core::iter::once(own).chain(others).collect();
-                close(self.block, states, notes, pool)?
+                close(self.block, states, system, pool)?
             }
         };
         Ok((changes, flow.into_turn()))

@@ -5,7 +5,8 @@
 use core::ops::ControlFlow;
 
 use forewave_analyzer::{
-    AccessSet, AnalyzeError, Block, Confidence, PredictedAccess, Predictor, StaticPredictor, TxIndex,
+    AccessSet, AnalyzeError, Block, Confidence, PredictedAccess, Predictor, StaticPredictor,
+    TxIndex,
 };
 use revm::{
     DatabaseRef, ExecuteEvm,

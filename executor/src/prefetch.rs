@@ -34,10 +34,13 @@ use rayon::ThreadPool;
 pub use state::{PrefetchStats, Prefetched};
 pub use view::{OneByOne, StateView};
 
-use crate::prefetch::{
-    ahead::Ahead,
-    scout::Scout,
-    steps::{Step, Steps},
+use crate::{
+    at_work::AtWork,
+    prefetch::{
+        ahead::Ahead,
+        scout::Scout,
+        steps::{Step, Steps},
+    },
 };
 
 /// Runs `work` on a cached view of `state` while the threads of `fetchers` read
@@ -63,6 +66,7 @@ where
     let value = fetchers.in_place_scope(|scope| {
         for _ in 0..fetchers.current_num_threads() {
             scope.spawn(|_| {
+                let Some(_at_work) = AtWork::of_pool() else { return };
                 let fetch = || {
                     let mut scout =
                         Scout::new(block, Ahead::new(&prefetched, &steps, &stopped), &gas_spent);

@@ -27,6 +27,7 @@ use revm::DatabaseRef;
 
 use crate::{
     ExecutionError, Reexecution, ReexecutionReason, TxReceipt,
+    at_work::AtWork,
     cancel::Deadline,
     flat_state::FlatState,
     ledger::first_stale,
@@ -89,9 +90,9 @@ pub(crate) fn run_in_segments<'f, DB>(
 where
     DB: DatabaseRef<Error: Send> + Sync,
 {
-    let Workers { pool, paths } = workers;
+    let pool = workers.pool;
     let rules = TransferRules::new(block);
-    let shared = Shared::new(block, rules.as_ref(), paths, pool.current_num_threads());
+    let shared = Shared::new(block, rules.as_ref(), workers);
     pool.in_place_scope(|scope| {
         let send_ahead = |flat: &FlatState<'f, DB>, from: usize| {
             let round = shared.begin(from);
@@ -103,13 +104,14 @@ where
             }
         };
         let _guard = StopOnDrop(&shared);
+        let _at_work = AtWork::of_caller();
         let (mut reexecuted, mut spent) = (Vec::new(), Vec::new());
         let mut trials = Trials::default();
         if start == Start::Last && trials.begin_at(0) {
             send_ahead(flat, 0);
             shared.wait();
         }
-        let (receipts, evaluated) = run_serially(block, flat, paths, |tx, flat| {
+        let (receipts, evaluated) = run_serially(block, flat, workers, |tx, flat| {
             if trials.begin_at(tx.index()) {
                 send_ahead(flat, tx.index());
             }
@@ -216,7 +218,7 @@ struct Shared<'a> {
     rules: Option<&'a TransferRules<'a>>,
     paths: Option<&'a ExactPaths>,
     threads: usize,
-    deadline: Deadline,
+    deadline: Deadline<'a>,
     /// The transaction that the calling thread has come to.
     front: AtomicUsize,
     /// Whoever runs ahead in another round stops.
@@ -233,19 +235,15 @@ struct Shared<'a> {
 }
 
 impl<'a> Shared<'a> {
-    fn new(
-        block: &'a Block,
-        rules: Option<&'a TransferRules<'a>>,
-        paths: Option<&'a ExactPaths>,
-        threads: usize,
-    ) -> Self {
+    fn new(block: &'a Block, rules: Option<&'a TransferRules<'a>>, workers: Workers<'a>) -> Self {
+        let (threads, Workers { paths, deadline, .. }) = (workers.threads(), workers);
         let slots = iter::repeat_with(Mutex::default).take(block.transactions.len());
         Self {
             block,
             rules,
             paths,
             threads,
-            deadline: Deadline::current(),
+            deadline,
             front: AtomicUsize::new(0),
             round: AtomicUsize::new(0),
             ahead: AtomicUsize::new(0),
@@ -306,6 +304,7 @@ impl<'a> Shared<'a> {
     /// Runs ahead whatever is left to be.
     fn run_ahead<DB: DatabaseRef>(&self, flat: FlatState<'_, DB>, round: usize) {
         let _guard = LeaveOnDrop(self);
+        let Some(_at_work) = AtWork::of_pool() else { return };
         let needs = Needs::Senders(Earlier::default());
         let view = View::new(flat, &[], &needs);
         let mut worker = Worker::with_view(self.block, self.rules, self.paths, view);

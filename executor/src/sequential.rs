@@ -4,13 +4,17 @@
 //! end in and the system operations.
 
 use forewave_analyzer::{Block, TxIndex};
-use revm::{Context, DatabaseRef, ExecuteCommitEvm, MainBuilder, MainContext};
+use revm::{
+    Context, DatabaseRef, ExecuteCommitEvm, ExecuteEvm, MainBuilder, MainContext,
+    handler::{MainnetContext, MainnetEvm},
+};
 
 use crate::{
-    BlockOutcome, ExecutionError, ExecutionMode, ExecutionStats, TxReceipt,
+    BlockOutcome, CancelToken, ExecutionError, ExecutionMode, ExecutionStats, StateChanges,
+    TxReceipt,
     cancel::Deadline,
-    flat_state::FlatState,
-    system::{apply_post_block, apply_pre_block, check_gas_limit},
+    flat_state::{FlatState, Share},
+    system::{SystemOutput, apply_post_block, apply_pre_block, check_gas_limit},
 };
 
 /// Executes the block sequentially on `state`, which is only read.
@@ -18,40 +22,87 @@ pub fn sequential<DB: DatabaseRef>(
     block: &Block,
     state: &DB,
 ) -> Result<BlockOutcome, ExecutionError<DB::Error>> {
-    sequential_with(block, state, |_| {})
+    run(block, state, Deadline::default())
 }
 
-/// As [`sequential`], telling `done` of each transaction when it is executed
-/// and committed: for those who watch, or who hold a clock.
-pub fn sequential_with<DB: DatabaseRef>(
+/// As [`sequential`], but once `token` is set the run ends before its next transaction.
+pub fn sequential_until<DB: DatabaseRef>(
     block: &Block,
     state: &DB,
-    mut done: impl FnMut(TxIndex),
+    token: &CancelToken,
 ) -> Result<BlockOutcome, ExecutionError<DB::Error>> {
-    let mut flat = FlatState::for_block(state, block);
-    let mut notes = apply_pre_block(block, &mut flat)?;
-    let mut receipts: Vec<TxReceipt> = Vec::with_capacity(block.transactions.len());
-    let mut evm = Context::mainnet()
-        .with_db(&mut flat)
-        .with_block(block.env.clone())
-        .with_cfg(block.cfg.clone())
-        .build_mainnet();
-    let mut gas_used = 0;
-    let deadline = Deadline::current();
-    for (tx, env) in block.indexed() {
+    run(block, state, Deadline::new(Some(token)))
+}
+
+fn run<DB: DatabaseRef>(
+    block: &Block,
+    state: &DB,
+    deadline: Deadline<'_>,
+) -> Result<BlockOutcome, ExecutionError<DB::Error>> {
+    let mut run = SequentialRun::new(block, state)?;
+    for (tx, _) in block.indexed() {
         deadline.check()?;
-        check_gas_limit(block, tx, gas_used)?;
-        let result =
-            evm.transact_commit(env.clone()).map_err(|error| ExecutionError::at(tx, error))?;
-        let receipt = TxReceipt::new(env.tx_type, gas_used, result);
-        gas_used = receipt.cumulative_gas_used;
-        receipts.push(receipt);
-        done(tx);
+        run.step(tx)?;
     }
-    drop(evm);
-    notes.extend(apply_post_block(block, &mut flat)?);
-    let changes = flat.into_changes().map_err(ExecutionError::SystemState)?;
-    let stats =
-        ExecutionStats { threads: 1, mode: ExecutionMode::Serial, ..ExecutionStats::default() };
-    Ok(BlockOutcome::new(receipts, changes, notes, stats))
+    run.finish()
+}
+
+/// A sequential execution, transaction by transaction: for those who leave out
+/// what does not belong in the block, or look at the state in between.
+#[derive(Debug)]
+pub struct SequentialRun<'a, DB: DatabaseRef> {
+    block: &'a Block,
+    evm: MainnetEvm<MainnetContext<FlatState<'a, DB>>>,
+    system: SystemOutput,
+    receipts: Vec<TxReceipt>,
+    gas_used: u64,
+}
+
+impl<'a, DB: DatabaseRef> SequentialRun<'a, DB> {
+    /// Begins the block: what the protocol does before its first transaction.
+    pub fn new(block: &'a Block, state: &'a DB) -> Result<Self, ExecutionError<DB::Error>> {
+        let mut flat = FlatState::for_block(state, block);
+        let system = apply_pre_block(block, &mut flat)?;
+        let evm = Context::mainnet()
+            .with_db(flat)
+            .with_block(block.env.clone())
+            .with_cfg(block.cfg.clone())
+            .build_mainnet();
+        let receipts = Vec::with_capacity(block.transactions.len());
+        Ok(Self { block, evm, system, receipts, gas_used: 0 })
+    }
+
+    /// Executes and commits a transaction of the block after those so far. One that
+    /// does not belong there leaves nothing behind, and the run can go on.
+    pub fn step(&mut self, tx: TxIndex) -> Result<&TxReceipt, ExecutionError<DB::Error>> {
+        check_gas_limit(self.block, tx, self.gas_used)?;
+        let env = &self.block.transactions[tx.index()];
+        let result = self.evm.transact_commit(env.clone()).map_err(|error| {
+            // What it has loaded must not be warm for the next one.
+            drop(self.evm.finalize());
+            ExecutionError::at(tx, error)
+        })?;
+        let receipt = TxReceipt::new(env.tx_type, self.gas_used, result);
+        self.gas_used = receipt.cumulative_gas_used;
+        self.receipts.push(receipt);
+        Ok(self.receipts.last().expect("a receipt was pushed"))
+    }
+
+    /// The net changes so far.
+    pub fn changes(&self) -> Result<StateChanges, ExecutionError<DB::Error>> {
+        let flat = &self.evm.ctx.journaled_state.database;
+        let changes = flat.changes_of(Share { part: 0, parts: 1 });
+        Ok(changes.map_err(ExecutionError::SystemState)?.into_iter().collect())
+    }
+
+    /// Ends the block: what the protocol does after its last transaction.
+    pub fn finish(self) -> Result<BlockOutcome, ExecutionError<DB::Error>> {
+        let Self { block, evm, mut system, receipts, .. } = self;
+        let mut flat = evm.ctx.journaled_state.database;
+        apply_post_block(block, &mut flat, &mut system)?;
+        let changes = flat.into_changes().map_err(ExecutionError::SystemState)?;
+        let stats =
+            ExecutionStats { threads: 1, mode: ExecutionMode::Serial, ..ExecutionStats::default() };
+        BlockOutcome::new(block, receipts, changes, system, stats)
+    }
 }

@@ -4,18 +4,18 @@
 //! Unlike the oracle [`sequential`](crate::sequential) it runs plain transfers
 //! by their rules, and lets transactions share the room for what they load.
 
-use forewave_analyzer::{Block, ExactPaths, TxIndex};
+use forewave_analyzer::{Block, TxIndex};
 use revm::{
     Context, DatabaseRef, ExecuteEvm, MainBuilder, MainContext, context::result::ExecutionResult,
 };
 
 use crate::{
     ExecutionError, TxReceipt,
-    cancel::Deadline,
     exact::{Evaluated, ExactCalls},
     flat_state::FlatState,
     system::check_gas_limit,
     transfer::TransferRules,
+    workers::Workers,
 };
 
 /// The most accounts of a transaction for whose sake the room for them is kept.
@@ -34,10 +34,11 @@ pub(crate) struct Ahead {
 pub(crate) fn run_serially<'f, DB: DatabaseRef>(
     block: &Block,
     flat: &mut FlatState<'f, DB>,
-    paths: Option<&ExactPaths>,
+    workers: Workers<'_>,
     mut ahead: impl FnMut(TxIndex, &mut FlatState<'f, DB>) -> Result<Option<Ahead>, DB::Error>,
 ) -> Result<(Vec<TxReceipt>, usize), ExecutionError<DB::Error>> {
     let rules = TransferRules::new(block);
+    let Workers { paths, deadline, .. } = workers;
     let mut exact = paths.and_then(|paths| ExactCalls::new(block, paths));
     let mut receipts: Vec<TxReceipt> = Vec::with_capacity(block.transactions.len());
     let mut evm = Context::mainnet()
@@ -46,7 +47,6 @@ pub(crate) fn run_serially<'f, DB: DatabaseRef>(
         .with_cfg(block.cfg.clone())
         .build_mainnet();
     let (mut gas_used, mut evaluated) = (0, 0);
-    let deadline = Deadline::current();
     for (tx, env) in block.indexed() {
         deadline.check()?;
         check_gas_limit(block, tx, gas_used)?;

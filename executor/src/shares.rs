@@ -32,6 +32,7 @@ use crate::{
     flat_state::{Apart, FlatState, Share, StateClearing},
     history::narrow,
     transfer::{Payment, TransferRules, may_receive},
+    workers::Workers,
 };
 
 /// Transactions for each share, below which another thread's waking costs more.
@@ -54,7 +55,7 @@ pub(crate) fn run_by_shares<DB>(
     block: &Block,
     base: &mut FlatState<'_, DB>,
     parts: usize,
-    pool: &ThreadPool,
+    workers: Workers<'_>,
 ) -> Option<Vec<TxReceipt>>
 where
     DB: DatabaseRef + Sync,
@@ -64,7 +65,7 @@ where
         return None;
     }
     let parts = parts.min(SHARES_MAX);
-    let (rules, deadline) = (TransferRules::new(block)?, Deadline::current());
+    let (rules, Workers { pool, deadline, .. }) = (TransferRules::new(block)?, workers);
     let range_len = transactions.div_ceil(parts);
     let run =
         Run { block, rules, deadline, base, parts, range_len, is_over: AtomicBool::default() };
@@ -104,7 +105,7 @@ fn concatenated<T>(parts: impl IntoIterator<Item = Vec<T>>) -> Vec<T> {
 struct Run<'a, 'b, DB> {
     block: &'a Block,
     rules: TransferRules<'a>,
-    deadline: Deadline,
+    deadline: Deadline<'a>,
     /// The state before the transactions.
     base: &'a FlatState<'b, DB>,
     parts: usize,

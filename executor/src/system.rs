@@ -2,35 +2,48 @@
 //!
 //! Before: EIP-4788, EIP-2935, and the irregular state change of EIP-779.
 //! After: EIP-7002, EIP-7251, withdrawals (EIP-4895), rewards before the Merge.
-//! A system contract whose code the state does not hold is left out and noted.
+//!
+//! The calls before the transactions may fail, and their contracts be absent. Those
+//! after them may not: a block in which they fail is invalid. Only where the state
+//! holds no more than what transactions touch is an absent contract left out; the
+//! notes say so in both cases.
 
 use alloy_eips::{
-    eip2935::HISTORY_STORAGE_ADDRESS, eip4788::BEACON_ROOTS_ADDRESS,
-    eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
-    eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS,
+    eip2935::HISTORY_STORAGE_ADDRESS,
+    eip4788::BEACON_ROOTS_ADDRESS,
+    eip7002::{WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS, WITHDRAWAL_REQUEST_TYPE},
+    eip7251::{CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS, CONSOLIDATION_REQUEST_TYPE},
+    eip7685::Requests,
 };
 use alloy_evm::{
     block::calc::{block_reward, ommer_reward},
     eth::dao_fork::{DAO_HARDFORK_ACCOUNTS, DAO_HARDFORK_BENEFICIARY},
 };
-use forewave_analyzer::{Block, Ommer, TxIndex};
+use forewave_analyzer::{Block, BlockReward, Ommer, StateExtent, TxIndex};
 use revm::{
     Context, DatabaseRef, MainBuilder, MainContext, SystemCallCommitEvm,
+    context::result::{ExecutionResult, HaltReason},
     primitives::{Address, Bytes, U256, hardfork::SpecId},
     state::AccountInfo,
 };
 
 use crate::{
-    ExecutionError, OutcomeNote, SystemOperation,
+    ExecutionError, OutcomeNote, SystemFailure, SystemOperation,
     flat_state::{FlatState, StateClearing},
 };
 
-/// Block of the irregular state change on Ethereum mainnet (EIP-779).
-const DAO_FORK_BLOCK: u64 = 1_920_000;
-/// Chain id of Ethereum mainnet.
-const MAINNET_CHAIN_ID: u64 = 1;
 /// Wei in an ether.
 const ETHER: u128 = 1_000_000_000_000_000_000;
+
+/// What the operations at the two ends of a block give.
+#[derive(Debug, Default)]
+pub(crate) struct SystemOutput {
+    /// What was left out.
+    pub(crate) notes: Vec<OutcomeNote>,
+    /// What the contracts request of the consensus layer, with the types in front;
+    /// none before Prague, nor where one of the contracts was left out.
+    pub(crate) requests: Option<Requests>,
+}
 
 /// Refuses a transaction whose gas limit exceeds what the block has left.
 pub(crate) fn check_gas_limit<E: core::error::Error>(
@@ -50,12 +63,12 @@ pub(crate) fn check_gas_limit<E: core::error::Error>(
 pub(crate) fn apply_pre_block<DB: DatabaseRef>(
     block: &Block,
     state: &mut FlatState<'_, DB>,
-) -> Result<Vec<OutcomeNote>, ExecutionError<DB::Error>> {
-    let mut notes = Vec::new();
+) -> Result<SystemOutput, ExecutionError<DB::Error>> {
+    let mut output = SystemOutput::default();
     if block.number() == 0 {
-        return Ok(notes);
+        return Ok(output);
     }
-    if block.cfg.chain_id == MAINNET_CHAIN_ID && block.number() == DAO_FORK_BLOCK {
+    if block.is_dao_fork {
         move_dao_balances(state).map_err(ExecutionError::SystemState)?;
     }
     if block.spec().is_enabled_in(SpecId::CANCUN) {
@@ -64,53 +77,89 @@ pub(crate) fn apply_pre_block<DB: DatabaseRef>(
         })?;
         let operation = SystemOperation::BeaconRoots;
         let data = Bytes::from(root.0);
-        notes.extend(system_call(block, state, operation, BEACON_ROOTS_ADDRESS, data)?);
+        system_call(block, state, (operation, BEACON_ROOTS_ADDRESS), data, &mut output)?;
     }
     if block.spec().is_enabled_in(SpecId::PRAGUE) {
         let operation = SystemOperation::HistoryStorage;
         let data = Bytes::from(block.parent_hash.0);
-        notes.extend(system_call(block, state, operation, HISTORY_STORAGE_ADDRESS, data)?);
+        system_call(block, state, (operation, HISTORY_STORAGE_ADDRESS), data, &mut output)?;
     }
-    Ok(notes)
+    Ok(output)
 }
 
 /// Applies what happens after the last transaction.
 pub(crate) fn apply_post_block<DB: DatabaseRef>(
     block: &Block,
     state: &mut FlatState<'_, DB>,
-) -> Result<Vec<OutcomeNote>, ExecutionError<DB::Error>> {
-    let mut notes = Vec::new();
+    output: &mut SystemOutput,
+) -> Result<(), ExecutionError<DB::Error>> {
     if block.spec().is_enabled_in(SpecId::PRAGUE) {
-        let calls = [
-            (SystemOperation::WithdrawalRequests, WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS),
-            (SystemOperation::ConsolidationRequests, CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS),
-        ];
-        for (operation, address) in calls {
-            notes.extend(system_call(block, state, operation, address, Bytes::new())?);
-        }
+        output.requests = contract_requests(block, state, output)?;
     }
     let clearing = if block.spec().is_enabled_in(SpecId::SPURIOUS_DRAGON) {
         StateClearing::Enabled
     } else {
         StateClearing::Disabled
     };
-    for (address, wei) in credits(block, &mut notes) {
+    for (address, wei) in credits(block, &mut output.notes) {
         state.credit(address, wei, clearing).map_err(ExecutionError::SystemState)?;
     }
-    Ok(notes)
+    Ok(())
+}
+
+/// What the system contracts request (EIP-7002, EIP-7251), unless one is left out.
+fn contract_requests<DB: DatabaseRef>(
+    block: &Block,
+    state: &mut FlatState<'_, DB>,
+    output: &mut SystemOutput,
+) -> Result<Option<Requests>, ExecutionError<DB::Error>> {
+    let contracts = [
+        (
+            SystemOperation::WithdrawalRequests,
+            WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
+            WITHDRAWAL_REQUEST_TYPE,
+        ),
+        (
+            SystemOperation::ConsolidationRequests,
+            CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS,
+            CONSOLIDATION_REQUEST_TYPE,
+        ),
+    ];
+    let mut requests = Some(Requests::default());
+    for (operation, address, request_type) in contracts {
+        let failed = |failure| Err(ExecutionError::SystemContract { operation, address, failure });
+        let is_listed = state.account(address).map_err(ExecutionError::SystemState)?.is_some();
+        match system_call(block, state, (operation, address), Bytes::new(), output)? {
+            Some(ExecutionResult::Success { output, .. }) => {
+                if let Some(requests) = &mut requests {
+                    requests.push_request_with_type(request_type, output.into_data());
+                }
+            }
+            Some(ExecutionResult::Revert { .. }) => return failed(SystemFailure::Reverted),
+            Some(ExecutionResult::Halt { reason, .. }) => {
+                return failed(SystemFailure::Halted(reason));
+            }
+            None if is_listed || block.state_extent == StateExtent::Whole => {
+                return failed(SystemFailure::NoCode);
+            }
+            None => requests = None,
+        }
+    }
+    Ok(requests)
 }
 
 /// Calls a system contract, or notes that it is not there.
 fn system_call<DB: DatabaseRef>(
     block: &Block,
     state: &mut FlatState<'_, DB>,
-    operation: SystemOperation,
-    address: Address,
+    (operation, address): (SystemOperation, Address),
     data: Bytes,
-) -> Result<Option<OutcomeNote>, ExecutionError<DB::Error>> {
+    output: &mut SystemOutput,
+) -> Result<Option<ExecutionResult<HaltReason>>, ExecutionError<DB::Error>> {
     let account = state.account(address).map_err(ExecutionError::SystemState)?;
     if account.is_none_or(AccountInfo::is_empty_code_hash) {
-        return Ok(Some(OutcomeNote::SystemContractAbsent { operation, address }));
+        output.notes.push(OutcomeNote::SystemContractAbsent { operation, address });
+        return Ok(None);
     }
     Context::mainnet()
         .with_db(state)
@@ -118,14 +167,14 @@ fn system_call<DB: DatabaseRef>(
         .with_cfg(block.cfg.clone())
         .build_mainnet()
         .system_call_commit(address, data)
-        .map_err(ExecutionError::in_system)?;
-    Ok(None)
+        .map(Some)
+        .map_err(ExecutionError::in_system)
 }
 
 /// Credits after the transactions: withdrawals, and rewards before the Merge.
 fn credits(block: &Block, notes: &mut Vec<OutcomeNote>) -> Vec<(Address, U256)> {
     let mut credits = Vec::new();
-    if let Some(base) = base_block_reward(block.spec()) {
+    if let Some(base) = base_block_reward(block) {
         for ommer in &block.ommers {
             match *ommer {
                 Ommer::Header { number, beneficiary } => {
@@ -144,12 +193,14 @@ fn credits(block: &Block, notes: &mut Vec<OutcomeNote>) -> Vec<(Address, U256)> 
 }
 
 /// Reward of the block's beneficiary in wei, ommers aside; none from the Merge on.
-const fn base_block_reward(spec: SpecId) -> Option<u128> {
-    match spec {
-        spec if spec.is_enabled_in(SpecId::MERGE) => None,
+fn base_block_reward(block: &Block) -> Option<u128> {
+    match (block.spec(), block.reward) {
+        (spec, _) if spec.is_enabled_in(SpecId::MERGE) => None,
+        (_, BlockReward::Unpaid) => None,
+        (_, BlockReward::Wei(wei)) => Some(wei.into()),
         // EIP-1234, EIP-649, and the Yellow Paper.
-        spec if spec.is_enabled_in(SpecId::PETERSBURG) => Some(2 * ETHER),
-        spec if spec.is_enabled_in(SpecId::BYZANTIUM) => Some(3 * ETHER),
+        (spec, _) if spec.is_enabled_in(SpecId::PETERSBURG) => Some(2 * ETHER),
+        (spec, _) if spec.is_enabled_in(SpecId::BYZANTIUM) => Some(3 * ETHER),
         _ => Some(5 * ETHER),
     }
 }

@@ -278,7 +278,7 @@ impl Transfer {
             accounts.push(read(address, Looked::CODE, self.recipient));
         }
         let reads = Reads { accounts, cost: payment.most, ..Reads::default() };
-        Record { reads, transition: Transition { accounts: self.changes().collect() } }
+        Record { reads, transition: Transition::of(self.changes().collect()) }
     }
 }
 
@@ -288,7 +288,7 @@ fn credit(wei: U256) -> BalanceChange {
 
 #[cfg(test)]
 mod tests {
-    use forewave_analyzer::{Block, MemoryState};
+    use forewave_analyzer::{Block, MemoryState, StateExtent};
     use revm::{
         ExecuteEvm,
         bytecode::Bytecode,
@@ -336,9 +336,13 @@ mod tests {
             env,
             parent_hash: B256::ZERO,
             parent_beacon_block_root: None,
+            deposit_contract: None,
+            state_extent: StateExtent::Touched,
             transactions: vec![],
             withdrawals: vec![],
             ommers: vec![],
+            reward: forewave_analyzer::BlockReward::OfFork,
+            is_dao_fork: false,
         }
     }
 

@@ -139,13 +139,25 @@ impl AccountTransition {
     }
 }
 
+/// Accounts of a transition above which they are sorted, to be found by bisection.
+const UNSORTED_ACCOUNTS_MAX: usize = 16;
+
 /// What one transaction does to the accounts it touched.
 #[derive(Debug, Default)]
 pub(crate) struct Transition {
-    pub(crate) accounts: Vec<(Address, AccountTransition)>,
+    /// Sorted by address where there are many.
+    accounts: Vec<(Address, AccountTransition)>,
 }
 
 impl Transition {
+    /// A transition of these accounts, each of which is named once.
+    pub(crate) fn of(mut accounts: Vec<(Address, AccountTransition)>) -> Self {
+        if accounts.len() > UNSORTED_ACCOUNTS_MAX {
+            accounts.sort_unstable_by_key(|(address, _)| *address);
+        }
+        Self { accounts }
+    }
+
     /// The transition from a transaction's final state and what it looked at.
     pub(crate) fn new(state: &EvmState, looks: &Looks) -> Self {
         let touched = state.iter().filter(|(_, account)| account.is_touched());
@@ -156,13 +168,23 @@ impl Transition {
             let has_code = !state[address].info.is_empty_code_hash();
             !has_code || change.changes_fields() || !change.storage.is_empty()
         };
-        Self { accounts: accounts.filter(is_changed).collect() }
+        Self::of(accounts.filter(is_changed).collect())
+    }
+
+    /// What it does to each account that it touches.
+    pub(crate) fn accounts(&self) -> &[(Address, AccountTransition)] {
+        &self.accounts
     }
 
     /// What it does to one account, if it touches it.
     pub(crate) fn account(&self, address: Address) -> Option<&AccountTransition> {
-        let mut accounts = self.accounts.iter();
-        accounts.find_map(|(touched, change)| (*touched == address).then_some(change))
+        let accounts = &self.accounts;
+        let at = if accounts.len() > UNSORTED_ACCOUNTS_MAX {
+            accounts.binary_search_by_key(&address, |(touched, _)| *touched).ok()
+        } else {
+            accounts.iter().position(|(touched, _)| *touched == address)
+        };
+        at.map(|at| &accounts[at].1)
     }
 
     /// Every location that is replaced or credited. Of a destroyed account only the

@@ -2,8 +2,10 @@
 //!
 //! Invariants: edges lead from a lower to a higher index, so the graph has no
 //! cycle and block order is a topological order; there is one edge for each
-//! pair that conflicts, carrying all hazards of the pair, sorted and without
-//! repetition. Only RAW orders execution: readers see the version they need,
+//! pair that conflicts directly, carrying all hazards of the pair, sorted and without
+//! repetition. A pair conflicts directly if no write by a transaction between the two
+//! hides the one from the other: of n writes to one slot there are n - 1 edges, not
+//! one for each of the n(n - 1) / 2 pairs. Only RAW orders execution: readers see the version they need,
 //! so WAR and WAW are for people.
 
 use bitvec::vec::BitVec;
@@ -21,7 +23,7 @@ use crate::{
     scope::ScopeTable,
 };
 
-/// Which transactions conflict with which, and where.
+/// Which transactions conflict directly with which, and where.
 ///
 /// Where more than [`FAN_IN_MAX`](crate::FAN_IN_MAX) transactions credit a
 /// place (or read it) before others read (or credit) it, the first of those
@@ -45,7 +47,7 @@ struct Labels {
     is_raw: bool,
 }
 
-/// Two transactions that conflict.
+/// Two transactions that conflict directly.
 #[derive(Clone, Copy, Debug)]
 pub struct Edge<'g> {
     /// The earlier transaction.
@@ -139,12 +141,12 @@ impl ConflictGraph {
         self.dag[node(tx)]
     }
 
-    /// The number of pairs that conflict.
+    /// The number of pairs that conflict directly.
     pub fn edge_count(&self) -> usize {
         self.dag.edge_count()
     }
 
-    /// Every pair that conflicts, sorted by the later and then by the earlier
+    /// Every pair that conflicts directly, sorted by the later and then by the earlier
     /// transaction.
     pub fn edges(&self) -> impl Iterator<Item = Edge<'_>> {
         self.dag.raw_edges().iter().rev().map(|edge| Edge {
@@ -167,12 +169,12 @@ impl ConflictGraph {
             .filter_map(|(later, labels)| labels.is_raw.then_some(later))
     }
 
-    /// Earlier transactions that `tx` conflicts with in any way, ascending.
+    /// Earlier transactions that `tx` conflicts with directly, in any way, ascending.
     pub fn conflicts_before(&self, tx: TxIndex) -> impl Iterator<Item = TxIndex> {
         self.neighbours(tx, Direction::Incoming).map(|(earlier, _)| earlier)
     }
 
-    /// Later transactions that `tx` conflicts with in any way, ascending.
+    /// Later transactions that `tx` conflicts with directly, in any way, ascending.
     pub fn conflicts_after(&self, tx: TxIndex) -> impl Iterator<Item = TxIndex> {
         self.neighbours(tx, Direction::Outgoing).map(|(later, _)| later)
     }

@@ -48,7 +48,9 @@ pub use graph::{ConflictGraph, Edge, TransactionSet};
 pub use hazard::{Cause, Hazard};
 pub use hot::{HazardCounts, HotSpot, hot_spots};
 pub use id::{LocationId, WaveIndex};
-pub use schedule::{Chain, Schedule, Wave, remaining_gas, schedule};
+pub use schedule::{
+    Chain, Schedule, StatedChain, StatedSchedule, StatedWave, Wave, remaining_gas, schedule,
+};
 pub use scope::MAPPING_SCOPES_MAX;
 pub use table::AccessTable;
 pub use verify::{ScheduleError, verify};

@@ -15,7 +15,8 @@ use proptest::{
 };
 
 use crate::{
-    Cause, ConflictGraph, Dependencies, FAN_IN_MAX, GraphView, Hazard, Schedule, Wave, hot_spots,
+    Cause, ConflictGraph, Dependencies, FAN_IN_MAX, GraphView, Hazard, StatedSchedule, Wave,
+    hot_spots,
     naive::{self, Named},
     schedule, verify,
 };
@@ -277,8 +278,8 @@ proptest! {
         let graph = ConflictGraph::new(&block);
         let (schedule, view) = (schedule(&graph), GraphView::from(&graph));
         let json = serde_json::to_string(&(&schedule, &view)).unwrap();
-        let read: (Schedule, GraphView) = serde_json::from_str(&json).unwrap();
-        prop_assert_eq!(read, (schedule, view));
+        let (stated, read): (StatedSchedule, GraphView) = serde_json::from_str(&json).unwrap();
+        prop_assert_eq!((stated.verified(&graph), read), (Ok(schedule), view));
     }
 }
 

@@ -11,14 +11,14 @@ use forewave_analyzer::TxIndex;
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeStruct};
 
 use crate::{
-    ConflictGraph, WaveIndex,
+    ConflictGraph, ScheduleError, WaveIndex,
     balance::balance,
     chain::{Chains, levels},
     verify,
 };
 
 /// Transactions that run one after the other, as one task on one thread.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Chain {
     transactions: Vec<TxIndex>,
     gas: u64,
@@ -50,7 +50,7 @@ impl Chain {
 }
 
 /// Chains that may all run at the same time.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Wave {
     chains: Vec<Chain>,
 }
@@ -71,7 +71,7 @@ impl Wave {
         self.chains.iter().map(|chain| chain.transactions.len()).sum()
     }
 
-    /// Whether there is none; only a wave that was read from a file can be empty.
+    /// Whether there is none. Never.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -84,13 +84,54 @@ impl Wave {
 
 /// How to run a block: waves one after the other, the chains of each at once.
 ///
-/// A schedule that was read from a file is no better than the file: check it
-/// with [`verify`].
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+/// It is made by [`schedule`], or out of a [`StatedSchedule`] once that is verified:
+/// either way it holds what this module promises of the graph that it was made for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Schedule {
     waves: Vec<Wave>,
     work: u64,
     span: u64,
+}
+
+/// A schedule as somebody states it, in a file or by hand, in the fields that a
+/// [`Schedule`] is written with. It is good for nothing until it is
+/// [verified](Self::verified).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct StatedSchedule {
+    /// The waves, in the order in which they run.
+    pub waves: Vec<StatedWave>,
+    /// Gas of the whole block.
+    pub work: u64,
+    /// Gas of the heaviest path.
+    pub span: u64,
+}
+
+/// A wave of a [`StatedSchedule`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct StatedWave {
+    /// The chains, heaviest first.
+    pub chains: Vec<StatedChain>,
+}
+
+/// A chain of a [`StatedSchedule`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct StatedChain {
+    /// The transactions, in the order in which they run.
+    pub transactions: Vec<TxIndex>,
+    /// Gas of all of them.
+    pub gas: u64,
+}
+
+impl StatedSchedule {
+    /// The schedule, if it is one of this graph's.
+    pub fn verified(self, graph: &ConflictGraph) -> Result<Schedule, ScheduleError> {
+        let chain = |StatedChain { transactions, gas }| Chain { transactions, gas };
+        let wave = |wave: StatedWave| Wave { chains: wave.chains.into_iter().map(chain).collect() };
+        let waves = self.waves.into_iter().map(wave).collect();
+        let schedule = Schedule { waves, work: self.work, span: self.span };
+        verify(&schedule, graph)?;
+        Ok(schedule)
+    }
 }
 
 impl Schedule {
@@ -208,7 +249,7 @@ impl fmt::Display for Schedule {
 }
 
 /// The fields `waves`, `work`, `span`, `parallelism` and `width`; the last two
-/// follow from the others and are left out when a schedule is read.
+/// follow from the others and are left out when a [`StatedSchedule`] is read.
 impl Serialize for Schedule {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut fields = serializer.serialize_struct("Schedule", 5)?;

@@ -1,7 +1,8 @@
 //! Schedule against graph: what every schedule must hold.
 //!
-//! Independent of how schedules are made, so that tests and callers who read
-//! a schedule from a file can trust the answer.
+//! Independent of how schedules are made: a schedule that was read from a file goes
+//! through here before it is one, and every schedule before it is run, since it may
+//! have been made for another block.
 
 use core::cmp::Reverse;
 
@@ -62,11 +63,14 @@ type Position = (usize, usize, usize);
 /// a chain or between waves, and states the graph's figures.
 pub fn verify(schedule: &Schedule, graph: &ConflictGraph) -> Result<(), ScheduleError> {
     let positions = positions(schedule, graph)?;
-    for edge in graph.edges().filter(crate::Edge::orders_execution) {
-        let (earlier, later) = (positions[edge.from.index()], positions[edge.to.index()]);
-        let is_same_chain = (earlier.0, earlier.1) == (later.0, later.1);
-        if !(earlier.0 < later.0 || is_same_chain && earlier.2 < later.2) {
-            return Err(ScheduleError::Order { earlier: edge.from, later: edge.to });
+    for earlier in graph.transactions() {
+        let (wave, chain, position) = positions[earlier.index()];
+        let is_after = |later: &TxIndex| {
+            let at = positions[later.index()];
+            wave < at.0 || (wave, chain) == (at.0, at.1) && position < at.2
+        };
+        if let Some(later) = graph.successors(earlier).find(|later| !is_after(later)) {
+            return Err(ScheduleError::Order { earlier, later });
         }
     }
     for (index, wave) in schedule.indexed_waves() {
@@ -118,13 +122,16 @@ fn verify_figures(schedule: &Schedule, graph: &ConflictGraph) -> Result<(), Sche
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{notation::block, schedule};
+    use crate::{StatedSchedule, notation::block, schedule};
 
     #[test]
     fn each_defect_of_a_schedule_is_named() {
         let graph = ConflictGraph::new(&block("Wa #5 | Ra #5 | Ra #6 | Wb #6"));
         let good = schedule(&graph);
         assert_eq!(verify(&good, &graph), Ok(()));
+        let json = serde_json::to_string(&good).unwrap();
+        let stated: StatedSchedule = serde_json::from_str(&json).unwrap();
+        assert_eq!(stated.verified(&graph), Ok(good));
         let tx = TxIndex::new;
         let wave = WaveIndex::new;
         let chain = |list: &str, gas: u64| format!(r#"{{"transactions":[{list}],"gas":{gas}}}"#);
@@ -152,8 +159,8 @@ mod tests {
             });
             let waves = waves.collect::<Vec<_>>().join(",");
             let json = format!(r#"{{"waves":[{waves}],"work":22,"span":11}}"#);
-            let schedule: Schedule = serde_json::from_str(&json).unwrap();
-            assert_eq!(verify(&schedule, &graph), Err(defect), "{json}");
+            let stated: StatedSchedule = serde_json::from_str(&json).unwrap();
+            assert_eq!(stated.verified(&graph), Err(defect), "{json}");
         }
     }
 
@@ -162,9 +169,9 @@ mod tests {
         let [one, other] = ["#5", "#6"].map(|gas| ConflictGraph::new(&block(&format!("Wa {gas}"))));
         let json = serde_json::to_string(&schedule(&one)).unwrap();
         let json = json.replace(r#""gas":5"#, r#""gas":6"#);
-        let schedule: Schedule = serde_json::from_str(&json).unwrap();
+        let stated: StatedSchedule = serde_json::from_str(&json).unwrap();
         let figures =
             ScheduleError::Figures { work: 5, span: 5, expected_work: 6, expected_span: 6 };
-        assert_eq!(verify(&schedule, &other), Err(figures));
+        assert_eq!(stated.verified(&other), Err(figures));
     }
 }

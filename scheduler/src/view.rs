@@ -12,7 +12,7 @@ pub struct GraphView {
     pub transactions: Vec<TransactionView>,
     /// The locations at which transactions conflict, by identifier.
     pub locations: Vec<LocationView>,
-    /// The pairs that conflict, by later and then by earlier transaction.
+    /// The pairs that conflict directly, by later and then by earlier transaction.
     pub edges: Vec<EdgeView>,
 }
 
@@ -34,7 +34,7 @@ pub struct LocationView {
     pub location: Location,
 }
 
-/// One pair that conflicts.
+/// One pair that conflicts directly.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EdgeView {
     /// The earlier transaction.

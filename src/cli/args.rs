@@ -1,6 +1,11 @@
 //! The arguments of every command, and their help.
 
-use std::{collections::BTreeSet, num::NonZeroUsize, path::PathBuf, thread::available_parallelism};
+use std::{
+    collections::BTreeSet,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    thread::available_parallelism,
+};
 
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::Address;
@@ -9,10 +14,11 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use forewave::{
-    PredictorKind,
+    BlockReward, PredictorKind,
     bench::Knowledge,
-    conformance::{fork_by_name, fork_names},
+    conformance::{UnknownFork, Ways, fork_by_name, fork_names},
     input::{Chain, LoadOptions, Senders},
+    t8n::TransitionRules,
 };
 
 use super::timing::Way;
@@ -184,10 +190,6 @@ pub(super) struct BenchArgs {
     #[arg(long, value_name = "N,...", value_delimiter = ',',
           value_parser = clap::value_parser!(u16).range(1..=THREADS_MAX))]
     threads: Vec<u16>,
-    /// Threads to predict for, each on a core of its own, separated by commas.
-    #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "4,8,16,64",
-          value_parser = clap::value_parser!(u16).range(1..=THREADS_MAX))]
-    predict: Vec<u16>,
     /// Run each block K times in each way and report medians and quartiles.
     #[arg(long, value_name = "K", default_value_t = 7,
           value_parser = clap::value_parser!(u32).range(1..=REPEAT_MAX))]
@@ -218,13 +220,6 @@ impl BenchArgs {
         let cores = cores();
         let powers = core::iter::successors(Some(1), |count: &usize| count.checked_mul(2));
         ascending(powers.take_while(|&count| count < cores).chain([cores]))
-    }
-
-    /// The numbers of threads to predict for, ascending, the measured ones
-    /// included.
-    pub(super) fn predicted(&self) -> Vec<usize> {
-        let asked = self.predict.iter().copied().map(usize::from);
-        ascending(asked.chain(self.measured()))
     }
 
     pub(super) const fn knowledge(&self) -> Knowledge {
@@ -290,11 +285,15 @@ pub(super) struct TestArgs {
     /// The predictors that each block is executed with, separated by commas.
     #[arg(long, value_name = "P,...", value_delimiter = ',', value_parser = predictor(),
           default_value = "none,access-list,recon,static,hybrid,oracle")]
-    pub(super) predictor: Vec<PredictorKind>,
+    predictor: Vec<PredictorKind>,
     /// On how many threads each block is executed, separated by commas.
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_value = "1,2,8",
           value_parser = clap::value_parser!(u16).range(1..=THREADS_MAX))]
-    pub(super) threads: Vec<u16>,
+    threads: Vec<u16>,
+    /// Execute each block sequentially and once in parallel, as `run` would with the predictor
+    /// `static` on 2 threads.
+    #[arg(long, conflicts_with_all = ["predictor", "threads"])]
+    quick: bool,
     /// Run only the cases whose name contains TEXT.
     #[arg(long, value_name = "TEXT")]
     filter: Option<String>,
@@ -307,6 +306,21 @@ pub(super) struct TestArgs {
 }
 
 impl TestArgs {
+    /// The predictors that each block is executed with.
+    pub(super) fn predictors(&self) -> &[PredictorKind] {
+        if self.quick { &[PredictorKind::Static] } else { &self.predictor }
+    }
+
+    /// On how many threads each block is executed.
+    pub(super) fn threads(&self) -> &[u16] {
+        if self.quick { &[2] } else { &self.threads }
+    }
+
+    /// In which ways each block is executed.
+    pub(super) const fn ways(&self) -> Ways {
+        if self.quick { Ways::Usual } else { Ways::All }
+    }
+
     /// Whether a case of this name is asked for.
     pub(super) fn wants(&self, case: &str) -> bool {
         self.filter.as_ref().is_none_or(|text| case.contains(text))
@@ -315,29 +329,141 @@ impl TestArgs {
 
 /// `forewave t8n`.
 #[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("rules").required(true))]
 pub(super) struct T8nArgs {
-    /// A directory with `alloc.json`, `env.json`, and `txs.json` or `txs.rlp`, as geth's
-    /// `evm t8n` takes them, each plain or `.gz`.
+    /// The directory with `alloc.json`, `env.json`, and `txs.json` or `txs.rlp`, each plain or
+    /// `.gz`: those that no option names [default: the current one]
     #[arg(value_name = "DIR")]
-    pub(super) directory: PathBuf,
-    /// The fork whose rules the block follows, as ethereum/tests names it, such as Cancun.
-    #[arg(long, value_name = "FORK", value_parser = fork)]
-    pub(super) fork: EthereumHardfork,
+    directory: Option<PathBuf>,
+    /// The fork whose rules the block follows, such as Cancun. Before the Merge the beneficiary
+    /// is paid what the fork pays, unless --state.reward says otherwise.
+    #[arg(long, value_name = "FORK", value_parser = fork, group = "rules")]
+    fork: Option<EthereumHardfork>,
+    /// The same as geth spells it, with geth's default for --state.reward, which is 0.
+    #[arg(long = "state.fork", value_name = "FORK", value_parser = fork, group = "rules")]
+    state_fork: Option<EthereumHardfork>,
     /// The chain id.
-    #[arg(long, value_name = "ID", default_value_t = 1)]
-    pub(super) chain_id: u64,
+    #[arg(long, visible_alias = "state.chainid", value_name = "ID", default_value_t = 1)]
+    chain_id: u64,
+    /// Wei that the beneficiary is paid before the Merge, ommers aside; -1: it is not even
+    /// touched.
+    #[arg(long = "state.reward", value_name = "WEI", allow_negative_numbers = true,
+          value_parser = reward)]
+    reward: Option<BlockReward>,
+    /// The accounts before the block: a file, or `stdin` for a field of the object there.
+    #[arg(long = "input.alloc", value_name = "FILE", value_parser = source)]
+    input_alloc: Option<Source>,
+    /// What a header would say: a file or `stdin`.
+    #[arg(long = "input.env", value_name = "FILE", value_parser = source)]
+    input_env: Option<Source>,
+    /// The transactions, as JSON or as RLP in hex: a file or `stdin`.
+    #[arg(long = "input.txs", value_name = "FILE", value_parser = source)]
+    input_txs: Option<Source>,
+    /// The directory for what is written [default: the current one]. With it, `alloc.json` and
+    /// `result.json` are written there unless options name others.
+    #[arg(long = "output.basedir", value_name = "DIR")]
+    output_basedir: Option<PathBuf>,
+    /// Write the accounts after the block, as an alloc: a file, `stdout` or `stderr`.
+    #[arg(long = "output.alloc", visible_alias = "alloc", value_name = "FILE")]
+    output_alloc: Option<String>,
+    /// Write the result as JSON instead of printing it: a file, `stdout` or `stderr`.
+    #[arg(long = "output.result", value_name = "FILE")]
+    output_result: Option<String>,
+    /// Write the RLP of the transactions that belong in the block, in hex: a file, `stdout` or
+    /// `stderr`.
+    #[arg(long = "output.body", value_name = "FILE")]
+    output_body: Option<String>,
     #[command(flatten)]
     pub(super) threads: Threads,
-    /// Write the accounts after the block to FILE, as an alloc.
-    #[arg(long, value_name = "FILE")]
-    pub(super) alloc: Option<PathBuf>,
     /// Print JSON, with the names and forms of `evm t8n`.
     #[arg(long)]
     pub(super) json: bool,
 }
 
+/// Where something is read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// A field of the object on standard input.
+    Stdin,
+    /// A file.
+    File(PathBuf),
+}
+
+/// Where something is written to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Destination {
+    /// A field of the object on standard output.
+    Stdout,
+    /// A field of the object on standard error.
+    Stderr,
+    /// A file.
+    File(PathBuf),
+}
+
+impl T8nArgs {
+    /// Where the files are that no option names.
+    pub(super) fn directory(&self) -> &Path {
+        self.directory.as_deref().unwrap_or_else(|| Path::new("."))
+    }
+
+    /// By which rules.
+    pub(super) fn rules(&self) -> TransitionRules {
+        let (fork, usual) = match (self.fork, self.state_fork) {
+            (Some(fork), _) => (fork, BlockReward::OfFork),
+            (None, Some(fork)) => (fork, BlockReward::Wei(0)),
+            (None, None) => unreachable!("one of them is required"),
+        };
+        let reward = self.reward.unwrap_or(usual);
+        TransitionRules { fork, chain_id: self.chain_id, reward }
+    }
+
+    /// Where accounts, environment and transactions are read from, if options say.
+    pub(super) const fn inputs(&self) -> [&Option<Source>; 3] {
+        [&self.input_alloc, &self.input_env, &self.input_txs]
+    }
+
+    /// What is written, and where to. As with geth, an empty name is for what is not.
+    pub(super) fn outputs(&self) -> Vec<(&'static str, Destination)> {
+        let usual = |name: &str| self.output_basedir.is_some().then(|| name.to_owned());
+        let asked = [
+            ("alloc", self.output_alloc.clone().or_else(|| usual("alloc.json"))),
+            ("result", self.output_result.clone().or_else(|| usual("result.json"))),
+            ("body", self.output_body.clone()),
+        ];
+        let asked = asked.into_iter().filter_map(|(what, name)| Some((what, name?)));
+        let asked = asked.filter(|(_, name)| !name.is_empty());
+        asked.map(|(what, name)| (what, self.destination(name))).collect()
+    }
+
+    fn destination(&self, name: String) -> Destination {
+        match (name.as_str(), &self.output_basedir) {
+            ("stdout", _) => Destination::Stdout,
+            ("stderr", _) => Destination::Stderr,
+            (_, Some(directory)) => Destination::File(directory.join(name)),
+            (_, None) => Destination::File(name.into()),
+        }
+    }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "clap takes parsers that can fail")]
+fn source(name: &str) -> Result<Source, String> {
+    Ok(if name == "stdin" { Source::Stdin } else { Source::File(name.into()) })
+}
+
+fn reward(wei: &str) -> Result<BlockReward, String> {
+    match wei {
+        "-1" => Ok(BlockReward::Unpaid),
+        wei => {
+            wei.parse().map(BlockReward::Wei).map_err(|_| "neither a number of wei nor -1".into())
+        }
+    }
+}
+
 fn fork(name: &str) -> Result<EthereumHardfork, String> {
-    fork_by_name(name).ok_or_else(|| format!("none of {}", fork_names().join(", ")))
+    fork_by_name(name).map_err(|unknown| match unknown {
+        UnknownFork::Name(_) => format!("none of {}", fork_names().join(", ")),
+        UnknownFork::NotFollowed { reason, .. } => reason.to_owned(),
+    })
 }
 
 fn predictor() -> impl TypedValueParser<Value = PredictorKind> {

@@ -1,5 +1,4 @@
-//! `forewave bench`: what parallel execution gains on these blocks and cores,
-//! and what it would on more.
+//! `forewave bench`: what parallel execution gains on these blocks and cores.
 //!
 //! The ways to run a block take turns, so that a machine that slows down slows
 //! them all. Every run is compared with sequential execution and with the
@@ -13,22 +12,19 @@ mod text;
 pub(super) use self::plot::PlotError;
 
 use std::{
+    collections::BTreeSet,
     io::{self, BufWriter, Write},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use forewave::{
-    BlockOutcome, ConflictGraph, ExactPaths, Workers,
-    bench::{
-        BenchReport, BlockBench, Figures, Knowledge, Measured, Predicted, Sequential, Spread,
-        forecast::{Model, makespan},
-        ratio,
-    },
+    BlockOutcome, ExactPaths, ExecutionMode, Workers,
+    bench::{BenchReport, BlockBench, Figures, Knowledge, Measured, Sequential, Spread},
     compare::compare,
     execute_unplanned,
     input::BlockInput,
-    report::{BlockHeading, milliseconds},
-    sequential, sequential_with,
+    report::BlockHeading,
+    sequential,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::ThreadPool;
@@ -130,7 +126,7 @@ pub(super) fn bench(args: &BenchArgs) -> io::Result<Verdict> {
 
 /// A bar on standard error, if that is a terminal.
 fn progress(args: &BenchArgs, pools: usize) -> ProgressBar {
-    let runs = args.blocks.blocks.len() as u64 * u64::from(args.repeat) * (pools as u64 + 2);
+    let runs = args.blocks.blocks.len() as u64 * u64::from(args.repeat) * (pools as u64 + 1);
     let style = ProgressStyle::with_template("{bar:40} {percent:>3} %  {eta:>4} left  {msg}");
     ProgressBar::new(runs).with_style(style.expect("the template is well formed"))
 }
@@ -152,6 +148,8 @@ struct Costs {
     peak: Option<u64>,
     reexecuted: usize,
     evaluated: usize,
+    modes: BTreeSet<ExecutionMode>,
+    predicted: usize,
 }
 
 impl Costs {
@@ -174,22 +172,19 @@ impl Bench<'_> {
         // Untimed, so that what is set up at first use (the KZG setup of EIP-4844
         // takes seconds) is charged to nobody.
         let truth = sequential(block, state)?;
-        let graph = self.first_run()?;
+        self.warm_up()?;
         let paths = self.learnt()?;
         let mut alone = Costs::default();
         let mut parallel: Vec<Costs> = self.pools.iter().map(|_| Costs::default()).collect();
-        let mut times = vec![Duration::MAX; block.transactions.len()];
         let mut mismatches = Vec::new();
         for _ in 0..self.args.repeat {
             self.run_sequential(&mut alone)?;
             for (pool, costs) in self.pools.iter().zip(&mut parallel) {
-                let outcome =
-                    self.run_parallel(workers(pool, paths.as_ref()), costs)?;
+                let outcome = self.run_parallel(workers(pool, paths.as_ref()), costs)?;
                 if mismatches.is_empty() {
                     mismatches = compare(&outcome, &truth, header, block.spec());
                 }
             }
-            self.time_transactions(&mut times)?;
         }
         let sequential = Sequential {
             total_ms: Spread::new(alone.total),
@@ -197,15 +192,15 @@ impl Bench<'_> {
             peak_bytes: alone.peak,
         };
         let rows = self.pools.iter().zip(parallel);
-        let measured: Vec<_> = rows.map(|(pool, costs)| row(pool, costs, &sequential)).collect();
-        let predicted = self.predicted(&graph, &times, &sequential, &measured);
+        let measured = rows.map(|(pool, costs)| row(pool, costs, &sequential)).collect();
         let block = BlockHeading { gas_used: Some(truth.gas_used), ..heading };
-        Ok(BlockBench { block, figures: Figures { sequential, measured, predicted }, mismatches })
+        Ok(BlockBench { block, figures: Figures { sequential, measured }, mismatches })
     }
 
-    /// The graph of what is predicted. Summaries of the code are there from then on.
-    fn first_run(&self) -> Result<ConflictGraph, Failure> {
-        Ok(plan(self.input, &self.args.predictor)?.into_graph())
+    /// Predicts once, untimed: summaries of the code are there from then on.
+    fn warm_up(&self) -> Result<(), Failure> {
+        plan(self.input, &self.args.predictor)?;
+        Ok(())
     }
 
     /// The exact paths that all runs share, if they do, learnt by runs that are not
@@ -245,55 +240,10 @@ impl Bench<'_> {
         costs.total.push(phases.total());
         costs.reexecuted = costs.reexecuted.max(outcome.stats.reexecuted.len());
         costs.evaluated = outcome.stats.evaluated;
+        costs.modes.insert(outcome.stats.mode);
+        costs.predicted = costs.predicted.max(outcome.stats.predicted);
         self.progress.inc(1);
         Ok(outcome)
-    }
-
-    /// Lowers each transaction's time to what it takes in one more sequential run.
-    fn time_transactions(&self, times: &mut [Duration]) -> Result<(), Failure> {
-        let BlockInput { block, state, .. } = self.input;
-        let mut last = Instant::now();
-        sequential_with(block, state, |tx| {
-            let now = Instant::now();
-            let time = &mut times[tx.index()];
-            *time = (*time).min(now - last);
-            last = now;
-        })?;
-        self.progress.inc(1);
-        Ok(())
-    }
-
-    fn predicted(
-        &self,
-        graph: &ConflictGraph,
-        times: &[Duration],
-        sequential: &Sequential,
-        measured: &[Measured],
-    ) -> Vec<Predicted> {
-        let makespan_ms = |threads| milliseconds(makespan(graph, times, threads));
-        // More threads than cores say nothing about more cores.
-        let on_cores = measured.iter().filter(|row| row.threads <= cores());
-        let way = self.args.order.way();
-        let pairs = on_cores.map(|row| match way {
-            Way::Planned => (makespan_ms(row.threads), row.execute_ms.median),
-            Way::Overlapped => (makespan_ms(row.threads), row.total_ms.median),
-        });
-        let model = Model::fit(&pairs.collect::<Vec<_>>());
-        let ahead_ms = measured.iter().map(|row| row.analyze_ms.median + row.schedule_ms.median);
-        let ahead_ms = ahead_ms.fold(0.0, f64::max);
-        let counts = self.args.predicted().into_iter();
-        counts
-            .map(|threads| {
-                let execute_ms = model.execute_ms(makespan_ms(threads));
-                let total_ms = match way {
-                    Way::Planned => ahead_ms + execute_ms,
-                    // However many threads execute, one predicts.
-                    Way::Overlapped => execute_ms.max(ahead_ms),
-                };
-                let speedup = ratio(sequential.total_ms.median, total_ms);
-                Predicted { threads, total_ms, speedup }
-            })
-            .collect()
     }
 }
 
@@ -314,6 +264,8 @@ fn row(pool: &ThreadPool, costs: Costs, sequential: &Sequential) -> Measured {
         peak_bytes: costs.peak,
         reexecuted: costs.reexecuted,
         evaluated: costs.evaluated,
+        modes: costs.modes,
+        predicted: costs.predicted,
         ..Measured::default()
     };
     row.compare_with(sequential);

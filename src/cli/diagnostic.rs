@@ -12,6 +12,7 @@ use alloy_primitives::Address;
 use forewave::{
     AnalyzeError, BlockError, ExecutionError, Printable, StateError, TxIndex,
     input::{BlockInput, InputError},
+    t8n::TransitionError,
 };
 use miette::{Diagnostic, MietteHandlerOpts, ReportHandler};
 use revm::{DatabaseRef, context::result::InvalidTransaction};
@@ -35,6 +36,9 @@ pub(super) enum Failure {
         /// What is wrong with it on the state as it is.
         error: InvalidTransaction,
     },
+    /// A transition could not be made.
+    #[error(transparent)]
+    Transition(#[from] TransitionError),
     /// The state does not hold what it was asked for.
     #[error(transparent)]
     State(#[from] StateError),

@@ -99,10 +99,10 @@ fn write_heading(
     writeln!(out, "{title} · {chain} {number} · {fork} · {txs} · {gas}")?;
     let parallelism = paint.accent(&format!("parallelism {:.2}", schedule.parallelism()));
     let waves = counted(schedule.waves().len(), "wave");
-    let pairs = counted(plan.graph().edge_count(), "conflicting pair");
+    let conflicts = counted(plan.graph().edge_count(), "direct conflict");
     writeln!(
         out,
-        "{} predicts {parallelism} · work {} · span {} · {waves} · width {} · {pairs}",
+        "{} predicts {parallelism} · work {} · span {} · {waves} · width {} · {conflicts}",
         args.predictor,
         grouped(schedule.work()),
         grouped(schedule.span()),

@@ -58,6 +58,7 @@ pub(super) fn run(args: &RunArgs) -> io::Result<Verdict> {
         summary.write_total(&mut out, paint, args)?;
     }
     if !args.blocks.json {
+        summary.write_unpredicted(&mut out, paint)?;
         summary.write_left_out(&mut out, paint)?;
         summary.write_unchecked(&mut out, paint)?;
     }
@@ -146,6 +147,8 @@ fn report(
         header_gas_used: heading.gas_used.filter(|&stated| stated != outcome.gas_used),
         block: BlockHeading { gas_used: Some(outcome.gas_used), ..heading },
         predictor: args.predictor,
+        mode: outcome.stats.mode,
+        predicted: outcome.stats.predicted,
         threads: pool.current_num_threads(),
         repeat: args.repeat,
         waves: plan.schedule().waves().len(),
@@ -172,10 +175,10 @@ fn write_columns(
         1 => "one run".to_owned(),
         repeat => format!("medians of {repeat} runs"),
     };
-    writeln!(out, "predictor {} · {threads} · {runs} · times in ms", args.predictor)?;
+    writeln!(out, "waves by {} · {threads} · {runs} · times in ms", args.predictor)?;
     let mut columns = format!(
-        "{:<24} {:>5} {:>11} {:>5} {:>6} {:>8} {:>8} {:>8}",
-        "block", "txs", "gas", "waves", "re-run", "analyze", "schedule", "execute"
+        "{:<24} {:>5} {:>11} {:>5} {:<10} {:>6} {:>8} {:>8} {:>8}",
+        "block", "txs", "gas", "waves", "mode", "re-run", "analyze", "schedule", "execute"
     );
     if args.compare {
         columns += " sequential speed-up  result";
@@ -187,9 +190,10 @@ fn write_row(out: &mut impl Write, paint: Paint, report: &RunReport) -> io::Resu
     let BlockHeading { block, txs, gas_used, .. } = &report.block;
     write!(
         out,
-        "{block:<24} {txs:>5} {:>11} {:>5} {:>6} {:>8.2} {:>8.2} {:>8.2}",
+        "{block:<24} {txs:>5} {:>11} {:>5} {:<10} {:>6} {:>8.2} {:>8.2} {:>8.2}",
         grouped(gas_used.unwrap_or_default()),
         report.waves,
+        report.mode,
         report.reexecuted,
         report.analyze_ms,
         report.schedule_ms,
@@ -242,7 +246,8 @@ struct Summary {
     sequential_ms: f64,
     speedups: Vec<f64>,
     matching: usize,
-    left_out: BTreeMap<&'static str, usize>,
+    unpredicted: usize,
+    left_out: BTreeMap<String, usize>,
     unchecked: BTreeMap<Unchecked, usize>,
 }
 
@@ -252,6 +257,7 @@ impl Summary {
         self.txs += report.block.txs;
         self.gas += report.block.gas_used.unwrap_or_default();
         self.reexecuted += report.reexecuted;
+        self.unpredicted += usize::from(report.predicted == 0);
         for note in &report.notes {
             *self.left_out.entry(what_is_left_out(note)).or_default() += 1;
         }
@@ -279,10 +285,11 @@ impl Summary {
     ) -> io::Result<()> {
         write!(
             out,
-            "{:<24} {:>5} {:>11} {:>5} {:>6} {:>8.2} {:>8.2} {:>8.2}",
+            "{:<24} {:>5} {:>11} {:>5} {:<10} {:>6} {:>8.2} {:>8.2} {:>8.2}",
             counted(self.blocks, "block"),
             self.txs,
             grouped(self.gas),
+            "",
             "",
             self.reexecuted,
             self.analyze_ms,
@@ -314,6 +321,15 @@ impl Summary {
         Ok(())
     }
 
+    /// How many blocks ran without the predictor that was asked for.
+    fn write_unpredicted(&self, out: &mut impl Write, paint: Paint) -> io::Result<()> {
+        if self.unpredicted > 0 {
+            let line = format!("{} ran without a prediction", counted(self.unpredicted, "block"));
+            writeln!(out, "{}", paint.dim(&line))?;
+        }
+        Ok(())
+    }
+
     /// What outcomes leave out because the pre-states do not hold it.
     fn write_left_out(&self, out: &mut impl Write, paint: Paint) -> io::Result<()> {
         for (what, &count) in &self.left_out {
@@ -329,15 +345,9 @@ fn times(count: usize) -> String {
 }
 
 /// What a note is about, in words.
-const fn what_is_left_out(note: &OutcomeNote) -> &'static str {
+fn what_is_left_out(note: &OutcomeNote) -> String {
     match note {
-        OutcomeNote::SystemContractAbsent { operation, .. } => match operation {
-            SystemOperation::BeaconRoots => "beacon root (EIP-4788)",
-            SystemOperation::HistoryStorage => "parent hash (EIP-2935)",
-            SystemOperation::WithdrawalRequests => "withdrawal requests (EIP-7002)",
-            SystemOperation::ConsolidationRequests => "consolidation requests (EIP-7251)",
-            SystemOperation::OmmerReward => "reward of an ommer",
-        },
-        OutcomeNote::OmmerHeaderAbsent { .. } => "reward of an ommer",
+        OutcomeNote::SystemContractAbsent { operation, .. } => operation.to_string(),
+        OutcomeNote::OmmerHeaderAbsent { .. } => SystemOperation::OmmerReward.to_string(),
     }
 }

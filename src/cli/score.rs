@@ -37,9 +37,8 @@ pub(super) fn score(args: &ScoreArgs) -> io::Result<Verdict> {
         Ok(file) => file,
         Err(verdict) => return Ok(verdict),
     };
-    let shared = file.as_ref().map_or_else(PredictorKind::shared_static, |file| {
-        file.predictor().clone()
-    });
+    let shared =
+        file.as_ref().map_or_else(PredictorKind::shared_static, |file| file.predictor().clone());
     let tally = Unfinished::new(Tally {
         json: args.blocks.json,
         several: args.blocks.blocks.len() > 1,

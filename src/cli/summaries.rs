@@ -8,8 +8,8 @@ use std::{
 };
 
 use forewave::{
-    EvaluationLimits, HybridPredictor, LatePredictor, MemoryState, Predictor, PredictorKind, Printable, StaticPredictor, SummaryCache,
-    SummaryError,
+    EvaluationLimits, HybridPredictor, LatePredictor, MemoryState, Predictor, PredictorKind,
+    Printable, StaticPredictor, SummaryCache, SummaryError,
 };
 
 use super::{

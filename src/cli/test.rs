@@ -8,7 +8,7 @@ use std::{
 
 use forewave::{
     ExactPaths, Printable,
-    conformance::{CaseReport, Setup, Verdict as CaseVerdict, run_file, source},
+    conformance::{CaseReport, Setup, Verdict as CaseVerdict, Ways, run_file, source},
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -24,10 +24,11 @@ use super::{
 /// Runs every case at the given paths.
 pub(super) fn test(args: &TestArgs) -> io::Result<Verdict> {
     let pool = |&threads: &u16| ThreadPoolBuilder::new().num_threads(threads.into()).build();
-    let pools: Result<Vec<ThreadPool>, _> = args.threads.iter().map(pool).collect();
+    let pools: Result<Vec<ThreadPool>, _> = args.threads().iter().map(pool).collect();
     let pools = pools.map_err(io::Error::other)?;
     let paths = ExactPaths::new();
-    let setup = Setup { predictors: &args.predictor, pools: &pools, paths: &paths };
+    let (ways, predictors) = (args.ways(), args.predictors());
+    let setup = Setup { ways, predictors, pools: &pools, paths: &paths };
     let mut out = Output::new(args);
     let mut total = Total::default();
     for path in &args.paths {
@@ -186,13 +187,14 @@ impl<'a> Output<'a> {
             number(total.passed),
             number(total.skipped),
         )?;
-        let threads: Vec<String> = args.threads.iter().map(u16::to_string).collect();
+        let threads: Vec<String> = args.threads().iter().map(u16::to_string).collect();
         writeln!(
             out,
-            "{} with {}, each with {} on {} threads; {} rejected",
+            "{} with {}, each with {}{} on {} threads; {} rejected",
             counted(total.valid_blocks, "valid block"),
             counted(total.txs, "transaction"),
-            counted(args.predictor.len(), "predictor"),
+            counted(args.predictors().len(), "predictor"),
+            if args.ways() == Ways::Usual { " in the usual way" } else { "" },
             threads.join(", "),
             counted(total.rejected_blocks, "invalid block"),
         )?;

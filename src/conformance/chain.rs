@@ -4,12 +4,10 @@
 //! out of order need no care. A block that was rejected leaves nothing behind.
 
 use alloy_consensus::Header;
-use alloy_evm::eth::dao_fork::{DAO_HARDFORK_ACCOUNTS, DAO_HARDFORK_BENEFICIARY};
 use alloy_primitives::{B256, U256};
 use forewave_analyzer::{Block, MemoryState};
 use forewave_executor::BlockOutcome;
 use hashbrown::HashMap;
-use revm::DatabaseRef;
 
 use super::{
     Setup, collision,
@@ -126,15 +124,13 @@ impl TestChain {
             timestamp: header.timestamp,
             parent_total_difficulty: parent.total_difficulty,
         });
-        let mut state = parent.state.clone();
-        if self.network.is_dao_fork(header.number) {
-            move_dao_balances(&mut state);
-        }
-        let block = match import::block(wire, fork, self.chain_id) {
+        let state = &parent.state;
+        let mut block = match import::block(wire, fork, self.chain_id) {
             Ok(block) => block,
             Err(rejection) => return Ok(Err(rejection)),
         };
-        let outcome = match run(&block, &state, setup)? {
+        block.is_dao_fork = self.network.is_dao_fork(header.number);
+        let outcome = match run(&block, state, setup)? {
             Ok(outcome) => outcome,
             Err(rejection) => return Ok(Err(rejection)),
         };
@@ -142,7 +138,7 @@ impl TestChain {
         apply_changes(&mut after, &outcome.state);
         match check_header(wire, &block, &outcome, &after) {
             Ok(()) => Ok(Ok(after)),
-            Err(_) if collision::creates_over_storage(&block, &state) => {
+            Err(_) if collision::creates_over_storage(&block, state) => {
                 Err(Stop::Unsupported(collision::REASON))
             }
             Err(rejection) => Ok(Err(rejection)),
@@ -181,31 +177,13 @@ fn check_root(header: &Header, state: &MemoryState) -> Result<(), Rejection> {
     Err(Rejection::Header(Mismatch { against, field: "state_root".into(), expected, found }))
 }
 
-/// The irregular state change of EIP-779, where a test has it at a block of its
-/// own. The executor knows mainnet's.
-fn move_dao_balances(state: &mut MemoryState) {
-    let info = |state: &MemoryState, address| match state.basic_ref(address) {
-        Ok(info) => info.unwrap_or_default(),
-        Err(error) => unreachable!("accounts are in memory: {error}"),
-    };
-    let mut refund = info(state, DAO_HARDFORK_BENEFICIARY);
-    for address in DAO_HARDFORK_ACCOUNTS {
-        let mut account = info(state, address);
-        if !account.balance.is_zero() {
-            refund.balance += core::mem::take(&mut account.balance);
-            state.insert_account(address, account);
-        }
-    }
-    state.insert_account(DAO_HARDFORK_BENEFICIARY, refund);
-}
-
 #[cfg(test)]
 mod tests {
     use revm::state::AccountInfo;
 
     use forewave_analyzer::ExactPaths;
 
-    use super::*;
+    use super::{super::Ways, *};
 
     #[test]
     fn a_chain_whose_states_grow_beyond_what_is_kept_is_not_followed() {
@@ -218,7 +196,8 @@ mod tests {
         let header = Header { number, parent_hash, state_root, ..genesis.clone() };
         let rlp = alloy_rlp::encode(WireBlock::new(header, alloy_consensus::BlockBody::default()));
         let network: Network = "Frontier".parse().expect("Frontier is a network");
-        let setup = Setup { predictors: &[], pools: &[], paths: &ExactPaths::new() };
+        let paths = ExactPaths::new();
+        let setup = Setup { ways: Ways::Usual, predictors: &[], pools: &[], paths: &paths };
         for (kept_entries, is_followed) in [(KEPT_ENTRIES_MAX - 1, true), (KEPT_ENTRIES_MAX, false)]
         {
             let state = MemoryState::default();

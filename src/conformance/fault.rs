@@ -5,7 +5,7 @@
 //! consensus outside it, each for a reason. Such a block is run all the same: it
 //! may be rejected on the way, and if it is not, it counts as not judged.
 
-use forewave_executor::ExecutionError;
+use forewave_executor::{ExecutionError, SystemFailure};
 use revm::context::result::InvalidTransaction as Invalid;
 
 use super::rejection::Rejection;
@@ -100,6 +100,16 @@ const EXECUTOR: &[(&str, Shows)] = &[
     ("BlockException.INVALID_LOG_BLOOM", |r| r.header_field() == Some("logs_bloom")),
     ("BlockException.INVALID_RECEIPTS_ROOT", |r| r.header_field() == Some("receipts_root")),
     ("BlockException.INVALID_STATE_ROOT", |r| r.header_field() == Some("state_root")),
+    ("BlockException.INVALID_REQUESTS", |r| r.header_field() == Some("requests_hash")),
+    ("BlockException.INVALID_DEPOSIT_EVENT_LAYOUT", |r| {
+        matches!(r, Rejection::Execution(ExecutionError::DepositLayout { .. }))
+    }),
+    ("BlockException.SYSTEM_CONTRACT_EMPTY", |r| {
+        r.system_failure() == Some(&SystemFailure::NoCode)
+    }),
+    ("BlockException.SYSTEM_CONTRACT_CALL_FAILED", |r| {
+        r.system_failure().is_some_and(|failure| *failure != SystemFailure::NoCode)
+    }),
     ("BlockException.BLOB_GAS_USED_ABOVE_LIMIT", |r| matches!(r, Rejection::BlobGasLimit { .. })),
     ("BlockException.INCORRECT_BLOB_GAS_USED", |r| {
         matches!(r, Rejection::BlobGasUsed { .. } | Rejection::BlobGasLimit { .. })
@@ -133,10 +143,6 @@ const CONSENSUS: &[(&str, &str)] = &[
     ("BlockException.INVALID_TRANSACTIONS_ROOT", BODY),
     ("BlockException.INVALID_WITHDRAWALS_ROOT", BODY),
     ("BlockException.INVALID_BLOCK_HASH", BODY),
-    ("BlockException.INVALID_REQUESTS", REQUESTS),
-    ("BlockException.INVALID_DEPOSIT_EVENT_LAYOUT", REQUESTS),
-    ("BlockException.SYSTEM_CONTRACT_EMPTY", REQUESTS),
-    ("BlockException.SYSTEM_CONTRACT_CALL_FAILED", REQUESTS),
     ("BlockException.RLP_BLOCK_LIMIT_EXCEEDED", RLP),
 ];
 
@@ -146,7 +152,6 @@ const ANCESTRY: &str = "a header field that follows from the parent's header";
 const POW: &str = "proof of work, or where it ends";
 const EXTRA_DATA: &str = "extra data, which execution never sees";
 const BODY: &str = "the header's commitment to the body, which precedes execution";
-const REQUESTS: &str = "requests to the consensus layer (EIP-7685), which are not collected";
 
 /// What a rejection, or its absence, means for a block that must be invalid.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,12 +1,16 @@
 //! The RLP of a block to a [`Block`] with the header that judges it.
 
-use alloy_consensus::{Header, Transaction, TxEnvelope, transaction::SignerRecoverable};
-use alloy_eips::{eip4844::DATA_GAS_PER_BLOB, eip7840::BlobParams};
+use alloy_consensus::{
+    Header, Transaction, TxEip4844Variant, TxEnvelope, transaction::SignerRecoverable,
+};
+use alloy_eips::{
+    eip4844::DATA_GAS_PER_BLOB, eip6110::MAINNET_DEPOSIT_CONTRACT_ADDRESS, eip7840::BlobParams,
+};
 use alloy_evm::FromRecoveredTx;
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::Address;
 use alloy_rlp::Decodable;
-use forewave_analyzer::{Block, Ommer, TxIndex};
+use forewave_analyzer::{Block, BlockReward, Ommer, StateExtent, TxIndex};
 use revm::context::TxEnv;
 
 use super::{network::UpTo, rejection::Rejection};
@@ -21,7 +25,20 @@ pub(super) type WireBlock = alloy_consensus::Block<TxEnvelope>;
 /// Decodes a block; nothing may follow it.
 pub(super) fn decode(mut rlp: &[u8]) -> Result<WireBlock, Rejection> {
     let block = WireBlock::decode(&mut rlp).map_err(|error| Rejection::Rlp(error.to_string()))?;
-    if rlp.is_empty() { Ok(block) } else { Err(Rejection::Rlp("bytes follow the block".into())) }
+    if !rlp.is_empty() {
+        return Err(Rejection::Rlp("bytes follow the block".into()));
+    }
+    if block.body.transactions.iter().any(has_sidecar) {
+        let why = "a blob transaction carries its blobs, which a block does not hold (EIP-4844)";
+        return Err(Rejection::Rlp(why.into()));
+    }
+    Ok(block)
+}
+
+/// Whether a blob transaction is as it is sent between nodes, with its blobs.
+pub(crate) fn has_sidecar(tx: &TxEnvelope) -> bool {
+    let TxEnvelope::Eip4844(tx) = tx else { return false };
+    matches!(tx.tx(), TxEip4844Variant::TxEip4844WithSidecar(_))
 }
 
 /// What a header commits to that executing the block gives.
@@ -32,6 +49,7 @@ pub(super) fn expected_header(header: &Header) -> ExpectedHeader {
         gas_used: Some(header.gas_used),
         logs_bloom: Some(header.logs_bloom),
         receipts_root: Some(header.receipts_root),
+        requests_hash: header.requests_hash,
     }
 }
 
@@ -55,16 +73,25 @@ pub(super) fn block(
         env,
         parent_hash: header.parent_hash,
         parent_beacon_block_root: header.parent_beacon_block_root,
+        deposit_contract: Some(MAINNET_DEPOSIT_CONTRACT_ADDRESS),
+        state_extent: StateExtent::Whole,
         transactions: transactions.collect::<Result<_, _>>()?,
         withdrawals: body.withdrawals.clone().unwrap_or_default().into_inner(),
         ommers: ommers
             .map(|ommer| Ommer::Header { number: ommer.number, beneficiary: ommer.beneficiary })
             .collect(),
+        reward: BlockReward::OfFork,
+        is_dao_fork: false,
     })
 }
 
-/// Who signed a transaction. Signatures with a high `s` were valid in Frontier (EIP-2).
+/// Who signed a transaction. A signature with a high `s` is valid in Frontier alone
+/// (EIP-2), one that names the chain since Spurious Dragon (EIP-155).
 pub(crate) fn signer(tx: &TxEnvelope, fork: EthereumHardfork) -> Option<Address> {
+    let names_chain = matches!(tx, TxEnvelope::Legacy(_)) && tx.chain_id().is_some();
+    if names_chain && fork < EthereumHardfork::SpuriousDragon {
+        return None;
+    }
     if fork >= EthereumHardfork::Homestead {
         tx.recover_signer().ok()
     } else {

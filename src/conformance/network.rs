@@ -4,25 +4,27 @@
 //! number (`FrontierToHomesteadAt5`), a timestamp (`ShanghaiToCancunAtTime15k`)
 //! or a total difficulty (`ArrowGlacierToParisAtDiffC0000`).
 //!
-//! The EVM has no Constantinople: it was live on no chain without Petersburg,
-//! which took EIP-1283 out of it. Its tests run by Petersburg's rules, and a
-//! test of EIP-1283 would fail.
+//! What stands for rules that the EVM here does not have is refused, with the
+//! reason, and never run by other rules.
 
 use core::str::FromStr;
 
 use alloy_hardforks::{EthereumHardfork, EthereumHardforks, ForkCondition};
 use alloy_primitives::U256;
 
-/// Forks by the names that tests give them.
-const FORKS: [(&str, EthereumHardfork); 21] = [
+/// Forks by the names that tests and tools give them, the usual one first.
+const FORKS: [(&str, EthereumHardfork); 25] = [
     ("Frontier", EthereumHardfork::Frontier),
     ("Homestead", EthereumHardfork::Homestead),
     ("Dao", EthereumHardfork::Dao),
+    ("DaoFork", EthereumHardfork::Dao),
     ("EIP150", EthereumHardfork::Tangerine),
+    ("TangerineWhistle", EthereumHardfork::Tangerine),
     ("EIP158", EthereumHardfork::SpuriousDragon),
+    ("SpuriousDragon", EthereumHardfork::SpuriousDragon),
     ("Byzantium", EthereumHardfork::Byzantium),
-    ("Constantinople", EthereumHardfork::Petersburg),
     ("ConstantinopleFix", EthereumHardfork::Petersburg),
+    ("Petersburg", EthereumHardfork::Petersburg),
     ("Istanbul", EthereumHardfork::Istanbul),
     ("MuirGlacier", EthereumHardfork::MuirGlacier),
     ("Berlin", EthereumHardfork::Berlin),
@@ -36,7 +38,41 @@ const FORKS: [(&str, EthereumHardfork); 21] = [
     ("Prague", EthereumHardfork::Prague),
     ("Osaka", EthereumHardfork::Osaka),
     ("BPO1", EthereumHardfork::Bpo1),
+    ("BPO2", EthereumHardfork::Bpo2),
 ];
+
+/// Names that are known to stand for rules which are not followed here, and why.
+const NOT_FOLLOWED: [(&str, &str); 6] = [
+    (
+        "Constantinople",
+        "it has EIP-1283, which Petersburg took out before any chain used it, and the EVM here \
+         leaves out; ConstantinopleFix is Petersburg",
+    ),
+    ("Amsterdam", "its rules (EIP-7928 and others) are not followed yet"),
+    ("BPO3", BPO_OF_TESTS),
+    ("BPO4", BPO_OF_TESTS),
+    ("BPO5", BPO_OF_TESTS),
+    ("Bogota", "its rules are not settled"),
+];
+
+const BPO_OF_TESTS: &str =
+    "no chain has scheduled it, so its blob parameters (EIP-7892) are not known";
+
+/// A name that stands for no fork whose rules are followed here.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnknownFork {
+    /// No fork has this name.
+    #[error("the rules of {0} are not known")]
+    Name(String),
+    /// The fork is known, its rules are not followed.
+    #[error("the rules of {name} are not followed: {reason}")]
+    NotFollowed {
+        /// Name of the fork.
+        name: &'static str,
+        /// Why.
+        reason: &'static str,
+    },
+}
 
 /// Where a network changes its fork.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,25 +119,33 @@ impl Network {
 }
 
 impl FromStr for Network {
-    type Err = ();
+    type Err = UnknownFork;
 
-    fn from_str(name: &str) -> Result<Self, ()> {
-        if let Some(first) = fork_by_name(name) {
-            return Ok(Self { first, then: None });
-        }
-        let (forks, at) = name.rsplit_once("At").ok_or(())?;
-        let (first, then) = forks.split_once("To").ok_or(())?;
-        let (first, then) = (fork_by_name(first).ok_or(())?, fork_by_name(then).ok_or(())?);
-        Ok(Self { first, then: Some((activation(at).ok_or(())?, then)) })
+    fn from_str(name: &str) -> Result<Self, UnknownFork> {
+        let unknown = || UnknownFork::Name(name.to_owned());
+        let alone = fork_by_name(name);
+        let Some((forks, at)) = name.rsplit_once("At").filter(|_| alone.is_err()) else {
+            return alone.map(|first| Self { first, then: None });
+        };
+        let (first, then) = forks.split_once("To").ok_or_else(unknown)?;
+        let (first, then) = (fork_by_name(first)?, fork_by_name(then)?);
+        Ok(Self { first, then: Some((activation(at).ok_or_else(unknown)?, then)) })
     }
 }
 
-/// The fork that ethereum/tests gives this name.
-pub fn fork_by_name(name: &str) -> Option<EthereumHardfork> {
-    FORKS.iter().find(|(known, _)| *known == name).map(|(_, fork)| *fork)
+/// The fork that ethereum/tests and transition tools give this name, in upper or
+/// lower case.
+pub fn fork_by_name(name: &str) -> Result<EthereumHardfork, UnknownFork> {
+    let fork = FORKS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+    fork.map(|(_, fork)| *fork).ok_or_else(|| {
+        match NOT_FOLLOWED.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)) {
+            Some((name, reason)) => UnknownFork::NotFollowed { name, reason },
+            None => UnknownFork::Name(name.to_owned()),
+        }
+    })
 }
 
-/// The names that ethereum/tests gives to forks.
+/// The names that are given to forks.
 pub fn fork_names() -> Vec<&'static str> {
     FORKS.iter().map(|(name, _)| *name).collect()
 }
@@ -149,6 +193,11 @@ mod tests {
         let cases = [
             ("Cancun", (0, 0, 0), Fork::Cancun),
             ("EIP158", (0, 0, 0), Fork::SpuriousDragon),
+            ("tangerinewhistle", (0, 0, 0), Fork::Tangerine),
+            ("BPO2", (0, 0, 0), Fork::Bpo2),
+            ("BPO1ToBPO2AtTime15k", (0, 14_999, 0), Fork::Bpo1),
+            ("BPO1ToBPO2AtTime15k", (0, 15_000, 0), Fork::Bpo2),
+            ("ByzantiumToConstantinopleFixAt5", (5, 0, 0), Fork::Petersburg),
             ("FrontierToHomesteadAt5", (4, 99, 0), Fork::Frontier),
             ("FrontierToHomesteadAt5", (5, 0, 0), Fork::Homestead),
             ("ShanghaiToCancunAtTime15k", (9, 14_999, 0), Fork::Shanghai),
@@ -165,6 +214,22 @@ mod tests {
         assert!("HomesteadToDaoAt5".parse::<Network>().unwrap().is_dao_fork(5));
         for name in ["", "Verkle", "CancunToPragueAtTime", "CancunToPragueAt1x", "CancunAt5"] {
             assert!(name.parse::<Network>().is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_stands_for_rules_that_are_not_followed_is_refused_with_its_reason() {
+        for (name, part) in [
+            ("Constantinople", "EIP-1283"),
+            ("constantinople", "EIP-1283"),
+            ("ByzantiumToConstantinopleAt5", "EIP-1283"),
+            ("Amsterdam", "EIP-7928"),
+            ("BPO2ToAmsterdamAtTime15k", "the rules of Amsterdam are not followed"),
+            ("BPO4", "EIP-7892"),
+            ("Verkle", "the rules of Verkle are not known"),
+        ] {
+            let error = name.parse::<Network>().unwrap_err().to_string();
+            assert!(error.contains(part), "{name}: {error}");
         }
     }
 }

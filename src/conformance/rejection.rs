@@ -4,7 +4,7 @@ use core::fmt;
 
 use alloy_primitives::B256;
 use forewave_analyzer::{StateError, TxIndex};
-use forewave_executor::ExecutionError;
+use forewave_executor::{ExecutionError, SystemFailure};
 use revm::context::result::InvalidTransaction;
 
 use crate::compare::Mismatch;
@@ -63,6 +63,14 @@ impl Rejection {
     pub(super) const fn transaction(&self) -> Option<&InvalidTransaction> {
         match self {
             Self::Execution(ExecutionError::InvalidTransaction { error, .. }) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// How a system contract failed, if that is why.
+    pub(super) const fn system_failure(&self) -> Option<&SystemFailure> {
+        match self {
+            Self::Execution(ExecutionError::SystemContract { failure, .. }) => Some(failure),
             _ => None,
         }
     }

@@ -4,10 +4,11 @@ use core::fmt;
 
 use forewave_analyzer::{Block, MemoryState, StateError};
 use forewave_executor::{
-    BlockOutcome, ExecutionError, ExecutionMode, Workers, execute_overlapped, sequential,
+    BlockOutcome, ExecutionError, ExecutionMode, Workers, execute_overlapped, execute_predicted,
+    sequential,
 };
 
-use super::{Setup, rejection::Rejection};
+use super::{Setup, Ways, rejection::Rejection};
 use crate::{Plan, PredictorKind, compare::compare_outcomes, predict};
 
 /// The ways to run a plan on several threads, however small the block.
@@ -53,31 +54,62 @@ pub(super) fn run(
 ) -> Result<Result<BlockOutcome, Rejection>, Divergence> {
     let truth = sequential(block, state);
     for &predictor in setup.predictors {
-        let diverges = |on, difference| Divergence { predictor, on, difference };
-        let predictions = predict(block, state, &predictor)
-            .map_err(|error| diverges(None, format!("no prediction: {error}")))?;
-        let plan = Plan::to_run(block, state, predictions)
-            .map_err(|error| diverges(None, format!("no plan: {error}")))?;
-        for pool in setup.pools {
-            let found = execute_overlapped(block, state, &predictor, pool);
-            if let Some(difference) = difference(&found, &truth) {
-                let on = (pool.current_num_threads(), ExecutionMode::Overlapped);
-                return Err(diverges(Some(on), difference));
-            }
-        }
-        let alone =
-            setup.pools.iter().flat_map(|pool| MODES.map(|mode| (Workers::new(pool), mode)));
-        let knowing = setup.pools.iter().flat_map(|pool| {
-            KNOWING_MODES.map(|mode| (Workers::new(pool).with_paths(setup.paths), mode))
-        });
-        for (workers, mode) in alone.chain(knowing) {
-            let found = plan.execute_as(mode, block, state, workers);
-            if let Some(difference) = difference(&found, &truth) {
-                return Err(diverges(Some((workers.threads(), mode)), difference));
-            }
+        match setup.ways {
+            Ways::All => run_all_ways(block, state, predictor, setup, &truth)?,
+            Ways::Usual => run_usual_way(block, state, predictor, setup, &truth)?,
         }
     }
     Ok(truth.map_err(Rejection::Execution))
+}
+
+/// As an embedder does who chooses nothing.
+fn run_usual_way(
+    block: &Block,
+    state: &MemoryState,
+    predictor: PredictorKind,
+    setup: &Setup<'_>,
+    truth: &Executed,
+) -> Result<(), Divergence> {
+    for pool in setup.pools {
+        let found = execute_predicted(block, state, &predictor, pool);
+        if let Some(difference) = difference(&found, truth) {
+            let on = Some((pool.current_num_threads(), ExecutionMode::Auto));
+            return Err(Divergence { predictor, on, difference });
+        }
+    }
+    Ok(())
+}
+
+fn run_all_ways(
+    block: &Block,
+    state: &MemoryState,
+    predictor: PredictorKind,
+    setup: &Setup<'_>,
+    truth: &Executed,
+) -> Result<(), Divergence> {
+    let diverges = |on, difference| Divergence { predictor, on, difference };
+    let predictions = predict(block, state, &predictor)
+        .map_err(|error| diverges(None, format!("no prediction: {error}")))?;
+    let plan = Plan::to_run(block, state, predictions)
+        .map_err(|error| diverges(None, format!("no plan: {error}")))?;
+    for pool in setup.pools {
+        let found = execute_overlapped(block, state, &predictor, pool);
+        if let Some(difference) = difference(&found, truth) {
+            let on = (pool.current_num_threads(), ExecutionMode::Overlapped);
+            return Err(diverges(Some(on), difference));
+        }
+    }
+    let alone = setup.pools.iter().flat_map(|pool| MODES.map(|mode| (Workers::new(pool), mode)));
+    let knowing = setup.pools.iter().flat_map(|pool| {
+        KNOWING_MODES.map(|mode| (Workers::new(pool).with_paths(setup.paths), mode))
+    });
+    for (workers, mode) in alone.chain(knowing) {
+        let found = plan.execute_as(mode, block, state, workers);
+        if let Some(difference) = difference(&found, truth) {
+            return Err(diverges(Some((workers.threads(), mode)), difference));
+        }
+    }
+    Ok(())
 }
 
 type Executed = Result<BlockOutcome, ExecutionError<StateError>>;

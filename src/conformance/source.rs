@@ -48,6 +48,9 @@ fn walk<E: From<InputError>>(
         metadata => metadata.map_err(unreadable)?,
     };
     if metadata.is_dir() {
+        if ["block.json", "block.json.gz"].iter().any(|name| path.join(name).exists()) {
+            return Err(InputError::NotTests { path: path.to_owned() }.into());
+        }
         if depth == DEPTH_MAX {
             let error = io::Error::other("directories are nested too deeply");
             return Err(unreadable(error).into());

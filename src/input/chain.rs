@@ -5,9 +5,10 @@
 use core::{fmt, str::FromStr};
 
 use alloy_consensus::Header;
-use alloy_eips::eip7840::BlobParams;
+use alloy_eips::{eip6110::MAINNET_DEPOSIT_CONTRACT_ADDRESS, eip7840::BlobParams};
 use alloy_evm::EvmEnv;
 use alloy_hardforks::{EthereumChainHardforks, EthereumHardfork, EthereumHardforks, ForkCondition};
+use alloy_primitives::{Address, address};
 use revm::{
     context::{BlockEnv, CfgEnv},
     primitives::hardfork::SpecId,
@@ -100,6 +101,12 @@ impl Chain {
         })
     }
 
+    /// Whether the irregular state change of EIP-779 happens in the block of this number.
+    pub(super) fn is_dao_fork(self, number: u64) -> bool {
+        let activation = self.hardforks().ethereum_fork_activation(EthereumHardfork::Dao);
+        self == Self::Mainnet && activation.transitions_at_block(number)
+    }
+
     /// The fork that the block with this header follows.
     pub(super) fn fork_of(self, header: &Header) -> Option<EthereumHardfork> {
         let fork = self.fork(header.number, header.timestamp)?;
@@ -144,6 +151,16 @@ pub(crate) fn environment(
         u64::try_from(params.update_fraction).expect("update fractions are a few million")
     });
     (cfg_env, block_env)
+}
+
+/// The deposit contract of a chain (EIP-6110); none where it is not known to have one.
+pub(super) fn deposit_contract(chain_id: u64) -> Option<Address> {
+    match chain_id {
+        1 | 560_048 => Some(MAINNET_DEPOSIT_CONTRACT_ADDRESS),
+        11_155_111 => Some(address!("0x7f02c3e3c98b133055b8b348b2ac625669ed295d")),
+        17_000 => Some(address!("0x4242424242424242424242424242424242424242")),
+        _ => None,
+    }
 }
 
 /// The blob parameters at `timestamp` (EIP-4844, EIP-7691, EIP-7892).
@@ -223,6 +240,16 @@ mod tests {
             assert_eq!(chain.fork_of(&header), Some(fork), "{chain} {number}");
             let (cfg, _) = environment(&header, &UpTo(fork), chain.id());
             assert_eq!(cfg.spec, spec, "{chain} {number}");
+        }
+    }
+
+    #[test]
+    fn the_dao_fork_is_one_block_of_mainnet() {
+        let is_dao_fork =
+            |chain: Chain| [1_919_999, 1_920_000, 1_920_001].map(|n| chain.is_dao_fork(n));
+        assert_eq!(is_dao_fork(Chain::Mainnet), [false, true, false]);
+        for chain in [Chain::Sepolia, Chain::Holesky, Chain::Hoodi] {
+            assert_eq!((is_dao_fork(chain), chain.is_dao_fork(0)), ([false; 3], false));
         }
     }
 

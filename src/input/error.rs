@@ -38,6 +38,16 @@ pub enum InputError {
         /// The files of such a directory.
         looked_for: &'static str,
     },
+    /// The directory holds a block, where conformance tests are expected.
+    #[error(
+        "{} is a block directory; `forewave test` takes files of BlockchainTests, `forewave run` \
+         takes blocks",
+        Printable(path.display())
+    )]
+    NotTests {
+        /// The directory.
+        path: PathBuf,
+    },
     /// A file that every directory of its kind has is not there.
     #[error("{}: found neither {name} nor {name}.gz in it", Printable(path.display()))]
     MissingFile {
@@ -244,6 +254,7 @@ impl InputError {
             Self::NotFound { .. }
                 | Self::NoDirectory { .. }
                 | Self::NotADirectory { .. }
+                | Self::NotTests { .. }
                 | Self::MissingFile { .. }
                 | Self::NotAFile { .. }
                 | Self::TwoFiles { .. }

@@ -77,7 +77,7 @@ mod tests {
     use alloy_primitives::{Address, B256};
     use forewave_analyzer::{
         AccessKind::{self, Delta, Read, Write},
-        AccessSetBuilder,
+        AccessSetBuilder, StateExtent,
     };
     use revm::context::{BlockEnv, CfgEnv};
 
@@ -89,9 +89,13 @@ mod tests {
             env: BlockEnv { beneficiary: Address::repeat_byte(0xfe), ..BlockEnv::default() },
             parent_hash: B256::ZERO,
             parent_beacon_block_root: None,
+            deposit_contract: None,
+            state_extent: StateExtent::Touched,
             transactions: vec![],
             withdrawals: vec![],
             ommers: vec![],
+            reward: forewave_analyzer::BlockReward::OfFork,
+            is_dao_fork: false,
         }
     }
 

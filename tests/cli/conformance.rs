@@ -5,7 +5,7 @@ use std::{fs, io::Write};
 use flate2::{Compression, write::GzEncoder};
 use serde_json::{Value, json};
 
-use crate::forewave;
+use crate::{forewave, sample};
 
 /// A test of one valid block without transactions, and the archive forms of it.
 fn conformance_case() -> Value {
@@ -58,6 +58,18 @@ fn test_runs_a_file_a_directory_or_an_archive_and_says_what_is_wrong() {
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{}", ran.stdout);
     assert!(ran.stdout.starts_with("3 cases in 3 files: 3 passed, 0 failed, 0 skipped\n"));
     assert!(ran.stdout.contains("6 predictors on 1, 2, 8 threads; 3 invalid blocks rejected"));
+
+    let ran = forewave(["test".into(), at("good"), "--quick".into()]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{}", ran.stdout);
+    assert!(ran.stdout.contains("1 predictor in the usual way on 2 threads"), "{}", ran.stdout);
+    for other in ["--predictor=none", "--threads=1"] {
+        let ran = forewave(["test".into(), at("good"), "--quick".into(), other.into()]);
+        assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+    }
+
+    let ran = forewave(["test".into(), sample("hot-pool")]);
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("hot-pool is a block directory"), "{}", ran.stderr);
 
     let mut wrong = conformance_case();
     wrong["a_reward"]["postState"] = json!({});

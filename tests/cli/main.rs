@@ -10,7 +10,7 @@ mod t8n;
 
 use std::{
     fs,
-    io::Write,
+    io::{Seek, Write},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -30,6 +30,21 @@ struct Ran {
 
 fn forewave<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Ran {
     let output = Command::new(env!("CARGO_BIN_EXE_forewave")).args(args).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let (stdout, stderr) = (text(output.stdout), text(output.stderr));
+    Ran { code: output.status.code(), stdout, stderr }
+}
+
+/// The same with something on standard input.
+fn forewave_with_input<S: AsRef<std::ffi::OsStr>>(
+    args: impl IntoIterator<Item = S>,
+    input: &str,
+) -> Ran {
+    let mut stdin = tempfile::tempfile().unwrap();
+    stdin.write_all(input.as_bytes()).unwrap();
+    stdin.rewind().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_forewave"));
+    let output = command.args(args).stdin(stdin).output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     let (stdout, stderr) = (text(output.stdout), text(output.stderr));
     Ran { code: output.status.code(), stdout, stderr }
@@ -110,6 +125,7 @@ fn run_compares_with_sequential_execution_and_with_the_header() {
     }
     assert_eq!(report["threads"], 2);
     for field in [
+        "predicted",
         "number",
         "txs",
         "gas_used",
@@ -123,6 +139,23 @@ fn run_compares_with_sequential_execution_and_with_the_header() {
         "speedup",
     ] {
         assert!(report[field].is_number(), "{field}: {}", report[field]);
+    }
+}
+
+#[test]
+fn run_says_how_each_block_ran_and_that_no_predictor_was_asked() {
+    let path = sample("mixed-defi");
+    for threads in ["1", "2"] {
+        let args = ["run", "--threads", threads, "--predictor", "recon"].map(Path::new);
+        let ran = forewave(args.into_iter().chain([path.as_path()]));
+        let mode = if threads == "1" { " serial " } else { " segments " };
+        for said in [mode, "waves by recon", "1 block ran without a prediction"] {
+            assert!(ran.stdout.contains(said), "{said}: {}", ran.stdout);
+        }
+        assert!(!ran.stdout.contains("predictor"), "{}", ran.stdout);
+        let ran = forewave(args.into_iter().chain([Path::new("--json"), path.as_path()]));
+        let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+        assert_eq!((&report["mode"], &report["predicted"]), (&mode.trim().into(), &0.into()));
     }
 }
 

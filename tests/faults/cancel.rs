@@ -2,8 +2,9 @@
 //! at a deadline all the same, between two transactions.
 
 use forewave::{
-    Block, CancelToken, Cancellable, ExecutionError, ExecutionMode, MemoryState, Plan,
-    PredictorKind, execute_block, execute_unplanned, predict, sequential,
+    Block, BlockError, CancelToken, ExecutionError, ExecutionMode, MemoryState, Plan,
+    PredictorKind, StateExtent, Workers, execute_block, execute_overlapped, execute_unplanned,
+    predict, sequential, sequential_until,
 };
 use rayon::ThreadPoolBuilder;
 use revm::{
@@ -44,9 +45,13 @@ fn looping() -> (Block, MemoryState) {
         env,
         parent_hash: B256::ZERO,
         parent_beacon_block_root: None,
+        deposit_contract: None,
+        state_extent: StateExtent::Touched,
         transactions: (0..TRANSACTIONS).map(tx).collect(),
         withdrawals: vec![],
         ommers: vec![],
+        reward: forewave::BlockReward::OfFork,
+        is_dao_fork: false,
     };
     (block, state)
 }
@@ -68,37 +73,28 @@ fn a_run_that_reads_nothing_more_ends_between_two_transactions() {
             let token = CancelToken::new();
             // The state sets the token and goes on answering: only the executor can end.
             let state = FaultyState::new(&state, Fault::None).watched(1, &token);
-            let found = Cancellable::new(&state, &token)
-                .run(|_| plan.execute_as(mode, &block, &state, &pool));
+            let workers = Workers::new(&pool).until(&token);
+            let found = plan.execute_as(mode, &block, &state, workers);
             assert_eq!(found.unwrap_err(), ExecutionError::Cancelled, "{threads} {mode:?}");
-            // Outside of it the token says nothing, though it is set.
+            // A run that is not given the token goes on, though it is set.
             let found = plan.execute_as(mode, &block, &state, &pool).unwrap();
             assert_eq!(found.first_difference(&truth), None, "{threads} {mode:?}");
         }
         let token = CancelToken::new();
         token.cancel();
-        let run = Cancellable::new(&state, &token);
-        let unplanned = run.run(|_| execute_unplanned(&block, &state, &pool));
+        let workers = Workers::new(&pool).until(&token);
+        let unplanned = execute_unplanned(&block, &state, workers);
         assert_eq!(unplanned.unwrap_err(), ExecutionError::Cancelled);
-        let whole = run.run(|state| execute_block(&block, state, &PredictorKind::None, &pool));
-        assert!(whole.is_err_and(|error| error.is_cancelled()));
-        let one_by_one = run.run(|_| sequential(&block, &state));
+        let whole = execute_block(&block, &state, &PredictorKind::None, workers);
+        assert!(matches!(whole, Err(BlockError::Execute(ExecutionError::Cancelled))));
+        let overlapped = execute_overlapped(&block, &state, &PredictorKind::None, workers);
+        assert_eq!(overlapped.unwrap_err(), ExecutionError::Cancelled);
+        let one_by_one = sequential_until(&block, &state, &token);
         assert_eq!(one_by_one.unwrap_err(), ExecutionError::Cancelled);
+        let on_another_thread = std::thread::scope(|scope| {
+            let run = scope.spawn(|| execute_unplanned(&block, &state, workers));
+            run.join().expect("no panic")
+        });
+        assert_eq!(on_another_thread.unwrap_err(), ExecutionError::Cancelled);
     }
-}
-
-#[test]
-fn a_deadline_inside_another_gives_way_to_it_even_after_a_panic() {
-    let (block, state) = looping();
-    let (set, unset) = (CancelToken::new(), CancelToken::new());
-    set.cancel();
-    let within = |token| Cancellable::new(&state, token);
-    within(&set).run(|_| {
-        let inner = within(&unset).run(|_| sequential(&block, &state));
-        assert!(inner.is_ok());
-        let panics = || within(&unset).run(|_| panic!("on purpose"));
-        assert!(std::panic::catch_unwind(panics).is_err());
-        assert_eq!(sequential(&block, &state).unwrap_err(), ExecutionError::Cancelled);
-    });
-    assert!(sequential(&block, &state).is_ok());
 }

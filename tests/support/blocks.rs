@@ -15,9 +15,11 @@ use alloy_eips::{
     eip4788::{BEACON_ROOTS_ADDRESS, BEACON_ROOTS_CODE},
     eip4844::VERSIONED_HASH_VERSION_KZG,
     eip4895::Withdrawal,
+    eip7002::{WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS, WITHDRAWAL_REQUEST_PREDEPLOY_CODE},
+    eip7251::{CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS, CONSOLIDATION_REQUEST_PREDEPLOY_CODE},
     eip7840::BlobParams,
 };
-use forewave::{Block, MemoryState};
+use forewave::{Block, MemoryState, StateExtent};
 use revm::{
     Context, Database, ExecuteCommitEvm, MainBuilder, MainContext,
     bytecode::Bytecode,
@@ -170,9 +172,13 @@ fn empty_block(choices: &mut Choices<'_>, (spec, number, timestamp): Slot) -> Bl
         env,
         parent_hash: B256::repeat_byte(1),
         parent_beacon_block_root: since(SpecId::CANCUN).then_some(B256::repeat_byte(2)),
+        deposit_contract: None,
+        state_extent: StateExtent::Touched,
         transactions: Vec::new(),
         withdrawals: if since(SpecId::SHANGHAI) { withdrawals } else { Vec::new() },
         ommers: Vec::new(),
+        reward: forewave::BlockReward::OfFork,
+        is_dao_fork: false,
     }
 }
 
@@ -181,6 +187,8 @@ fn insert_system_contracts(state: &mut MemoryState) {
     for (address, code) in [
         (BEACON_ROOTS_ADDRESS, BEACON_ROOTS_CODE.clone()),
         (HISTORY_STORAGE_ADDRESS, HISTORY_STORAGE_CODE.clone()),
+        (WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS, WITHDRAWAL_REQUEST_PREDEPLOY_CODE.clone()),
+        (CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS, CONSOLIDATION_REQUEST_PREDEPLOY_CODE.clone()),
     ] {
         let info = AccountInfo::from_bytecode(Bytecode::new_legacy(code)).with_nonce(1);
         state.insert_account(address, info);

@@ -13,8 +13,8 @@ mod program;
 use core::ops::AddAssign;
 
 use forewave::{
-    AccessKind, AccessSet, Block, Confidence, Limits, Location, MemoryState, PredictedAccess,
-    Predictor, InterpretingPredictor, observe, sequential,
+    AccessKind, AccessSet, Block, Confidence, InterpretingPredictor, Limits, Location, MemoryState,
+    PredictedAccess, Predictor, StateExtent, observe, sequential,
 };
 use revm::{
     context::{BlockEnv, CfgEnv, TxEnv},
@@ -227,9 +227,13 @@ fn empty_block(spec: SpecId) -> Block {
         env,
         parent_hash: B256::repeat_byte(1),
         parent_beacon_block_root: Some(B256::repeat_byte(2)),
+        deposit_contract: None,
+        state_extent: StateExtent::Touched,
         transactions: Vec::new(),
         withdrawals: Vec::new(),
         ommers: Vec::new(),
+        reward: forewave::BlockReward::OfFork,
+        is_dao_fork: false,
     }
 }
 

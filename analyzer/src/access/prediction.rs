@@ -76,7 +76,7 @@ pub enum Confidence {
 /// Why a prediction is widened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Cause {
+pub enum WideningCause {
     /// The code that is called is not summarized.
     NotSummarized,
     /// The exploration of the code ended early, and the transaction comes there.
@@ -107,7 +107,7 @@ pub struct PredictedAccess {
     #[serde(skip)]
     may: BitVec,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    causes: Vec<Cause>,
+    causes: Vec<WideningCause>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     deciding: Vec<Location>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -189,7 +189,7 @@ impl PredictedAccess {
 
     /// Says why it is widened.
     #[must_use]
-    pub(crate) fn with_causes(mut self, mut causes: Vec<Cause>) -> Self {
+    pub(crate) fn with_causes(mut self, mut causes: Vec<WideningCause>) -> Self {
         causes.sort_unstable();
         causes.dedup();
         self.causes = causes;
@@ -223,7 +223,7 @@ impl PredictedAccess {
     }
 
     /// Why it is widened, each cause once, sorted.
-    pub fn causes(&self) -> &[Cause] {
+    pub fn causes(&self) -> &[WideningCause] {
         &self.causes
     }
 

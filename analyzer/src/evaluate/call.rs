@@ -12,9 +12,9 @@ use super::{
     frame::{Frame, Running},
 };
 use crate::{
-    AccessKind, Cause, Location, Scope,
-    protocol::Protocol,
+    AccessKind, Location, Scope, WideningCause,
     program::{BytesOperand, CallOperation, LENGTH, Operand, Program, SUCCESS},
+    protocol::Protocol,
     summaries::CodeSummary,
     symbolic::CallKind,
 };
@@ -59,13 +59,13 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             return true;
         }
         let Some(summary) = self.summary(hash, code) else {
-            self.widen(Scope::Everything, Cause::NotSummarized);
+            self.widen(Scope::Everything, WideningCause::NotSummarized);
             self.scratch.data[answer].lose();
             return true;
         };
         let calldata = &self.scratch.data[frame.calldata];
         if calldata.is_lost || calldata.origin(0, 4) & UNKNOWN != 0 {
-            self.widen(Scope::Contract { address: frame.this }, Cause::Selector);
+            self.widen(Scope::Contract { address: frame.this }, WideningCause::Selector);
             self.scratch.data[answer].lose();
             return true;
         }
@@ -87,9 +87,15 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         }
     }
 
-    fn descend(&mut self, frame: Frame, program: &Program, inputs: &[U256], code: &Bytecode) -> bool {
+    fn descend(
+        &mut self,
+        frame: Frame,
+        program: &Program,
+        inputs: &[U256],
+        code: &Bytecode,
+    ) -> bool {
         if self.depth >= self.evaluator.limits.depth_max || self.calls_left == 0 {
-            self.widen(Scope::Everything, Cause::Limit);
+            self.widen(Scope::Everything, WideningCause::Limit);
             self.scratch.data[frame.answer].lose();
             return true;
         }
@@ -135,7 +141,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         running.success = match Self::address_of(&target) {
             Some(to) => self.call_account(running, call, to, value, input),
             None => {
-                self.widen(Scope::Everything, Cause::Target);
+                self.widen(Scope::Everything, WideningCause::Target);
                 self.scratch.data[running.received].lose();
                 Value::UNKNOWN
             }
@@ -270,13 +276,13 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
                     let own = Value::input(this.into_word().into());
                     self.initialize(created, own, value, init, [calldata, answer]);
                 } else {
-                    self.widen(Scope::Contract { address: created }, Cause::Creation);
+                    self.widen(Scope::Contract { address: created }, WideningCause::Creation);
                 }
                 let word = Value::input(created.into_word().into());
                 self.scratch.data[running.received].push(&word, 32);
             }
             None => {
-                self.widen(Scope::Everything, Cause::Creation);
+                self.widen(Scope::Everything, WideningCause::Creation);
                 self.scratch.data[running.received].lose();
             }
         }
@@ -303,7 +309,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
     pub(super) fn destroy(&mut self, this: Address, to: &Value) {
         self.decide(to);
         let Some(to) = Self::address_of(to) else {
-            self.widen(Scope::Everything, Cause::Target);
+            self.widen(Scope::Everything, WideningCause::Target);
             return;
         };
         let balance = self.ask_account(op::BALANCE, &Value::input(this.into_word().into()));

@@ -15,11 +15,9 @@ use super::{
     data::{Data, Origin, UNKNOWN, Value},
 };
 use crate::{
-    Cause, Scope,
+    Scope, WideningCause,
     alu::compute,
-    program::{
-        BytesOperand, End, NO_STRETCH, Operand, Operation, Program, Span, Stretch, Way,
-    },
+    program::{BytesOperand, End, NO_STRETCH, Operand, Operation, Program, Span, Stretch, Way},
     symbolic::graph::Source,
 };
 
@@ -131,7 +129,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             let count = stretch.operations.len + 1;
             let budget = if self.must() { &mut self.left } else { &mut self.may_left };
             let Some(left) = budget.checked_sub(count).filter(|_| self.error.is_none()) else {
-                self.give_up(running, Cause::Limit);
+                self.give_up(running, WideningCause::Limit);
                 return Flow::Ended;
             };
             *budget = left;
@@ -157,7 +155,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
                     return Flow::Ended;
                 }
                 End::GaveUp(_) => {
-                    self.give_up(running, Cause::GaveUp);
+                    self.give_up(running, WideningCause::GaveUp);
                     return Flow::Ended;
                 }
             };
@@ -165,7 +163,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
     }
 
     /// Something may be touched that nothing is known of.
-    fn give_up(&mut self, running: &mut Running<'_>, cause: Cause) {
+    fn give_up(&mut self, running: &mut Running<'_>, cause: WideningCause) {
         self.widen(Scope::Contract { address: running.frame.this }, cause);
         self.scratch.data[running.frame.answer].lose();
         running.frame.is_returned = true;
@@ -199,7 +197,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             return Flow::Ended;
         }
         if self.forks_left == 0 || self.depth >= self.evaluator.limits.depth_max {
-            self.give_up(running, Cause::Limit);
+            self.give_up(running, WideningCause::Limit);
             return Flow::Ended;
         }
         self.forks_left -= 1;

@@ -11,7 +11,7 @@ use super::{
     Evaluation,
     data::{Origin, READS_TOLD_APART, UNKNOWN, Value},
 };
-use crate::{AccessKind, Cause, Location, Scope, keys::AddressKey};
+use crate::{AccessKind, Location, Scope, WideningCause, keys::AddressKey};
 
 /// Gas of a slot's first use and of a store, for an estimate (EIP-2929).
 const LOAD_GAS: u64 = 2100;
@@ -238,8 +238,8 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
     /// A slot of some key is touched.
     fn widen_key(&mut self, address: Address, scope: Option<StorageKey>) {
         match scope {
-            Some(slot) => self.widen(Scope::Mapping { address, slot }, Cause::Key),
-            None => self.widen(Scope::Contract { address }, Cause::Key),
+            Some(slot) => self.widen(Scope::Mapping { address, slot }, WideningCause::Key),
+            None => self.widen(Scope::Contract { address }, WideningCause::Key),
         }
     }
 
@@ -247,7 +247,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
     pub(super) fn ask_account(&mut self, code: u8, of: &Value) -> Value {
         self.decide(of);
         let Some(address) = Self::address_of(of) else {
-            self.widen(Scope::Everything, Cause::Target);
+            self.widen(Scope::Everything, WideningCause::Target);
             return Value::UNKNOWN;
         };
         let is_balance = code == op::BALANCE;

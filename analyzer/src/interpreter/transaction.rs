@@ -300,8 +300,8 @@ impl<DB: DatabaseRef> Machine<'_, DB> {
         }
         if let Some((.., Some(templates))) = &templates
             && self.attempt != Attempt::Interpret
+            && let Some(tree) = templates.read()
         {
-            let tree = templates.read();
             self.attempt = tree.attempt(self.attempt, top.gas);
             if self.attempt != Attempt::Interpret {
                 let finished = self.finish_by_template(&tree, tx, top)?;

@@ -374,10 +374,8 @@ impl<'a> Lowering<'a> {
                 out.push(Operation::TransientStore { key, value });
             }
             Event::Account { code, of } => {
-                let read = self.arena.find(&KeyExpr::Operation(
-                    *code,
-                    [*of, ExprId::ZERO, ExprId::ZERO],
-                ));
+                let read =
+                    self.arena.find(&KeyExpr::Operation(*code, [*of, ExprId::ZERO, ExprId::ZERO]));
                 match read.filter(|id| self.needed.exprs[id.number()]) {
                     Some(id) => {
                         self.operand(id, available, out, 0);

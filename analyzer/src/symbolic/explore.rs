@@ -112,7 +112,6 @@ fn static_gas(opcode: u8) -> u32 {
     }
 }
 
-
 /// Explores one contract, entry by entry.
 pub(super) struct Explorer<'a> {
     pub(super) code: &'a [u8],
@@ -402,7 +401,8 @@ impl<'a> Explorer<'a> {
             if self.meetings.len() < self.limits.meetings_max {
                 self.meeting_count += 1;
                 let number = self.meeting_count;
-                self.meetings.insert(place, Met { path: path.clone(), number, rounds: 0, unrolled: 0 });
+                self.meetings
+                    .insert(place, Met { path: path.clone(), number, rounds: 0, unrolled: 0 });
             }
             return Some(path);
         };

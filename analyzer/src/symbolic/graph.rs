@@ -57,20 +57,52 @@ pub(crate) enum Source {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     Load(ExprId),
-    Store { key: ExprId, value: ExprId },
+    Store {
+        key: ExprId,
+        value: ExprId,
+    },
     TransientLoad(ExprId),
-    TransientStore { key: ExprId, value: ExprId },
+    TransientStore {
+        key: ExprId,
+        value: ExprId,
+    },
     /// `BALANCE`, `EXTCODESIZE`, `EXTCODEHASH` or `EXTCODECOPY` of an account.
-    Account { code: u8, of: ExprId },
+    Account {
+        code: u8,
+        of: ExprId,
+    },
     Call(Box<Call>),
     /// A word of the latest answer is taken, where paths met that called differently.
-    Answer { site: u32 },
-    Create { site: u32, value: ExprId, init: Bytes, salt: Option<ExprId> },
+    Answer {
+        site: u32,
+    },
+    Create {
+        site: u32,
+        value: ExprId,
+        init: Bytes,
+        salt: Option<ExprId>,
+    },
     Destroy(ExprId),
-    StoreMemory { at: ExprId, word: ExprId, is_byte: bool },
-    CopyMemory { source: Source, to: ExprId, from: ExprId, len: ExprId },
-    LoadMemory { site: u32, at: ExprId },
-    HashMemory { site: u32, at: ExprId, len: ExprId },
+    StoreMemory {
+        at: ExprId,
+        word: ExprId,
+        is_byte: bool,
+    },
+    CopyMemory {
+        source: Source,
+        to: ExprId,
+        from: ExprId,
+        len: ExprId,
+    },
+    LoadMemory {
+        site: u32,
+        at: ExprId,
+    },
+    HashMemory {
+        site: u32,
+        at: ExprId,
+        len: ExprId,
+    },
 }
 
 /// A call, with its arguments.

@@ -244,8 +244,8 @@ impl Explorer<'_> {
     /// Bytes of memory that leave the frame.
     pub(super) fn bytes(&mut self, path: &Path, at: ExprId, len: ExprId) -> Bytes {
         let place = Place::of(&self.arena, at);
-        let is_whole = len == self.calldata_size
-            && place.is_some_and(|at| path.memory.holds_calldata(at));
+        let is_whole =
+            len == self.calldata_size && place.is_some_and(|at| path.memory.holds_calldata(at));
         // Of no call data, nothing is all.
         if is_whole || (self.input == Input::Empty && len == ExprId::ZERO) {
             return Bytes::CallData;

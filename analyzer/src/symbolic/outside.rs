@@ -135,8 +135,17 @@ impl Explorer<'_> {
         let value = value.filter(|value| self.arena.value(*value) != Some(U256::ZERO));
         let (site, output) = (self.site(), [to, to_len]);
         let is_precompile = precompile.is_some();
-        let call =
-            Call { site, code: opcode, kind, target, value, selector, is_precompile, input, output };
+        let call = Call {
+            site,
+            code: opcode,
+            kind,
+            target,
+            value,
+            selector,
+            is_precompile,
+            input,
+            output,
+        };
         self.graph.push(path.node, Event::Call(Box::new(call)));
         path.answer = Some(Answer { site: Some(site), target, selector });
         if kind == CallKind::Delegate {

@@ -95,9 +95,8 @@ impl Path {
         }
         if !Rc::ptr_eq(&self.memory, &other.memory) && self.memory != other.memory {
             let memory = Rc::make_mut(&mut self.memory);
-            changed |= memory.meet(&other.memory, &mut |place, words| {
-                vary(arena, Cell::Memory(place), words)
-            });
+            changed |= memory
+                .meet(&other.memory, &mut |place, words| vary(arena, Cell::Memory(place), words));
         }
         if self.stored != other.stored {
             let stored = Rc::make_mut(&mut self.stored);

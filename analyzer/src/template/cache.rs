@@ -1,11 +1,16 @@
 //! The templates that predictors share: trees by entry, bounded in bytes.
 //!
 //! Keyed by what the code is, not by where it lies. Threads evaluate a tree
-//! together and add to it one at a time; the least recently used trees go first.
+//! together and add to it one at a time; the least recently used trees go first. A
+//! tree at which a thread panics is dropped: what came of it may be half done.
 
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-    atomic::{AtomicU64, AtomicUsize, Ordering},
+use core::ops::Deref;
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    thread::panicking,
 };
 
 use hashbrown::HashMap;
@@ -62,8 +67,33 @@ impl TemplateKey {
 #[derive(Debug, Default)]
 pub(crate) struct Entry {
     tree: RwLock<Tree>,
+    /// Whether a thread has panicked while it evaluated the tree.
+    is_broken: AtomicBool,
     used: AtomicU64,
     learning: Learning,
+}
+
+/// A tree while it is evaluated. A panic meanwhile breaks the entry.
+#[derive(Debug)]
+pub(crate) struct Reading<'e> {
+    tree: RwLockReadGuard<'e, Tree>,
+    is_broken: &'e AtomicBool,
+}
+
+impl Deref for Reading<'_> {
+    type Target = Tree;
+
+    fn deref(&self) -> &Tree {
+        &self.tree
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        if panicking() {
+            self.is_broken.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Entry {
@@ -82,9 +112,23 @@ impl Entry {
         self.learning.missed();
     }
 
-    /// The tree, for evaluation.
-    pub(crate) fn read(&self) -> RwLockReadGuard<'_, Tree> {
-        self.tree.read().unwrap_or_else(PoisonError::into_inner)
+    /// The tree, for evaluation, unless the entry is broken.
+    pub(crate) fn read(&self) -> Option<Reading<'_>> {
+        if self.is_broken.load(Ordering::Relaxed) {
+            return None;
+        }
+        let tree = self.tree.read().ok()?;
+        Some(Reading { tree, is_broken: &self.is_broken })
+    }
+
+    /// Whether a thread has panicked at the tree.
+    fn is_broken(&self) -> bool {
+        self.is_broken.load(Ordering::Relaxed) || self.tree.is_poisoned()
+    }
+
+    /// Bytes of the tree, about.
+    pub(super) fn tree_bytes(&self) -> usize {
+        self.read().map_or(0, |tree| tree.bytes())
     }
 }
 
@@ -134,8 +178,21 @@ impl TemplateCache {
     pub(crate) fn get(&self, key: &TemplateKey) -> Option<Arc<Entry>> {
         let trees = self.trees.read().unwrap_or_else(PoisonError::into_inner);
         let entry = trees.get(key)?;
+        if entry.is_broken() {
+            drop(trees);
+            self.drop_broken();
+            return None;
+        }
         entry.used.store(self.clock.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
         Some(Arc::clone(entry))
+    }
+
+    /// Drops the entries at which a thread has panicked.
+    fn drop_broken(&self) {
+        let mut trees = self.write();
+        trees.retain(|_, entry| !entry.is_broken());
+        let bytes = trees.values().map(|entry| EMPTY_TREE_BYTES + entry.tree_bytes());
+        self.bytes.store(bytes.sum(), Ordering::Relaxed);
     }
 
     /// Adds the path that `trace` took with `tx`.
@@ -148,7 +205,7 @@ impl TemplateCache {
         limits: &Limits,
     ) {
         let entry = self.get(&key).unwrap_or_else(|| self.create(key));
-        let mut tree = entry.tree.write().unwrap_or_else(PoisonError::into_inner);
+        let Ok(mut tree) = entry.tree.write() else { return };
         let before = tree.bytes();
         let path = (before <= limits.template_bytes_max).then(|| {
             let operations_max = limits.path_operations_max;
@@ -234,7 +291,7 @@ impl TemplateCache {
         let mut by_use: Vec<(u64, TemplateKey, usize)> = trees
             .iter()
             .map(|(key, entry)| {
-                let bytes = EMPTY_TREE_BYTES + entry.read().bytes();
+                let bytes = EMPTY_TREE_BYTES + entry.tree_bytes();
                 (entry.used.load(Ordering::Relaxed), *key, bytes)
             })
             .collect();
@@ -248,5 +305,33 @@ impl TemplateCache {
             held -= bytes;
         }
         self.bytes.store(held, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    #[test]
+    fn an_entry_at_which_a_thread_panics_is_dropped_and_made_anew() {
+        for writes in [false, true] {
+            let cache = TemplateCache::new();
+            let [broken, whole] =
+                [1, 2].map(|n| TemplateKey::new(B256::repeat_byte(n), &[], SpecId::CANCUN));
+            let entry = cache.create(broken);
+            cache.create(whole);
+            let panics = AssertUnwindSafe(|| {
+                let _reading = (!writes).then(|| entry.read());
+                let _writing = writes.then(|| entry.tree.write());
+                panic!("on purpose");
+            });
+            assert!(catch_unwind(panics).is_err());
+            assert!(entry.read().is_none(), "who holds it does not use it again");
+            assert!(cache.get(&broken).is_none() && cache.get(&whole).is_some());
+            assert_eq!((cache.len(), cache.bytes()), (1, EMPTY_TREE_BYTES));
+            assert!(cache.create(broken).read().is_some());
+        }
     }
 }

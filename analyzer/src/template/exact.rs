@@ -61,7 +61,7 @@ impl ExactPaths {
     /// Whether there is any path for a call of `tx` into the code with this hash.
     pub fn may_fit(&self, block: &Block, tx: &TxEnv, code_hash: B256) -> bool {
         let key = TemplateKey::new(code_hash, &tx.data, block.spec());
-        self.cache.get(&key).is_some_and(|entry| entry.read().bytes() > 0)
+        self.cache.get(&key).is_some_and(|entry| entry.tree_bytes() > 0)
     }
 
     /// Notes that a call of `tx` into the code with this hash was run; whether it is

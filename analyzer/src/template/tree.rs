@@ -10,9 +10,7 @@ use core::ops::Range;
 use revm::primitives::U256;
 use serde::{Deserialize, Serialize};
 
-use super::{
-    operation::{Constants, Operation, Outcome, Path, Test},
-};
+use super::operation::{Constants, Operation, Outcome, Path, Test};
 use crate::Limits;
 
 /// Position of a node in its tree.
@@ -137,7 +135,6 @@ impl Tree {
     pub(crate) fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id.0 as usize]
     }
-
 
     /// Bytes that the tree holds, about.
     pub(crate) const fn bytes(&self) -> usize {

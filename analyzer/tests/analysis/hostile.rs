@@ -1,6 +1,6 @@
 //! Code written to cost the analysis dearly, and code that is no code at all.
 
-use forewave_analyzer::{Confidence, Limits, Scope, InterpretingPredictor};
+use forewave_analyzer::{Confidence, InterpretingPredictor, Limits, Scope};
 use proptest::prelude::*;
 use revm::{
     context::TxEnv,

@@ -16,7 +16,12 @@ fn filled() -> (Scene, Arc<SummaryCache>) {
         0 loop: 1 ADD DUP1 SLOAD POP DUP1 36 CALLDATALOAD GT @loop JUMPI STOP";
     let scene = scene().contract(A, token).contract(B, "3 SLOAD 0 MSTORE 32 0 RETURN");
     let data = words(&[0x0102_0304, 7, 3]);
-    let call = |to| TxEnv { kind: TxKind::Call(to), gas_limit: 100_000, data: data.clone().into(), ..TxEnv::default() };
+    let call = |to| TxEnv {
+        kind: TxKind::Call(to),
+        gas_limit: 100_000,
+        data: data.clone().into(),
+        ..TxEnv::default()
+    };
     let scene = scene.tx(call(A)).tx(call(B));
     let cache = Arc::new(SummaryCache::default());
     let predictor = StaticPredictor::new(Arc::clone(&cache), EvaluationLimits::default());
@@ -36,7 +41,8 @@ fn a_cache_that_was_saved_and_loaded_predicts_and_saves_the_same() {
     let bytes = saved(&cache);
     let loaded = SummaryCache::load(&*bytes, usize::MAX).unwrap();
     assert_eq!((loaded.len(), saved(&loaded)), (cache.len(), bytes));
-    let predict = |cache| scene.predict_with(&StaticPredictor::new(cache, EvaluationLimits::default()));
+    let predict =
+        |cache| scene.predict_with(&StaticPredictor::new(cache, EvaluationLimits::default()));
     assert_eq!(predict(Arc::new(loaded)), predict(cache));
 }
 

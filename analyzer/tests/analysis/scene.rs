@@ -1,7 +1,8 @@
 //! A block on a small state, and its predictions as text.
 
 use forewave_analyzer::{
-    AccessKind, Block, Location, MemoryState, PredictedAccess, Predictor, InterpretingPredictor,
+    AccessKind, Block, InterpretingPredictor, Location, MemoryState, PredictedAccess, Predictor,
+    StateExtent,
 };
 use revm::{
     bytecode::Bytecode,
@@ -44,9 +45,13 @@ impl Scene {
             env,
             parent_hash: B256::repeat_byte(1),
             parent_beacon_block_root: None,
+            deposit_contract: None,
+            state_extent: StateExtent::Touched,
             transactions: Vec::new(),
             withdrawals: Vec::new(),
             ommers: Vec::new(),
+            reward: forewave_analyzer::BlockReward::OfFork,
+            is_dao_fork: false,
         };
         let names =
             [(SENDER, "sender"), (BENEFICIARY, "beneficiary"), (A, "a"), (B, "b"), (C, "c")];

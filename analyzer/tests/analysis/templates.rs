@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use forewave_analyzer::{Limits, Location, PredictedAccess, InterpretingPredictor, TemplateCache};
+use forewave_analyzer::{InterpretingPredictor, Limits, Location, PredictedAccess, TemplateCache};
 use proptest::prelude::*;
 use revm::{
     context::TxEnv,

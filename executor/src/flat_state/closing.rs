@@ -27,7 +27,7 @@ impl<DB: DatabaseRef> FlatState<'_, DB> {
         let Self { base, accounts, settled, now, .. } = self;
         let Some(settled) = *settled else { return Ok(()) };
         for tx in 0..*now {
-            for (address, change) in &settled.transition(tx).accounts {
+            for (address, change) in settled.transition(tx).accounts() {
                 if !share.holds(address) {
                     continue;
                 }

@@ -104,8 +104,8 @@ impl<'r, 'p, 's, DB: StateView> Scout<'r, 'p, 's, DB> {
     pub(super) fn system(&self) {
         let mut flat = FlatState::for_block(self.state(), self.block);
         // What fails here fails again where it counts.
-        drop(apply_pre_block(self.block, &mut flat));
-        drop(apply_post_block(self.block, &mut flat));
+        let mut output = apply_pre_block(self.block, &mut flat).unwrap_or_default();
+        drop(apply_post_block(self.block, &mut flat, &mut output));
     }
 
     const fn state(&self) -> &Ahead<'p, 's, DB> {

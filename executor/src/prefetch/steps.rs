@@ -201,7 +201,7 @@ impl Seen {
 
 #[cfg(test)]
 mod tests {
-    use forewave_analyzer::AccessSetBuilder;
+    use forewave_analyzer::{AccessSetBuilder, StateExtent};
     use revm::{
         context::{BlockEnv, CfgEnv},
         primitives::{B256, U256},
@@ -225,9 +225,13 @@ mod tests {
             env: BlockEnv { beneficiary: Address::repeat_byte(9), ..BlockEnv::default() },
             parent_hash: B256::ZERO,
             parent_beacon_block_root: None,
+            deposit_contract: None,
+            state_extent: StateExtent::Touched,
             transactions: (0..transactions).map(call).collect(),
             withdrawals: vec![],
             ommers: vec![],
+            reward: forewave_analyzer::BlockReward::OfFork,
+            is_dao_fork: false,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Small blocks over small states, for the tests of this crate.
 
-use forewave_analyzer::{Block, MemoryState};
+use forewave_analyzer::{Block, MemoryState, StateExtent};
 use revm::{
     bytecode::{Bytecode, opcode},
     context::{BlockEnv, CfgEnv, TxEnv},
@@ -54,9 +54,13 @@ pub(crate) fn block(spec: SpecId, transactions: Vec<TxEnv>) -> Block {
         env,
         parent_hash: B256::repeat_byte(1),
         parent_beacon_block_root: Some(B256::repeat_byte(2)),
+        deposit_contract: None,
+        state_extent: StateExtent::Touched,
         transactions,
         withdrawals: vec![],
         ommers: vec![],
+        reward: forewave_analyzer::BlockReward::OfFork,
+        is_dao_fork: false,
     }
 }
 

@@ -8,7 +8,7 @@ use core::{
 
 use forewave_analyzer::{MemoryState, StateError};
 use forewave_executor::{
-    CancelToken, Cancellable, ExecutionError, ExecutionMode, execute_as, sequential,
+    CancelToken, Cancellable, ExecutionError, ExecutionMode, Workers, execute_as, sequential,
 };
 use forewave_scheduler::{ConflictGraph, schedule};
 use revm::{
@@ -109,9 +109,10 @@ fn a_state_that_fails_from_any_read_on_is_an_error_and_a_cancelled_run_ends() {
             assert!(is_right, "read {at}: {error}");
             let token = CancelToken::new();
             let watched = Watched::new(&state, at, Some(&token));
-            let cancelled = Cancellable::new(&watched, &token).run(|state| {
-                execute_as(ExecutionMode::Shares, &block, state, &graph, &waves, &pool)
-            });
+            let cancellable = Cancellable::new(&watched, &token);
+            let workers = Workers::new(&pool).until(&token);
+            let cancelled =
+                execute_as(ExecutionMode::Shares, &block, &cancellable, &graph, &waves, workers);
             match cancelled {
                 Ok(outcome) => assert_eq!(outcome.first_difference(&expected), None),
                 Err(error) => assert!(error.is_cancelled(), "read {at}: {error}"),

@@ -6,9 +6,11 @@ mod accounts;
 mod broken;
 #[path = "../common/mod.rs"]
 mod common;
+mod parallel_reads;
 mod payments;
 mod refusals;
 mod segments;
+mod system_calls;
 mod transfers;
 
 use common::{Program, account, block, call, deploy, funded};

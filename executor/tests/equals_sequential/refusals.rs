@@ -1,10 +1,10 @@
 //! Blocks and schedules that are refused, and where; what is said of a run again.
 
-use forewave_analyzer::{AccessSet, PredictedAccess, StateError};
+use forewave_analyzer::{AccessSet, PredictedAccess, Predictor, ProtocolPredictor, StateError};
 use forewave_executor::{
     ExecutionError, ExecutionMode, ReexecutionReason, execute, execute_as, sequential,
 };
-use forewave_scheduler::{ConflictGraph, schedule};
+use forewave_scheduler::{ConflictGraph, ScheduleError, schedule};
 use revm::{
     bytecode::opcode,
     primitives::{U256, hardfork::SpecId},
@@ -84,4 +84,32 @@ fn a_schedule_of_another_block_is_refused() {
     let error =
         execute(&block, &funded(), &graph, &schedule(&graph), &pool).expect_err("a mismatch");
     assert_eq!(error, ExecutionError::ScheduleMismatch { scheduled: 0, transactions: 1 });
+}
+
+#[test]
+fn a_schedule_that_is_not_the_graphs_is_refused_in_every_mode_before_anything_runs() {
+    let calls = vec![call(1, 0, account(30), 0, &[]), call(1, 1, account(31), 0, &[])];
+    let block = block(SpecId::CANCUN, calls);
+    let state = funded();
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("a pool");
+    let untouched = |gas| {
+        ConflictGraph::new(&[(); 2].map(|()| PredictedAccess::exact(AccessSet::default(), gas)))
+    };
+    let (alone, heavier) = (untouched(1), untouched(2));
+    let predictions = ProtocolPredictor.predict(&block, &state).expect("in memory");
+    let ordered = ConflictGraph::new(&predictions);
+    let tx = forewave_analyzer::TxIndex::new;
+    let order = ScheduleError::Order { earlier: tx(0), later: tx(1) };
+    for mode in [ExecutionMode::Auto, ExecutionMode::Waves, ExecutionMode::Serial] {
+        let run = |graph: &ConflictGraph, waves: &ConflictGraph| {
+            execute_as(mode, &block, &state, graph, &schedule(waves), &pool)
+        };
+        let error = run(&ordered, &alone).expect_err("tx1 does not wait for tx0");
+        assert_eq!(error, ExecutionError::Schedule(order));
+        let error = run(&heavier, &alone).expect_err("other gas");
+        assert_eq!(error, ExecutionError::Schedule(ScheduleError::ChainGas(tx(0))));
+        let error = run(&alone, &ConflictGraph::new(&[])).expect_err("of no block");
+        assert_eq!(error, ExecutionError::Schedule(ScheduleError::Missing(tx(0))));
+        run(&ordered, &ordered).expect("its own");
+    }
 }

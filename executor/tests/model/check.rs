@@ -3,7 +3,7 @@
 use core::sync::atomic::{AtomicUsize as Counter, Ordering::Relaxed};
 use std::sync::Arc;
 
-use forewave_analyzer::{AccessSetBuilder, Block, Location, PredictedAccess};
+use forewave_analyzer::{AccessSetBuilder, Block, Location, PredictedAccess, StateExtent};
 use forewave_scheduler::{ConflictGraph, schedule};
 use loom::{
     sync::{Condvar, Mutex, atomic::AtomicBool},
@@ -77,6 +77,8 @@ impl Case {
             env: BlockEnv::default(),
             parent_hash: B256::ZERO,
             parent_beacon_block_root: None,
+            deposit_contract: None,
+            state_extent: StateExtent::Touched,
             transactions: self
                 .gas
                 .iter()
@@ -84,6 +86,8 @@ impl Case {
                 .collect(),
             withdrawals: vec![],
             ommers: vec![],
+            reward: forewave_analyzer::BlockReward::OfFork,
+            is_dao_fork: false,
         };
         // What a task writes is named by its number.
         let place = |task: usize| Location::Nonce(Address::left_padding_from(&task.to_be_bytes()));

@@ -1,5 +1,4 @@
-//! Speed-up against threads as an SVG file: what was measured, with quartiles,
-//! and what the model gives.
+//! Speed-up against threads as an SVG file: what was measured, with quartiles.
 //!
 //! Text is left to whoever shows the file, so no font is needed here. The file
 //! appears whole or not at all.
@@ -15,7 +14,7 @@ use plotters::{
     drawing::{DrawingAreaErrorKind, IntoDrawingArea},
     element::{Circle, PathElement},
     prelude::{IntoLogRange, SVGBackend},
-    series::{DashedLineSeries, LineSeries},
+    series::LineSeries,
     style::{BLACK, Color, RGBColor, WHITE},
 };
 
@@ -26,9 +25,6 @@ const SIZE: (u32, u32) = (800, 500);
 
 /// The colour of what was measured.
 const MEASURED: RGBColor = RGBColor(0x1f, 0x4e, 0x9e);
-
-/// The colour of what is predicted.
-const PREDICTED: RGBColor = RGBColor(0xc2, 0x5b, 0x12);
 
 /// The colour of sequential execution.
 const SEQUENTIAL: RGBColor = RGBColor(0x88, 0x88, 0x88);
@@ -87,9 +83,8 @@ fn title(report: &BenchReport) -> String {
 }
 
 fn draw(svg: &mut String, title: &str, figures: &Figures) -> Result<(), PlotError> {
-    let Figures { measured, predicted, sequential } = figures;
+    let Figures { measured, sequential } = figures;
     let points: Vec<_> = measured.iter().map(|row| (threads(row.threads), row.speedup)).collect();
-    let dashed: Vec<_> = predicted.iter().map(|row| (threads(row.threads), row.speedup)).collect();
     let bars: Vec<_> = measured
         .iter()
         .map(|row| {
@@ -98,9 +93,8 @@ fn draw(svg: &mut String, title: &str, figures: &Figures) -> Result<(), PlotErro
             (threads(row.threads), low, high)
         })
         .collect();
-    let tops = bars.iter().map(|bar| bar.2).chain(dashed.iter().map(|point| point.1));
-    let top = tops.fold(1.0, f64::max) * HEADROOM;
-    let last = points.iter().chain(&dashed).map(|point| point.0).fold(2.0, f64::max);
+    let top = bars.iter().map(|bar| bar.2).fold(1.0, f64::max) * HEADROOM;
+    let last = points.iter().map(|point| point.0).fold(2.0, f64::max);
 
     let area = SVGBackend::with_string(svg, SIZE).into_drawing_area();
     area.fill(&WHITE)?;
@@ -121,10 +115,6 @@ fn draw(svg: &mut String, title: &str, figures: &Figures) -> Result<(), PlotErro
         .label_style(("sans-serif", 14))
         .draw()?;
     chart.draw_series(LineSeries::new([(1.0, 1.0), (last, 1.0)], &SEQUENTIAL))?;
-    chart
-        .draw_series(DashedLineSeries::new(dashed, 6, 4, PREDICTED.stroke_width(2)))?
-        .label("predicted")
-        .legend(|(x, y)| PathElement::new([(x, y), (x + 20, y)], PREDICTED.stroke_width(2)));
     chart
         .draw_series(LineSeries::new(points.clone(), MEASURED.stroke_width(2)))?
         .label("measured, with quartiles")

@@ -78,10 +78,19 @@ fn write_figures(
     report: &BenchReport,
     figures: &Figures,
 ) -> io::Result<()> {
-    let Figures { sequential, measured, predicted } = figures;
+    let Figures { sequential, measured } = figures;
     let columns = format!(
-        "{:<NAME_COLUMNS$} {:>8} {:>8} {:>8} {:>24} {:>8} {:>8} {:>8} {:>6}",
-        "", "analyze", "schedule", "execute", "total", "speed-up", "CPU", "peak MB", "re-run"
+        "{:<NAME_COLUMNS$} {:>8} {:>8} {:>8} {:>24} {:>8} {:>8} {:>8} {:>6}  {}",
+        "",
+        "analyze",
+        "schedule",
+        "execute",
+        "total",
+        "speed-up",
+        "CPU",
+        "peak MB",
+        "re-run",
+        "mode"
     );
     writeln!(out, "{}", paint.dim(columns.trim_end()))?;
     writeln!(
@@ -99,19 +108,6 @@ fn write_figures(
     for row in measured {
         write_measured(out, paint, row)?;
     }
-    let beyond = |threads| measured.iter().all(|row| row.threads != threads);
-    for row in predicted.iter().filter(|row| beyond(row.threads)) {
-        let name = format!("predicted {:>4}", row.threads);
-        writeln!(
-            out,
-            "{name:<NAME_COLUMNS$} {:>8} {:>8} {:>8} {:>24} {:>8.2}",
-            "",
-            "",
-            "",
-            format!("{:.2}", row.total_ms),
-            row.speedup
-        )?;
-    }
     if measured.iter().any(|row| row.threads > report.cores) {
         let cores = counted(report.cores, "core");
         writeln!(out, "{}", paint.dim(&format!("more threads than {cores} share them")))?;
@@ -124,7 +120,7 @@ fn write_measured(out: &mut impl Write, paint: Paint, row: &Measured) -> io::Res
     let speedup = if row.speedup > 1.0 { paint.good(&speedup) } else { speedup };
     writeln!(
         out,
-        "{:<NAME_COLUMNS$} {:>8.2} {:>8.2} {:>8.2} {:>24} {speedup} {:>8.2} {:>8} {:>6}",
+        "{:<NAME_COLUMNS$} {:>8.2} {:>8.2} {:>8.2} {:>24} {speedup} {:>8.2} {:>8} {:>6}  {}",
         counted(row.threads, "thread"),
         row.analyze_ms.median,
         row.schedule_ms.median,
@@ -133,7 +129,14 @@ fn write_measured(out: &mut impl Write, paint: Paint, row: &Measured) -> io::Res
         row.cpu_ratio,
         megabytes(row.peak_bytes),
         row.reexecuted,
+        how_it_ran(row),
     )
+}
+
+/// The modes, and whether the predictor had no part in them.
+fn how_it_ran(row: &Measured) -> String {
+    let modes = row.modes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    if row.predicted == 0 { format!("{modes}, unpredicted") } else { modes }
 }
 
 fn write_result(out: &mut impl Write, paint: Paint, block: &BlockBench) -> io::Result<()> {

@@ -139,7 +139,7 @@ impl<'a> Evaluator<'a> {
     pub fn call(&mut self, state: &mut impl Database, call: &TopCall<'_>) -> Option<CallOutcome> {
         let key = TemplateKey::new(call.code_hash, &call.tx.data, self.spec);
         let entry = self.paths.cache.get(&key).filter(|entry| entry.is_worth_trying())?;
-        let tree = entry.read();
+        let tree = entry.read()?;
         self.open(state, call)?;
         let Some(ending) = self.walk(state, &tree, call) else {
             entry.note_missed();
