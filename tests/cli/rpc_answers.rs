@@ -163,10 +163,10 @@ fn a_list_that_the_header_contradicts_is_refused() {
             change(block);
         });
         check_refused(&block.graph(&[]), parts);
-        check_refused(
-            &forewave([Path::new("score"), Path::new("--repeat=1"), block.path()]),
-            parts,
-        );
+        let scored = forewave([Path::new("score"), Path::new("--repeat=1"), block.path()]);
+        assert_eq!(scored.code, Some(1), "{scored:?}");
+        assert!(scored.stdout.starts_with("1 block failed: "), "{scored:?}");
+        assert!(parts.iter().all(|part| scored.stderr.contains(part)), "{scored:?}");
     }
 }
 

@@ -29,6 +29,9 @@ const CALL_GAS: u64 = 2600;
 const VALUE_GAS: u64 = 9000;
 const CREATE_GAS: u64 = 32_000;
 
+/// Gas of a byte of code that is deployed.
+const DEPOSIT_GAS: u64 = 200;
+
 impl<DB: DatabaseRef> Evaluation<'_, DB> {
     /// The code that a call to an account runs: its own, or what it delegates to
     /// (EIP-7702).
@@ -303,6 +306,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         let frame = Frame { this: created, caller, value, calldata, answer, is_returned: false };
         let code = (keccak256(init.original_byte_slice()), init);
         self.enter(frame, created, &code, answer);
+        self.gas += DEPOSIT_GAS * self.scratch.data[answer].len() as u64;
     }
 
     /// An account ends; its balance goes to another.
