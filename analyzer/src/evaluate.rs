@@ -129,7 +129,6 @@ impl<'a> TxEvaluator<'a> {
             may_left: self.limits.may_operations_max,
             calls_left: self.limits.calls_max,
             forks_left: self.limits.forks_max,
-            creations: 0,
             error: None,
         };
         evaluation.run();
@@ -178,8 +177,6 @@ struct Evaluation<'a, DB: DatabaseRef> {
     may_left: u32,
     calls_left: u32,
     forks_left: u32,
-    /// Contracts created so far.
-    creations: u64,
     error: Option<DB::Error>,
 }
 
@@ -215,9 +212,16 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         let calldata = self.scratch.open();
         self.scratch.data[calldata].assign(&tx.data);
         let answer = self.scratch.open();
-        let frame =
-            Frame { this: to, caller: self.origin, value, calldata, is_returned: false, answer };
-        self.enter(frame, to, &code, answer);
+        let frame = Frame {
+            this: to,
+            caller: self.origin,
+            value,
+            calldata,
+            answer,
+            is_returned: false,
+            is_static: false,
+        };
+        self.enter(frame, &code);
     }
 
     /// A creation: what the protocol does is known; of its code, what it stores.

@@ -154,7 +154,7 @@ pub(crate) struct CallOperation {
     pub(crate) target: Operand,
     pub(crate) value: Operand,
     pub(crate) input: BytesOperand,
-    /// Where the answer goes in memory; none if memory is not followed.
+    /// Where the answer goes in memory; no bytes of it if memory is not followed.
     pub(crate) output: [Operand; 2],
 }
 

@@ -33,11 +33,14 @@ pub(crate) struct Skeleton {
     pub(crate) inputs_at: Box<[usize]>,
     /// What was taken out.
     pub(crate) inputs: Box<[U256]>,
+    /// Bytes of the code without its metadata.
+    pub(crate) len: usize,
 }
 
 /// The skeleton of `code`.
 pub(crate) fn skeleton(code: &[u8]) -> Skeleton {
-    let mut rest = code[..code.len() - metadata_len(code)].to_vec();
+    let len = code.len() - metadata_len(code);
+    let mut rest = code[..len].to_vec();
     let (mut inputs_at, mut inputs) = (Vec::new(), Vec::new());
     let mut pc = 0;
     while let Some(&opcode) = code.get(pc) {
@@ -57,7 +60,9 @@ pub(crate) fn skeleton(code: &[u8]) -> Skeleton {
         }
         pc += 1 + len;
     }
-    Skeleton { hash: keccak256(rest), inputs_at: inputs_at.into(), inputs: inputs.into() }
+    // The code says how long it is.
+    rest.extend((code.len() as u64).to_be_bytes());
+    Skeleton { hash: keccak256(rest), inputs_at: inputs_at.into(), inputs: inputs.into(), len }
 }
 
 /// Whether pushed bytes are an address or an immutable.

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use self::saved::SummaryError;
 use crate::{
     program::{Program, lower},
-    skeleton::skeleton,
+    skeleton::{Skeleton, skeleton},
     symbolic::{Completeness, Entry, GaveUp, SummaryLimits, summarize_skeleton},
 };
 
@@ -117,8 +117,7 @@ impl SummaryCache {
             let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
             kept.by_skeleton.get(&skeleton.hash).cloned()
         };
-        let programs =
-            known.unwrap_or_else(|| Arc::new(programs(code, &skeleton.inputs_at, self.limits)));
+        let programs = known.unwrap_or_else(|| Arc::new(programs(code, &skeleton, self.limits)));
         let mut kept = self.kept.write().unwrap_or_else(PoisonError::into_inner);
         let size = programs.size();
         if kept.bytes + size > self.bytes_max {
@@ -138,8 +137,8 @@ impl SummaryCache {
 }
 
 /// The programs of every entry.
-fn programs(code: &Bytecode, inputs_at: &[usize], limits: SummaryLimits) -> Programs {
-    let summary = summarize_skeleton(code, inputs_at, limits);
+fn programs(code: &Bytecode, skeleton: &Skeleton, limits: SummaryLimits) -> Programs {
+    let summary = summarize_skeleton(code, &skeleton.inputs_at, skeleton.len, limits);
     let mut functions = Vec::new();
     let (mut receive, mut fallback) = (None, None);
     for entry in summary.entries() {

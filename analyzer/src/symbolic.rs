@@ -170,16 +170,18 @@ pub fn summarize(code: &Bytecode, limits: SummaryLimits) -> AccessSummary {
     if let Some(address) = code.eip7702_address() {
         return delegation(address.into_word().into());
     }
-    summarize_skeleton(code, &[], limits)
+    summarize_skeleton(code, &[], code.len(), limits)
 }
 
-/// What code can touch whose inputs are pushed at these places, sorted.
+/// What code can touch whose inputs are pushed at these places, sorted, and that shares
+/// its first `len` bytes but for those with others.
 pub(crate) fn summarize_skeleton(
     code: &Bytecode,
     inputs_at: &[usize],
+    len: usize,
     limits: SummaryLimits,
 ) -> AccessSummary {
-    let mut explorer = Explorer::new(code, inputs_at, limits);
+    let mut explorer = Explorer::new(code, inputs_at, len, limits);
     let other = explorer.explore(Input::Other);
     // Where the code jumps through a table of selectors, any constant may be one.
     let through_table = other.gave_up == Some(GaveUp::Jump);

@@ -6,10 +6,14 @@
 mod assembler;
 #[path = "analysis/calls.rs"]
 mod calls;
+#[path = "analysis/evaluation.rs"]
+mod evaluation;
 #[path = "analysis/hostile.rs"]
 mod hostile;
 #[path = "analysis/keys.rs"]
 mod keys;
+#[path = "analysis/linking.rs"]
+mod linking;
 #[path = "analysis/protocol.rs"]
 mod protocol;
 #[path = "analysis/saved.rs"]
@@ -22,3 +26,5 @@ mod state;
 mod symbolic;
 #[path = "analysis/templates.rs"]
 mod templates;
+#[path = "analysis/widening.rs"]
+mod widening;

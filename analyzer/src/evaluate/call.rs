@@ -50,14 +50,8 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
 
     /// Follows the function of `code` that the frame's call data names. Whether the
     /// call can succeed.
-    pub(super) fn enter(
-        &mut self,
-        frame: Frame,
-        to: Address,
-        code: &(B256, Bytecode),
-        answer: usize,
-    ) -> bool {
-        let (hash, code) = code;
+    pub(super) fn enter(&mut self, frame: Frame, (hash, code): &(B256, Bytecode)) -> bool {
+        let answer = frame.answer;
         if code.is_empty() {
             return true;
         }
@@ -83,7 +77,6 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             None if calldata.len() == 0 => programs.receive.as_ref(),
             None => programs.fallback.as_ref(),
         };
-        let _ = to;
         match program {
             Some(program) => self.descend(frame, program, &summary.inputs, code),
             None => false,
@@ -141,6 +134,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             _ => Value::input(U256::ZERO),
         };
         self.scratch.data[running.received].clear();
+        running.answers += 1;
         running.success = match Self::address_of(&target) {
             Some(to) => self.call_account(running, call, to, value, input),
             None => {
@@ -172,8 +166,14 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         if sends {
             self.send(this, to, &value, call.code == op::CALL);
         }
-        let Some(code) = self.code_to_run(to) else { return Value::UNKNOWN };
         let delegates = call.kind == CallKind::Delegate;
+        if self.account(to).is_some_and(|found| found.is_lost) {
+            let address = if delegates { this } else { to };
+            self.widen(Scope::Contract { address }, WideningCause::Creation);
+            self.scratch.data[received].lose();
+            return Value::UNKNOWN;
+        }
+        let Some(code) = self.code_to_run(to) else { return Value::UNKNOWN };
         let own = Value::input(this.into_word().into());
         let frame = Frame {
             this: if delegates { this } else { to },
@@ -182,8 +182,9 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             calldata: input,
             answer: received,
             is_returned: false,
+            is_static: running.frame.is_static || call.kind == CallKind::Static,
         };
-        let succeeds = self.enter(frame, to, &code, received);
+        let succeeds = self.enter(frame, &code);
         Value::input(U256::from(u8::from(succeeds)))
     }
 
@@ -199,7 +200,8 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         if leaves && from != to {
             self.touch(AccessKind::Write, Location::Balance(from));
             self.touch(AccessKind::Delta, Location::Balance(to));
-            self.scratch.accounts.pay(from, to, value);
+            let paid = if self.must() { value } else { &Value::UNKNOWN };
+            self.scratch.accounts.pay(from, to, paid);
         }
     }
 
@@ -248,9 +250,8 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         self.fill(running, &init, code);
         self.touch(AccessKind::Read, Location::Nonce(this));
         self.touch(AccessKind::Write, Location::Nonce(this));
-        let Some(nonce) = self.account(this).map(|found| found.nonce) else { return };
-        let nonce = nonce.saturating_add(self.creations);
-        self.creations += 1;
+        let Some(nonce) = self.take_nonce(this) else { return };
+        self.pay_for_bytes(self.scratch.data[code].len());
         let bytes = &self.scratch.data[code];
         let is_known = bytes.origin(0, bytes.len()) & UNKNOWN == 0 && bytes.len_origin == 0;
         let init = Bytecode::new_legacy(bytes.slice(0, bytes.len()).to_vec().into());
@@ -280,6 +281,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
                     self.initialize(created, own, value, init, [calldata, answer]);
                 } else {
                     self.widen(Scope::Contract { address: created }, WideningCause::Creation);
+                    self.found(created, None);
                 }
                 let word = Value::input(created.into_word().into());
                 self.scratch.data[running.received].push(&word, 32);
@@ -290,10 +292,11 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             }
         }
         running.success = Value::UNKNOWN;
+        running.answers += 1;
         self.scratch.data_used = used;
     }
 
-    /// Runs init code.
+    /// Runs init code, and remembers the code that it deploys.
     pub(super) fn initialize(
         &mut self,
         created: Address,
@@ -303,10 +306,26 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         [calldata, answer]: [usize; 2],
     ) {
         self.gas += CREATE_GAS;
-        let frame = Frame { this: created, caller, value, calldata, answer, is_returned: false };
+        let frame = Frame {
+            this: created,
+            caller,
+            value,
+            calldata,
+            answer,
+            is_returned: false,
+            is_static: false,
+        };
         let code = (keccak256(init.original_byte_slice()), init);
-        self.enter(frame, created, &code, answer);
-        self.gas += DEPOSIT_GAS * self.scratch.data[answer].len() as u64;
+        self.found(created, Some(Bytecode::default()));
+        self.enter(frame, &code);
+        // What it answers is the code of the contract.
+        let answer = &self.scratch.data[answer];
+        self.gas += DEPOSIT_GAS * answer.len() as u64;
+        let origin = answer.origin(0, answer.len()) | answer.len_origin;
+        let bytes = answer.slice(0, answer.len()).to_vec();
+        self.deciding |= origin & !UNKNOWN;
+        let code = (origin & UNKNOWN == 0).then(|| Bytecode::new_legacy(bytes.into()));
+        self.found(created, code);
     }
 
     /// An account ends; its balance goes to another.
@@ -317,6 +336,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             return;
         };
         let balance = self.ask_account(op::BALANCE, &Value::input(this.into_word().into()));
+        self.decide(&balance);
         if balance.is_known() && balance.word.is_zero() {
             return;
         }

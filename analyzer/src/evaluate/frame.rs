@@ -25,6 +25,9 @@ use crate::{
 /// all that changed since the first unknown.
 const ROUNDS_MAX: usize = 2;
 
+/// Bytes that are copied or hashed at the price of one operation.
+const BYTES_PER_OPERATION: usize = 64;
+
 /// The registers of all frames, the innermost last.
 pub(super) type Registers = Vec<Value>;
 
@@ -39,6 +42,8 @@ pub(super) struct Frame {
     /// Where the answer goes.
     pub(super) answer: usize,
     pub(super) is_returned: bool,
+    /// Whether it must not change the state (EIP-214).
+    pub(super) is_static: bool,
 }
 
 /// A frame that is being followed.
@@ -53,6 +58,8 @@ pub(super) struct Running<'p> {
     /// What the latest call answered.
     pub(super) received: usize,
     pub(super) success: Value,
+    /// How many calls have answered.
+    pub(super) answers: u32,
     /// Branches that are being followed both ways, each with where its changes of
     /// registers begin.
     forks: Vec<(u16, usize)>,
@@ -103,6 +110,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             memory,
             received,
             success: Value::input(U256::ONE),
+            answers: 0,
             forks: Vec::new(),
             changes: Vec::new(),
             written: Vec::new(),
@@ -127,13 +135,17 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             let stretch = &program.stretches[usize::from(at)];
             self.gas += u64::from(stretch.gas);
             let count = stretch.operations.len + 1;
-            let budget = if self.must() { &mut self.left } else { &mut self.may_left };
-            let Some(left) = budget.checked_sub(count).filter(|_| self.error.is_none()) else {
+            let has_room = self.has_room();
+            let budget = self.budget();
+            let Some(left) = budget.checked_sub(count).filter(|_| has_room) else {
                 self.give_up(running, WideningCause::Limit);
                 return Flow::Ended;
             };
             *budget = left;
             for operation in stretch.operations.of(&program.operations) {
+                if running.frame.is_static && self.is_refused(running, operation) {
+                    return Flow::Ended;
+                }
                 self.operate(running, operation);
             }
             at = match &stretch.end {
@@ -145,6 +157,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
                         self.go(running, &ways[usize::from(condition.word.is_zero())])
                     } else {
                         match self.fork(running, at, stretch, stop) {
+                            Flow::Met if *join == NO_STRETCH => stop,
                             Flow::Met => *join,
                             Flow::Ended => return Flow::Ended,
                         }
@@ -159,6 +172,41 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
                     return Flow::Ended;
                 }
             };
+        }
+    }
+
+    /// What operations are paid from.
+    fn budget(&mut self) -> &mut u32 {
+        if self.must() { &mut self.left } else { &mut self.may_left }
+    }
+
+    /// Pays for bytes that are copied or hashed.
+    pub(super) fn pay_for_bytes(&mut self, bytes: usize) {
+        let price = u32::try_from(bytes / BYTES_PER_OPERATION).unwrap_or(u32::MAX);
+        let budget = self.budget();
+        *budget = budget.saturating_sub(price);
+    }
+
+    /// Whether more may be touched, and the state has answered so far.
+    const fn has_room(&self) -> bool {
+        let record = &self.scratch.record;
+        let accesses = record.slots.len() + record.fields.len();
+        accesses <= self.evaluator.limits.accesses_max && self.error.is_none()
+    }
+
+    /// Whether an operation would change the state: a static call fails there.
+    fn is_refused(&self, running: &Running<'_>, operation: &Operation) -> bool {
+        match *operation {
+            Operation::Store { .. }
+            | Operation::TransientStore { .. }
+            | Operation::Create { .. }
+            | Operation::Destroy { .. } => true,
+            Operation::Call(position) => {
+                let call = &running.program.calls[usize::from(position)];
+                let value = self.value(running, call.value);
+                call.code == op::CALL && value.is_known() && !value.word.is_zero()
+            }
+            _ => false,
         }
     }
 
@@ -208,7 +256,8 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
                 self.set(running, Operand(register), Value::UNKNOWN);
             }
         }
-        let (written, stored) = (running.written.len(), running.stored.len());
+        let (written, stored, answers) =
+            (running.written.len(), running.stored.len(), running.answers);
         let start = running.changes.len();
         running.forks.push((at, start));
         self.may += 1;
@@ -217,17 +266,22 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         let ways = ways.map(|way| {
             let to = self.go(running, &way);
             let flow = self.run_from(running, to, there);
+            // Whether this way is taken is not known, nor is what it leaves.
+            for (start, len) in running.written.drain(written..) {
+                self.scratch.data[running.memory].lose_range(start, len);
+            }
+            for slot in running.stored.drain(stored..) {
+                self.scratch.record.slots[slot].value = Some(Value::UNKNOWN);
+            }
+            if running.answers != answers {
+                self.scratch.data[running.received].lose();
+                running.success = Value::UNKNOWN;
+            }
             (flow, self.take_back(running, start))
         });
         self.may -= 1;
         self.depth -= 1;
         running.forks.pop();
-        for (start, len) in running.written.drain(written..) {
-            self.scratch.data[running.memory].lose_range(start, len);
-        }
-        for slot in running.stored.drain(stored..) {
-            self.scratch.record.slots[slot].value = Some(Value::UNKNOWN);
-        }
         match ways {
             [(Flow::Ended, _), (Flow::Ended, _)] => return Flow::Ended,
             [(Flow::Met, one), (Flow::Met, other)] => {
@@ -308,6 +362,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
                 }
             }
         }
+        self.pay_for_bytes(data.len());
         self.scratch.data[to] = data;
     }
 
@@ -435,6 +490,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
                         let mut data = core::mem::take(&mut self.scratch.room);
                         data.clear();
                         data.copy(0, &self.scratch.data[running.memory], start, bytes);
+                        self.pay_for_bytes(bytes);
                         let value = data.hash();
                         self.scratch.room = data;
                         value
@@ -456,6 +512,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             return;
         };
         self.note_written(running, at, bytes);
+        self.pay_for_bytes(bytes);
         let start = from.offset();
         let mut memory = core::mem::take(&mut self.scratch.data[running.memory]);
         match (source, start) {
@@ -469,6 +526,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
                 memory.copy_within(at, start, bytes, &mut self.scratch.room);
             }
             (Source::Code, Some(start)) => {
+                self.pay_for_bytes(running.code.len());
                 let mut room = core::mem::take(&mut self.scratch.room);
                 room.assign(running.code.original_byte_slice());
                 memory.copy(at, &room, start, bytes);
@@ -489,7 +547,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
     /// What a call answered goes to memory.
     pub(super) fn receive(&mut self, running: &mut Running<'_>, output: [Operand; 2]) {
         let [to, len] = output.map(|word| self.value(running, word));
-        if !running.program_follows_memory(output) {
+        if len.is_known() && len.word.is_zero() {
             return;
         }
         let (Some(at), Some(asked)) = (to.offset(), len.offset()) else {
@@ -497,7 +555,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             return;
         };
         let received = &self.scratch.data[running.received];
-        if received.is_lost {
+        if received.len_origin & UNKNOWN != 0 {
             self.scratch.data[running.memory].lose_range(at, asked);
         } else {
             let bytes = asked.min(received.len());
@@ -602,14 +660,6 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         // A hash that the state does not hold decides no access that is known.
         let hash = self.state.block_hash_ref(number);
         hash.map_or(Value::UNKNOWN, |hash| Value::input(hash.into()))
-    }
-}
-
-impl Running<'_> {
-    /// Whether a call's answer goes to memory that is followed.
-    fn program_follows_memory(&self, [to, len]: [Operand; 2]) -> bool {
-        let _ = self;
-        to != Operand::NONE && len != Operand::NONE
     }
 }
 

@@ -4,14 +4,19 @@ use hashbrown::HashMap;
 use revm::{
     DatabaseRef,
     bytecode::{Bytecode, opcode as op},
-    primitives::{Address, B256, KECCAK_EMPTY, StorageKey, U256, map::DefaultHashBuilder},
+    primitives::{
+        Address, B256, KECCAK_EMPTY, StorageKey, U256, keccak256, map::DefaultHashBuilder,
+    },
 };
 
 use super::{
     Evaluation,
     data::{Origin, READS_TOLD_APART, UNKNOWN, Value},
 };
-use crate::{AccessKind, Location, Scope, WideningCause, keys::AddressKey};
+use crate::{
+    AccessKind, Location, Scope, WideningCause,
+    keys::{AddressKey, WordKey},
+};
 
 /// Gas of a slot's first use and of a store, for an estimate (EIP-2929).
 const LOAD_GAS: u64 = 2100;
@@ -24,6 +29,8 @@ pub(super) struct Found {
     pub(super) nonce: u64,
     pub(super) code_hash: B256,
     pub(super) code: Option<Bytecode>,
+    /// Whether it was created with code that is not known.
+    pub(super) is_lost: bool,
 }
 
 impl Found {
@@ -80,7 +87,7 @@ impl Accounts {
 /// Transient storage (EIP-1153).
 #[derive(Debug, Default)]
 pub(super) struct Transient {
-    values: Vec<(Address, U256, Value)>,
+    values: HashMap<(AddressKey, WordKey), Value, DefaultHashBuilder>,
     /// Whether something was stored somewhere that is not known.
     is_lost: bool,
 }
@@ -95,9 +102,8 @@ impl Transient {
         if !key.is_known() || self.is_lost {
             return Value::UNKNOWN;
         }
-        let mut held = self.values.iter().rev();
-        let held = held.find(|(address, at, _)| *at == key.word && *address == this);
-        held.map_or(Value::input(U256::ZERO), |(.., value)| *value)
+        let held = self.values.get(&(AddressKey(this), WordKey(key.word)));
+        held.copied().unwrap_or(Value::input(U256::ZERO))
     }
 
     pub(super) fn store(&mut self, this: Address, key: &Value, value: Value) {
@@ -105,11 +111,7 @@ impl Transient {
             self.is_lost = true;
             return;
         }
-        let mut held = self.values.iter_mut();
-        match held.find(|(address, at, _)| *at == key.word && *address == this) {
-            Some((.., held)) => *held = value,
-            None => self.values.push((this, key.word, value)),
-        }
+        self.values.insert((AddressKey(this), WordKey(key.word)), value);
     }
 }
 
@@ -130,10 +132,31 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
                 nonce: info.nonce,
                 code_hash: info.code_hash,
                 code: info.code,
+                is_lost: false,
             };
             found.insert(AddressKey(address), account);
         }
         found.get(&AddressKey(address))
+    }
+
+    /// A contract is created; `code` is not there if it is not known.
+    pub(super) fn found(&mut self, address: Address, code: Option<Bytecode>) {
+        let balance = self.account(address).map_or(U256::ZERO, |found| found.balance);
+        let is_lost = code.is_none();
+        let hash = code.as_ref().map_or(B256::ZERO, |code| keccak256(code.original_byte_slice()));
+        let created = Found { balance, nonce: 1, code_hash: hash, code, is_lost };
+        self.scratch.accounts.found.insert(AddressKey(address), created);
+    }
+
+    /// The nonce with which an account creates a contract.
+    pub(super) fn take_nonce(&mut self, address: Address) -> Option<u64> {
+        let nonce = self.account(address)?.nonce;
+        // That of the sender was raised before.
+        let is_sender = address == self.tx.caller;
+        let nonce = if is_sender { nonce.max(self.tx.nonce.saturating_add(1)) } else { nonce };
+        let found = self.scratch.accounts.found.get_mut(&AddressKey(address))?;
+        found.nonce = nonce.saturating_add(1);
+        Some(nonce)
     }
 
     /// The code of an account.
@@ -230,8 +253,12 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         self.scratch.record.use_slot(position, AccessKind::Write, is_must);
         let slot = &mut self.scratch.record.slots[position];
         // On one of two ways it may be stored or not.
-        let is_same = slot.value.is_some_and(|before| before.word == value.word);
-        slot.value = Some(if is_must || is_same { value } else { Value::UNKNOWN });
+        let before = slot.value.filter(|before| before.is_known() && before.word == value.word);
+        slot.value = Some(match before {
+            _ if is_must => value,
+            Some(before) => Value { origin: value.origin | before.origin, ..value },
+            None => Value::UNKNOWN,
+        });
         slot.is_stored = true;
     }
 
@@ -259,6 +286,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             self.touch(AccessKind::Read, Location::Balance(address));
         }
         let word = match code {
+            op::EXTCODESIZE | op::EXTCODEHASH if found.is_lost => None,
             op::BALANCE => self.scratch.accounts.balance(address, found.balance),
             op::EXTCODESIZE => {
                 let size = self.code(address).map(|(_, code)| code.len());

@@ -450,7 +450,7 @@ impl<'a> Lowering<'a> {
         let output = if self.needed.memory {
             call.output.map(|word| self.operand(word, available, out, 0))
         } else {
-            [Operand::NONE; 2]
+            [self.constant(U256::ZERO); 2]
         };
         let position = u16::try_from(self.calls.len()).unwrap_or(u16::MAX);
         let (code, kind) = (call.code, call.kind);

@@ -117,6 +117,8 @@ pub(super) struct Explorer<'a> {
     pub(super) code: &'a [u8],
     /// Where what is pushed is an input of the skeleton, sorted.
     pub(super) inputs_at: &'a [usize],
+    /// Bytes of the code that all code of the skeleton has, but for the inputs.
+    shared_len: usize,
     jumps: Option<&'a JumpTable>,
     reverting: RevertingBlocks,
     pub(super) arena: ExprArena,
@@ -147,13 +149,19 @@ pub(super) struct Explorer<'a> {
 }
 
 impl<'a> Explorer<'a> {
-    pub(super) fn new(code: &'a Bytecode, inputs_at: &'a [usize], limits: SummaryLimits) -> Self {
+    pub(super) fn new(
+        code: &'a Bytecode,
+        inputs_at: &'a [usize],
+        shared_len: usize,
+        limits: SummaryLimits,
+    ) -> Self {
         let mut arena = ExprArena::new(limits.exprs_max);
         let first = arena.intern(KeyExpr::CallData(ExprId::ZERO));
         let shift = arena.constant(U256::from(224));
         Self {
             code: code.original_byte_slice(),
             inputs_at,
+            shared_len,
             jumps: code.legacy_jump_table(),
             reverting: reverting_blocks(code),
             selector: arena.operation(op::SHR, [shift, first, ExprId::ZERO]),
@@ -175,6 +183,14 @@ impl<'a> Explorer<'a> {
             is_matched: false,
             compared: BTreeSet::new(),
         }
+    }
+
+    /// Whether these bytes are the same in all code of the skeleton.
+    pub(super) fn is_shared(&self, start: usize, end: usize) -> bool {
+        // The longest push that reaches here begins 32 bytes before.
+        let first = self.inputs_at.partition_point(|pc| pc + 33 <= start);
+        let input = self.inputs_at.get(first).filter(|pc| **pc + 1 < end);
+        input.is_none() && (end <= self.shared_len || start >= self.code.len())
     }
 
     /// Follows every path from the beginning of the code.

@@ -348,6 +348,9 @@ impl Explorer<'_> {
             let code = explorer.code;
             let from = (from as usize).saturating_add(start as usize).min(code.len());
             let bytes = &code[from..(from + WORD_BYTES as usize).min(code.len())];
+            if !explorer.is_shared(from, from + bytes.len()) {
+                return ExprId::UNKNOWN;
+            }
             let mut word = [0; WORD_BYTES as usize];
             word[..bytes.len()].copy_from_slice(bytes);
             explorer.arena.constant(U256::from_be_bytes(word))

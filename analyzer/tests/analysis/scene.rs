@@ -2,7 +2,7 @@
 
 use forewave_analyzer::{
     AccessKind, Block, InterpretingPredictor, Location, MemoryState, PredictedAccess, Predictor,
-    StateExtent,
+    StateExtent, StaticPredictor,
 };
 use revm::{
     bytecode::Bytecode,
@@ -124,37 +124,66 @@ impl Scene {
     }
 
     pub fn text(&self, prediction: &PredictedAccess) -> String {
+        let named = |line: String| self.named(&line);
+        let accesses = prediction.set().iter().filter(|it| !self.is_usual(it.0, it.1));
+        let accesses = accesses.map(|(kind, location)| named(format!("{kind:?} {location}")));
+        let widened = prediction.widened().iter();
+        let widened = widened.map(|widened| named(format!("widened {}", widened.scope)));
+        accesses.chain(widened).collect::<Vec<_>>().join("\n")
+    }
+
+    /// What the predictor `static` says of the last transaction: as [`text`](Self::text),
+    /// with what only some runs do marked as that, then the causes of widening, then
+    /// the slots that it was decided by.
+    pub fn evaluated(&self) -> Vec<String> {
+        let prediction = self.predict_with(&StaticPredictor::default()).pop();
+        self.lines(&prediction.expect("a transaction"))
+    }
+
+    pub fn lines(&self, prediction: &PredictedAccess) -> Vec<String> {
+        let accesses = prediction.accesses().filter(|it| !self.is_usual(it.0, it.1));
+        let mut lines: Vec<String> = accesses
+            .map(|(kind, location, is_must)| {
+                format!("{}{kind:?} {location}", if is_must { "" } else { "may " })
+            })
+            .collect();
+        lines.extend(prediction.widened().iter().map(|it| format!("widened {}", it.scope)));
+        lines.extend(prediction.causes().iter().map(|cause| format!("because {cause:?}")));
+        lines.extend(prediction.deciding_reads().iter().map(|it| format!("decided by {it}")));
+        lines.dedup();
+        lines.iter().map(|line| self.named(line)).collect()
+    }
+
+    /// Whether every transaction does this: sender, recipient's code, fee.
+    fn is_usual(&self, kind: AccessKind, location: &Location) -> bool {
         let to = self.block.transactions.last().and_then(|tx| tx.kind.to().copied());
-        let usual = |kind, location: &Location| match location {
+        match location {
             Location::Balance(address) if *address == BENEFICIARY => kind == AccessKind::Delta,
             Location::Balance(address) | Location::Nonce(address) => *address == SENDER,
             Location::Code(address) => {
                 *address == SENDER || (Some(*address) == to && kind == AccessKind::Read)
             }
             Location::Storage(..) => false,
-        };
-        let lines = prediction.set().iter().filter(|(kind, location)| !usual(*kind, location));
-        let mut lines: Vec<String> = lines
-            .map(|(kind, location)| format!("{kind:?} {location}").to_lowercase())
-            .chain(
-                prediction
-                    .widened()
-                    .iter()
-                    .map(|widened| format!("widened {}", widened.scope).to_lowercase()),
-            )
-            .collect();
-        for line in &mut lines {
-            for (address, name) in &self.names {
-                *line = line.replace(&address.to_string().to_lowercase(), name);
-            }
         }
-        lines.join("\n")
+    }
+
+    /// The line with names in place of addresses.
+    fn named(&self, line: &str) -> String {
+        let line = line.to_lowercase();
+        self.names.iter().fold(line, |line, (address, name)| {
+            line.replace(&address.to_string().to_lowercase(), name)
+        })
     }
 
     /// Checks the last transaction's prediction, line by line.
     pub fn check(&self, expected: &[&str]) {
         assert_eq!(self.last().lines().collect::<Vec<_>>(), expected);
     }
+}
+
+/// Call data of whole words.
+pub fn words(words: &[u64]) -> Vec<u8> {
+    words.iter().flat_map(|word| U256::from(*word).to_be_bytes::<32>()).collect()
 }
 
 /// A scene at the rules of Prague.

@@ -10,12 +10,12 @@ use forewave_analyzer::{InterpretingPredictor, Limits, Location, PredictedAccess
 use proptest::prelude::*;
 use revm::{
     context::TxEnv,
-    primitives::{TxKind, U256, hardfork::SpecId, keccak256},
+    primitives::{TxKind, U256, hardfork::SpecId},
 };
 
 use crate::{
     assembler::assemble,
-    scene::{A, B, C, Scene, scene},
+    scene::{A, B, C, Scene, scene, words},
 };
 
 /// Interprets every transaction.
@@ -46,10 +46,6 @@ fn check(scene: Scene) {
             assert_eq!(found, expected, "round {round}, transaction {at}");
         }
     }
-}
-
-fn words(words: &[u64]) -> Vec<u8> {
-    words.iter().flat_map(|word| U256::from(*word).to_be_bytes::<32>()).collect()
 }
 
 /// Calls to `a` with these words, each three times and in turn.
