@@ -208,20 +208,6 @@ proptest! {
     }
 }
 
-/// A cache that has learnt from some calls, and the block they are in.
-fn filled() -> (Scene, Arc<TemplateCache>) {
-    let token = "4 CALLDATALOAD 0 MSTORE 1 32 MSTORE 64 0 KECCAK256 DUP1 SLOAD 36 CALLDATALOAD \
-                 ADD SWAP1 SSTORE 0 0 0 0 0 $b GAS CALL POP 0 CALLDATALOAD 5 EQ @no JUMPI STOP \
-                 no: 0 0 REVERT";
-    let factory = "1 SLOAD 1 ADD 1 SSTORE 412339929331 0 MSTORE 5 27 0 CREATE SELFDESTRUCT";
-    let scene = scene().contract(A, token).contract(B, factory);
-    let scene = calls(scene, &[&[1, 7], &[5, 3]]).without_fees();
-    let cache = Arc::new(TemplateCache::new());
-    let predictor = InterpretingPredictor::sharing(Limits::default(), Arc::clone(&cache));
-    scene.predict_with(&predictor);
-    (scene, cache)
-}
-
 #[test]
 fn a_selector_that_is_copied_to_where_it_lies_across_words_keeps_its_bytes() {
     let program = "CALLDATASIZE 0 30 CALLDATACOPY 0 MLOAD SLOAD 32 MLOAD SLOAD 1 MLOAD SSTORE \

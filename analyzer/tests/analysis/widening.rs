@@ -82,7 +82,7 @@ fn code_without_a_summary_is_everything_and_named_as_missing_once() {
     let cache = SummaryCache::default();
     let evaluator = TxEvaluator::new(&cache, EvaluationLimits::default());
     let mut scratch = Scratch::default();
-    let mut predict = |scratch: &mut Scratch| {
+    let predict = |scratch: &mut Scratch| {
         let tx = &scene.block.transactions[0];
         let found = evaluator.predict_tx(scratch, &scene.block, &scene.state, tx);
         scene.lines(&found.expect("the state is whole"))
