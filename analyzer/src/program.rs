@@ -113,7 +113,8 @@ pub(crate) enum Operation {
     Create {
         value: Operand,
         init: BytesOperand,
-        salt: Operand,
+        /// Its address comes from a nonce if there is none.
+        salt: Option<Operand>,
     },
     Destroy {
         to: Operand,

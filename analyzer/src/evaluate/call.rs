@@ -239,12 +239,12 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         running: &mut Running<'_>,
         value: Operand,
         init: BytesOperand,
-        salt: Operand,
+        salt: Option<Operand>,
     ) {
         self.gas += CREATE_GAS;
         let this = running.frame.this;
-        let is_create2 = salt != Operand::NONE;
-        let (value, salt) = (self.value(running, value), self.value(running, salt));
+        let value = self.value(running, value);
+        let salt = salt.map(|salt| self.value(running, salt));
         let used = self.scratch.data_used;
         let code = self.scratch.open();
         self.fill(running, &init, code);
@@ -253,16 +253,19 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         let Some(nonce) = self.take_nonce(this) else { return };
         self.pay_for_bytes(self.scratch.data[code].len());
         let bytes = &self.scratch.data[code];
-        let is_known = bytes.origin(0, bytes.len()) & UNKNOWN == 0 && bytes.len_origin == 0;
+        let origin = bytes.origin(0, bytes.len()) | bytes.len_origin;
+        let is_known = origin & UNKNOWN == 0;
         let init = Bytecode::new_legacy(bytes.slice(0, bytes.len()).to_vec().into());
-        let created = match (is_create2, is_known && salt.is_known()) {
-            (true, true) => {
-                let hash = keccak256(init.original_byte_slice());
+        // The code decides what is touched, as does the salt.
+        self.deciding |= origin & !UNKNOWN;
+        let created = match salt {
+            None => Some(this.create(nonce)),
+            Some(salt) => {
                 self.decide(&salt);
-                Some(this.create2(B256::from(salt.word), hash))
+                let hash = keccak256(init.original_byte_slice());
+                let is_named = is_known && salt.is_known();
+                is_named.then(|| this.create2(B256::from(salt.word), hash))
             }
-            (true, false) => None,
-            (false, _) => Some(this.create(nonce)),
         };
         self.scratch.data[running.received].clear();
         match created {

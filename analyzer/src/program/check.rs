@@ -90,7 +90,7 @@ impl Program {
             Operation::TransientStore { key, value } => self.reads(key) && self.reads(value),
             Operation::Call(position) => usize::from(position) < self.calls.len(),
             Operation::Create { value, ref init, salt } => {
-                self.reads(value) && self.has_bytes(init) && self.reads(salt)
+                self.reads(value) && self.has_bytes(init) && salt.is_none_or(|it| self.reads(it))
             }
             Operation::Destroy { to } => self.reads(to),
             Operation::StoreMemory { at, word, .. } => self.reads(at) && self.reads(word),

@@ -390,7 +390,7 @@ impl<'a> Lowering<'a> {
             Event::Create { site, value, init, salt } => {
                 let value = self.operand(*value, available, out, 0);
                 let init = self.bytes(init, available, out);
-                let salt = salt.map_or(Operand::NONE, |salt| self.operand(salt, available, out, 0));
+                let salt = salt.map(|salt| self.operand(salt, available, out, 0));
                 out.push(Operation::Create { value, init, salt });
                 self.answers(*site, out);
             }

@@ -354,7 +354,10 @@ impl Memory {
             gap(&mut parts, position, from);
             let to = piece_end.min(end);
             let skip = u32::from(piece.skip) + (from - place.offset);
-            parts.push((to - from, Some(slice(arena, piece.word, skip, to - from))));
+            // A part of what is not known is not known.
+            let is_known = piece.word != ExprId::UNKNOWN;
+            let word = is_known.then(|| slice(arena, piece.word, skip, to - from));
+            parts.push((to - from, word));
             position = to;
         }
         gap(&mut parts, position, end);
