@@ -123,13 +123,12 @@ impl SummaryCache {
         if kept.bytes + size > self.bytes_max {
             *kept = Kept::default();
         }
-        let programs = match kept.by_skeleton.get(&skeleton.hash) {
-            Some(programs) => programs.clone(),
-            None => {
-                kept.bytes += size;
-                kept.by_skeleton.insert(skeleton.hash, programs.clone());
-                programs
-            }
+        let programs = if let Some(programs) = kept.by_skeleton.get(&skeleton.hash) {
+            programs.clone()
+        } else {
+            kept.bytes += size;
+            kept.by_skeleton.insert(skeleton.hash, programs.clone());
+            programs
         };
         let summary = CodeSummary { programs, inputs: skeleton.inputs.into() };
         kept.by_code.insert(code_hash, summary);

@@ -108,18 +108,13 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         if let Some(known) = self.scratch.summaries.get(hash) {
             return Some(known.clone());
         }
-        match self.evaluator.summaries.get(hash) {
-            Some(summary) => {
-                self.scratch.summaries.insert(*hash, summary.clone());
-                Some(summary)
-            }
-            None => {
-                if !self.scratch.missing.iter().any(|(missing, _)| missing == hash) {
-                    self.scratch.missing.push((*hash, code.clone()));
-                }
-                None
-            }
+        let found = self.evaluator.summaries.get(hash);
+        if let Some(summary) = &found {
+            self.scratch.summaries.insert(*hash, summary.clone());
+        } else if !self.scratch.missing.iter().any(|(missing, _)| missing == hash) {
+            self.scratch.missing.push((*hash, code.clone()));
         }
+        found
     }
 
     /// A call of a frame.
@@ -135,13 +130,12 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         };
         self.scratch.data[running.received].clear();
         running.answers += 1;
-        running.success = match Self::address_of(&target) {
-            Some(to) => self.call_account(running, call, to, value, input),
-            None => {
-                self.widen(Scope::Everything, WideningCause::Target);
-                self.scratch.data[running.received].lose();
-                Value::UNKNOWN
-            }
+        running.success = if let Some(to) = Self::address_of(&target) {
+            self.call_account(running, call, to, value, input)
+        } else {
+            self.widen(Scope::Everything, WideningCause::Target);
+            self.scratch.data[running.received].lose();
+            Value::UNKNOWN
         };
         self.scratch.data_used = used;
         self.receive(running, call.output);
@@ -268,31 +262,28 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             }
         };
         self.scratch.data[running.received].clear();
-        match created {
-            Some(created) => {
-                for kind in [AccessKind::Read, AccessKind::Write] {
-                    self.touch(kind, Location::Nonce(created));
-                    self.touch(kind, Location::Code(created));
-                }
-                if !value.is_known() || !value.word.is_zero() {
-                    self.send(this, created, &value, true);
-                }
-                if is_known {
-                    let calldata = self.scratch.open();
-                    let answer = self.scratch.open();
-                    let own = Value::input(this.into_word().into());
-                    self.initialize(created, own, value, init, [calldata, answer]);
-                } else {
-                    self.widen(Scope::Contract { address: created }, WideningCause::Creation);
-                    self.found(created, None);
-                }
-                let word = Value::input(created.into_word().into());
-                self.scratch.data[running.received].push(&word, 32);
+        if let Some(created) = created {
+            for kind in [AccessKind::Read, AccessKind::Write] {
+                self.touch(kind, Location::Nonce(created));
+                self.touch(kind, Location::Code(created));
             }
-            None => {
-                self.widen(Scope::Everything, WideningCause::Creation);
-                self.scratch.data[running.received].lose();
+            if !value.is_known() || !value.word.is_zero() {
+                self.send(this, created, &value, true);
             }
+            if is_known {
+                let calldata = self.scratch.open();
+                let answer = self.scratch.open();
+                let own = Value::input(this.into_word().into());
+                self.initialize(created, own, value, init, [calldata, answer]);
+            } else {
+                self.widen(Scope::Contract { address: created }, WideningCause::Creation);
+                self.found(created, None);
+            }
+            let word = Value::input(created.into_word().into());
+            self.scratch.data[running.received].push(&word, 32);
+        } else {
+            self.widen(Scope::Everything, WideningCause::Creation);
+            self.scratch.data[running.received].lose();
         }
         running.success = Value::UNKNOWN;
         running.answers += 1;

@@ -468,7 +468,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
                 match at.offset() {
                     Some(start) => {
                         memory.store(start, &word, len);
-                        self.note_written(running, start, len);
+                        Self::note_written(running, start, len);
                     }
                     None => memory.lose_from(0),
                 }
@@ -511,7 +511,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             self.scratch.data[running.memory].lose_from(to.offset().unwrap_or(0));
             return;
         };
-        self.note_written(running, at, bytes);
+        Self::note_written(running, at, bytes);
         self.pay_for_bytes(bytes);
         let start = from.offset();
         let mut memory = core::mem::take(&mut self.scratch.data[running.memory]);
@@ -538,7 +538,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
     }
 
     /// On one of two ways, what memory held before may stay.
-    pub(super) fn note_written(&self, running: &mut Running<'_>, at: usize, len: usize) {
+    fn note_written(running: &mut Running<'_>, at: usize, len: usize) {
         if !running.forks.is_empty() {
             running.written.push((at, len));
         }
@@ -563,7 +563,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             memory.copy(at, &self.scratch.data[running.received], 0, bytes);
             self.scratch.data[running.memory] = memory;
         }
-        self.note_written(running, at, asked);
+        Self::note_written(running, at, asked);
     }
 
     fn scope(&self, running: &Running<'_>, scope: Operand) -> Option<U256> {
@@ -642,7 +642,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             op::COINBASE => env.beneficiary.into_word().into(),
             op::TIMESTAMP => env.timestamp,
             op::NUMBER => env.number,
-            op::DIFFICULTY => env.prevrandao.map_or(env.difficulty, |random| random.into()),
+            op::DIFFICULTY => env.prevrandao.map_or(env.difficulty, Into::into),
             op::GASLIMIT => U256::from(env.gas_limit),
             op::CHAINID => U256::from(self.block.cfg.chain_id()),
             op::BASEFEE => U256::from(env.basefee),

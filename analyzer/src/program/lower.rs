@@ -144,13 +144,13 @@ impl<'a> Lowering<'a> {
             }
             Exit::Branch { .. } if ways.clone().count() == 2 => match self.needed.joins[at] {
                 Some(to) => Next::Goto { to, binds: &[] },
-                None => self.along(ways.next()),
+                None => Self::along(ways.next()),
             },
-            _ => self.along(ways.next()),
+            _ => Self::along(ways.next()),
         }
     }
 
-    fn along(&self, edge: Option<&'a Edge>) -> Next<'a> {
+    fn along(edge: Option<&'a Edge>) -> Next<'a> {
         let edge = edge.expect("a stretch that is reached has a way that can succeed");
         Next::Goto { to: edge.to.index(), binds: &edge.binds }
     }
@@ -376,14 +376,11 @@ impl<'a> Lowering<'a> {
             Event::Account { code, of } => {
                 let read =
                     self.arena.find(&KeyExpr::Operation(*code, [*of, ExprId::ZERO, ExprId::ZERO]));
-                match read.filter(|id| self.needed.exprs[id.number()]) {
-                    Some(id) => {
-                        self.operand(id, available, out, 0);
-                    }
-                    None => {
-                        let of = self.operand(*of, available, out, 0);
-                        out.push(Operation::Account { to: Operand::NONE, code: *code, of });
-                    }
+                if let Some(id) = read.filter(|id| self.needed.exprs[id.number()]) {
+                    self.operand(id, available, out, 0);
+                } else {
+                    let of = self.operand(*of, available, out, 0);
+                    out.push(Operation::Account { to: Operand::NONE, code: *code, of });
                 }
             }
             Event::Call(call) => self.call(call, available, out),

@@ -159,14 +159,18 @@ impl Finder<'_> {
             Event::Create { value, init, salt, .. } => {
                 self.need(*value);
                 self.need_bytes(init);
-                salt.iter().for_each(|salt| self.need(*salt));
+                if let Some(salt) = salt {
+                    self.need(*salt);
+                }
             }
             Event::StoreMemory { at, word, .. } if self.needed.memory => {
                 self.need(*at);
                 self.need(*word);
             }
             Event::CopyMemory { to, from, len, .. } if self.needed.memory => {
-                [*to, *from, *len].into_iter().for_each(|word| self.need(word));
+                for word in [to, from, len] {
+                    self.need(*word);
+                }
             }
             Event::LoadMemory { at, .. } if self.needed.memory => self.need(*at),
             Event::HashMemory { at, len, .. } if self.needed.memory => {

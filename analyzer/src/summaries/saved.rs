@@ -95,7 +95,9 @@ impl SummaryCache {
             })
             .collect();
         saved.sort_unstable_by_key(|skeleton| skeleton.hash);
-        saved.iter_mut().for_each(|skeleton| skeleton.codes.sort_unstable());
+        for skeleton in &mut saved {
+            skeleton.codes.sort_unstable();
+        }
         saved
     }
 

@@ -169,7 +169,9 @@ pub(super) fn is_pattern_of(
     is_own: &impl Fn(u32) -> bool,
 ) -> bool {
     let mut binding = Binding { arena, is_own, binds: Vec::new(), is_lost: false };
-    words.into_iter().for_each(|word| binding.bind(pattern, word));
+    for word in words {
+        binding.bind(pattern, word);
+    }
     !binding.is_lost
 }
 
