@@ -114,7 +114,7 @@ where
     let is_planned = matches!(mode, ExecutionMode::Dataflow | ExecutionMode::Waves);
     let predicted = if is_planned { transactions } else { 0 };
     let waves = schedule.waves().len();
-    let stats = ExecutionStats { mode, waves, predicted, ..ExecutionStats::default() };
+    let stats = ExecutionStats { waves, mode, predicted, ..ExecutionStats::default() };
     let plan = Plan { way, needs: Needs::Graph(graph), stats };
     PanickedError::catch(|| run_planned(block, state, plan, workers, |_, _| {}))?
 }

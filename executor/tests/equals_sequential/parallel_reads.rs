@@ -56,15 +56,15 @@ impl DatabaseRef for InHalves {
 }
 
 /// Fails if the work does not end.
-fn ends(what: String, work: impl FnOnce() + Send + 'static) {
+fn ends(what: &str, work: impl FnOnce() + Send + 'static) {
     let (done, ended) = mpsc::channel();
     let worker = thread::spawn(move || {
         work();
         let _ = done.send(());
     });
-    let ended = ended.recv_timeout(Duration::from_secs(120));
+    let ended = ended.recv_timeout(Duration::from_mins(2));
     assert_ne!(ended, Err(mpsc::RecvTimeoutError::Timeout), "{what} hangs");
-    worker.join().expect(&what);
+    worker.join().expect(what);
 }
 
 fn counters() -> (Block, MemoryState) {
@@ -96,7 +96,7 @@ fn run_all(pool: &ThreadPool) {
 #[test]
 fn a_state_may_use_rayon_on_the_threads_that_run_the_block() {
     for threads in [1, 2, 3, 8] {
-        ends(format!("{threads} threads"), move || {
+        ends(&format!("{threads} threads"), move || {
             let pool = ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
             run_all(&pool);
             // From a thread of the pool's own, and two blocks at a time.
@@ -112,7 +112,7 @@ fn a_state_may_use_rayon_on_the_threads_that_run_the_block() {
 #[test]
 fn fetchers_may_read_with_rayon() {
     for threads in [1, 2, 8] {
-        ends(format!("{threads} fetchers"), move || {
+        ends(&format!("{threads} fetchers"), move || {
             let pool = ThreadPoolBuilder::new().num_threads(2).build().expect("a pool");
             let fetchers = ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
             let (block, state) = counters();
