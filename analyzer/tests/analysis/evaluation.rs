@@ -199,7 +199,12 @@ fn what_two_ways_leave_differently_is_not_known() {
     check(
         "GAS 1 AND @on JUMPI 9 1 SSTORE on: 1 SLOAD SLOAD STOP",
         &[],
-        &["may read storage(a, 1)", "may write storage(a, 1)", "widened contract(a)", "because key"],
+        &[
+            "may read storage(a, 1)",
+            "may write storage(a, 1)",
+            "widened contract(a)",
+            "because key",
+        ],
     );
     // In transient storage.
     check(

@@ -33,9 +33,8 @@ fn check(caller: &str, callee: &str, given: &[u64], expected: &[&str]) {
 fn arguments_go_into_the_keys_of_what_is_called() {
     let entry =
         |key: &str| [format!("read storage(b, 2[{key}])"), format!("write storage(b, 2[{key}])")];
-    let call = |word: &str| {
-        format!("1 224 SHL 0 MSTORE {word} 4 MSTORE 0 0 36 0 0 $b GAS CALL POP STOP")
-    };
+    let call =
+        |word: &str| format!("1 224 SHL 0 MSTORE {word} 4 MSTORE 0 0 36 0 0 $b GAS CALL POP STOP");
     for (word, key) in [("CALLER", "sender"), ("ADDRESS", "a"), ("4 CALLDATALOAD 1 ADD", "8")] {
         let expected = entry(key);
         check(&call(word), ENTRY, &[7], &expected.each_ref().map(String::as_str));
@@ -54,12 +53,7 @@ fn what_a_call_answers_goes_into_keys() {
         RETURNDATASIZE 0 64 RETURNDATACOPY 64 MLOAD SLOAD STOP";
     for caller in [direct, copied] {
         check(caller, "42 0 MSTORE 32 0 RETURN", &[], &["read storage(a, 42)"]);
-        check(
-            caller,
-            "255 ADDRESS AND 0 MSTORE 64 0 RETURN",
-            &[],
-            &["read storage(a, 178)"],
-        );
+        check(caller, "255 ADDRESS AND 0 MSTORE 64 0 RETURN", &[], &["read storage(a, 178)"]);
         // What it loads decides.
         check(
             caller,
