@@ -230,13 +230,8 @@ impl Memory {
             changed |= bulk.is_calldata && !other.bulks.contains_key(base);
             bulk.is_calldata &= other.bulks.contains_key(base);
         }
-        let differs = |one: &Self, other: &Self| -> Vec<(Place, Piece)> {
-            let pieces =
-                one.pieces.iter().filter(|(place, piece)| other.pieces.get(place) != Some(piece));
-            pieces.map(|(place, piece)| (*place, *piece)).collect()
-        };
-        let mut differing = differs(other, self);
-        differing.extend(differs(self, other));
+        let mut differing = pieces_without(&other.pieces, &self.pieces);
+        differing.extend(pieces_without(&self.pieces, &other.pieces));
         for (place, piece) in differing {
             let (mine, theirs) = (self.pieces.get(&place), other.pieces.get(&place));
             let words = match (mine, theirs) {
@@ -363,6 +358,19 @@ impl Memory {
         gap(&mut parts, position, end);
         parts
     }
+}
+
+/// The pieces of one memory that another does not have, in one pass over both.
+fn pieces_without(
+    one: &BTreeMap<Place, Piece>,
+    other: &BTreeMap<Place, Piece>,
+) -> Vec<(Place, Piece)> {
+    let mut others = other.iter().peekable();
+    let pieces = one.iter().filter(|(place, piece)| {
+        while others.next_if(|(other, _)| other < place).is_some() {}
+        others.next_if(|(other, _)| other == place).is_none_or(|(_, other)| other != *piece)
+    });
+    pieces.map(|(place, piece)| (*place, *piece)).collect()
 }
 
 /// Bytes `skip..skip + len` of a word as its low bytes; those above are not cleared
