@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn a_tooltip_lists_a_bounded_number_of_hazards_and_counts_the_rest() {
         let places =
-            |word: &str| (0..40).map(|slot| format!("{word}a.{slot} ")).collect::<String>();
+            |word| (0..40).map(|slot| format!("{word}a.{slot}")).collect::<Vec<_>>().join(" ");
         let graph = ConflictGraph::new(&block(&format!("{}|{}", places("W"), places("R"))));
         let edge = graph.edges().next().unwrap();
         let hazards = edge.hazards().len();
