@@ -217,7 +217,7 @@ fn what_two_ways_leave_differently_is_not_known() {
         "32 4 128 CALLDATACOPY 36 CALLDATALOAD 128 ADD GAS 1 AND @one JUMPI \
          9 DUP2 MSTORE @on JUMP one: DUP1 MLOAD SLOAD POP on: MLOAD SLOAD STOP",
         &[7, 0],
-        &["widened contract(a)", "because key"],
+        &["may read storage(a, 7)", "widened contract(a)", "because key"],
     );
 }
 
