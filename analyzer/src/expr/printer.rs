@@ -223,6 +223,10 @@ impl<'a> Printer<'a> {
                 }
                 self.out.write_char(')')
             }
+            // A contract that was created, or one of several answers.
+            KeyExpr::Returned { target, .. } if *target == ExprId::UNKNOWN => {
+                self.out.write_str(VAGUE)
+            }
             KeyExpr::Returned { target, selector, .. } => {
                 self.callee(*target)?;
                 self.out.write_char('.')?;

@@ -33,7 +33,7 @@ use crate::{
 const ROUNDS_MAX: u32 = 1;
 
 /// Rounds of a loop without a choice that are followed one by one.
-const UNROLLED_MAX: u32 = 16;
+const UNROLLED_MAX: u32 = 64;
 
 /// Words of a path's state that are compared in the time of one instruction.
 const CELLS_PER_STEP: usize = 8;
