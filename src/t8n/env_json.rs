@@ -192,9 +192,11 @@ impl Env<'_> {
         if let Some(fee) = self.stated.current_base_fee {
             return Ok(Some(fee.to()));
         }
-        let (Some(fee), Some(used), Some(limit)) =
-            (self.stated.parent_base_fee, self.stated.parent_gas_used, self.stated.parent_gas_limit)
-        else {
+        let (Some(fee), Some(used), Some(limit)) = (
+            self.stated.parent_base_fee,
+            self.stated.parent_gas_used,
+            self.stated.parent_gas_limit,
+        ) else {
             let expected = "a number, or parentBaseFee, parentGasUsed and parentGasLimit";
             return Err(self.missing("currentBaseFee", expected));
         };
