@@ -17,7 +17,7 @@ use alloy_eips::{
 use alloy_primitives::{Address, B256, Bytes, U256, hex};
 use forewave::{
     ExactPaths, MemoryState, PredictorKind,
-    conformance::{CaseReport, Setup, Verdict, run_file},
+    conformance::{CaseReport, Setup, Verdict, Ways, run_file},
     input::SourceFile,
     state_root,
 };
@@ -143,7 +143,8 @@ fn run_case(
     let file = SourceFile { path: "case.json".into(), bytes: case.to_string().into() };
     let pools = [1, 2, 8].map(|n| ThreadPoolBuilder::new().num_threads(n).build().unwrap());
     let paths = ExactPaths::new();
-    let setup = Setup { predictors: &PredictorKind::ALL, pools: &pools, paths: &paths };
+    let setup =
+        Setup { ways: Ways::All, predictors: &PredictorKind::ALL, pools: &pools, paths: &paths };
     run_file(&file, &setup, |_| true).unwrap().remove(0)
 }
 

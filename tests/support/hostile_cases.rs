@@ -14,7 +14,7 @@ use alloy_primitives::{Address, B256, Signature, TxKind, U256, hex};
 use flate2::{Compression, write::GzEncoder};
 use forewave::{
     ExactPaths, MemoryState, PredictorKind,
-    conformance::{Setup, Verdict, run_file, source},
+    conformance::{Setup, Verdict, Ways, run_file, source},
     input::{InputError, SourceFile},
     state_root,
 };
@@ -170,7 +170,8 @@ pub(crate) fn check(file: &NamedFile, directory: &Path, pool: &ThreadPool) -> Fa
 pub(crate) fn judge(file: &SourceFile, pool: &ThreadPool) -> Result<Fate, InputError> {
     let pools = core::slice::from_ref(pool);
     let paths = ExactPaths::new();
-    let setup = Setup { predictors: &[PredictorKind::Static], pools, paths: &paths };
+    let setup =
+        Setup { ways: Ways::All, predictors: &[PredictorKind::Static], pools, paths: &paths };
     let reports = run_file(file, &setup, |_| true)?;
     for report in &reports {
         if let Verdict::Failed(reason) = &report.verdict {
