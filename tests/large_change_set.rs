@@ -92,6 +92,8 @@ fn workload(of_accounts: bool) -> (Block, MemoryState) {
         transactions: core::iter::once(first).chain(readers).collect(),
         withdrawals: vec![],
         ommers: vec![],
+        reward: forewave::BlockReward::OfFork,
+        is_dao_fork: false,
     };
     (block, state)
 }

@@ -99,9 +99,9 @@ fn write(
             }
         }
     }
-    print_object(&mut io::stderr().lock(), to_stderr)?;
+    print_object(&mut io::stderr().lock(), &to_stderr)?;
     let mut out = BufWriter::new(io::stdout().lock());
-    print_object(&mut out, to_stdout)?;
+    print_object(&mut out, &to_stdout)?;
     let is_written = outputs.iter().any(|(what, _)| *what == "result");
     match (is_written, args.json) {
         (true, _) => {}
@@ -114,11 +114,11 @@ fn write(
     Ok(out.flush()?)
 }
 
-fn print_object(out: &mut impl Write, object: Map<String, Value>) -> io::Result<()> {
+fn print_object(out: &mut impl Write, object: &Map<String, Value>) -> io::Result<()> {
     if object.is_empty() {
         return Ok(());
     }
-    serde_json::to_writer_pretty(&mut *out, &object)?;
+    serde_json::to_writer_pretty(&mut *out, object)?;
     writeln!(out)
 }
 

@@ -78,13 +78,13 @@ pub(super) fn parse(
     rules: &TransitionRules,
     state: &mut MemoryState,
 ) -> Result<Block, InputError> {
-    let env: StatedEnv = json::parse(file)?;
-    let env = Env { file, env, fork: rules.fork };
+    let stated: StatedEnv = json::parse(file)?;
+    let env = Env { file, stated, fork: rules.fork };
     let header = Header {
         number: env.number(),
-        timestamp: env.env.current_timestamp.to(),
-        beneficiary: env.env.current_coinbase,
-        gas_limit: env.env.current_gas_limit.to(),
+        timestamp: env.stated.current_timestamp.to(),
+        beneficiary: env.stated.current_coinbase,
+        gas_limit: env.stated.current_gas_limit.to(),
         difficulty: env.difficulty()?,
         mix_hash: env.random()?.into(),
         base_fee_per_gas: env.base_fee()?,
@@ -110,13 +110,13 @@ pub(super) fn parse(
 /// The file's fields, under the rules of a fork.
 struct Env<'a> {
     file: &'a SourceFile,
-    env: StatedEnv,
+    stated: StatedEnv,
     fork: EthereumHardfork,
 }
 
 impl Env<'_> {
     fn number(&self) -> u64 {
-        self.env.current_number.to()
+        self.stated.current_number.to()
     }
 
     fn wrong(&self, field: impl Into<String>, expected: &str, found: Option<&Value>) -> InputError {
@@ -130,7 +130,7 @@ impl Env<'_> {
 
     /// Zero since the Merge.
     fn difficulty(&self) -> Result<U256, InputError> {
-        let stated = self.env.current_difficulty;
+        let stated = self.stated.current_difficulty;
         if self.fork >= EthereumHardfork::Paris {
             return match stated.filter(|stated| !stated.is_zero()) {
                 None => Ok(U256::ZERO),
@@ -144,13 +144,13 @@ impl Env<'_> {
             return Ok(stated);
         }
         let (Some(of_parent), Some(before)) =
-            (self.env.parent_difficulty, self.env.parent_timestamp)
+            (self.stated.parent_difficulty, self.stated.parent_timestamp)
         else {
             let expected = "a number, or parentDifficulty and parentTimestamp";
             return Err(self.missing("currentDifficulty", expected));
         };
         let [before, timestamp]: [u64; 2] =
-            [before, self.env.current_timestamp].map(|stated| stated.to());
+            [before, self.stated.current_timestamp].map(|stated| stated.to());
         if before >= timestamp {
             let expected = format!("less than currentTimestamp, {timestamp}");
             return Err(self.wrong("parentTimestamp", &expected, Some(&before.into())));
@@ -165,7 +165,7 @@ impl Env<'_> {
 
     /// Whether the parent has ommers; it has none where nothing is said.
     fn has_ommers(&self) -> Result<bool, InputError> {
-        match self.env.parent_uncle_hash {
+        match self.stated.parent_uncle_hash {
             None => Ok(false),
             Some(hash) if hash.is_zero() => {
                 let expected = "the hash of the parent's list of ommers";
@@ -177,7 +177,7 @@ impl Env<'_> {
 
     /// EIP-4399.
     fn random(&self) -> Result<U256, InputError> {
-        match self.env.current_random {
+        match self.stated.current_random {
             Some(random) => Ok(random),
             None if self.fork < EthereumHardfork::Paris => Ok(U256::ZERO),
             None => Err(self.missing("currentRandom", "32 bytes")),
@@ -189,12 +189,14 @@ impl Env<'_> {
         if self.fork < EthereumHardfork::London {
             return Ok(None);
         }
-        if let Some(fee) = self.env.current_base_fee {
+        if let Some(fee) = self.stated.current_base_fee {
             return Ok(Some(fee.to()));
         }
-        let (Some(fee), Some(used), Some(limit)) =
-            (self.env.parent_base_fee, self.env.parent_gas_used, self.env.parent_gas_limit)
-        else {
+        let (Some(fee), Some(used), Some(limit)) = (
+            self.stated.parent_base_fee,
+            self.stated.parent_gas_used,
+            self.stated.parent_gas_limit,
+        ) else {
             let expected = "a number, or parentBaseFee, parentGasUsed and parentGasLimit";
             return Err(self.missing("currentBaseFee", expected));
         };
@@ -216,13 +218,13 @@ impl Env<'_> {
 
     /// EIP-4844 and what has changed it since.
     fn excess_blob_gas(&self) -> Result<Option<u64>, InputError> {
-        let timestamp = self.env.current_timestamp.to();
+        let timestamp = self.stated.current_timestamp.to();
         let Some(params) = blob_params(&UpTo(self.fork), timestamp) else { return Ok(None) };
-        if let Some(excess) = self.env.current_excess_blob_gas {
+        if let Some(excess) = self.stated.current_excess_blob_gas {
             return Ok(Some(excess.to()));
         }
         let (Some(excess), Some(used)) =
-            (self.env.parent_excess_blob_gas, self.env.parent_blob_gas_used)
+            (self.stated.parent_excess_blob_gas, self.stated.parent_blob_gas_used)
         else {
             let expected = "a number, or parentExcessBlobGas and parentBlobGasUsed";
             return Err(self.missing("currentExcessBlobGas", expected));
@@ -233,7 +235,7 @@ impl Env<'_> {
                 return Err(self.wrong(field, "less than 2^32", Some(&value.into())));
             }
         }
-        let base_fee = match self.env.parent_base_fee {
+        let base_fee = match self.stated.parent_base_fee {
             Some(fee) => fee.to(),
             // EIP-7918: the least price of blobs follows from the parent's base fee.
             None if self.fork >= EthereumHardfork::Osaka => {
@@ -247,13 +249,13 @@ impl Env<'_> {
 
     /// The parent's hash, which EIP-2935 stores; `BLOCKHASH` asks the state.
     fn parent_hash(&self, state: &mut MemoryState) -> Result<B256, InputError> {
-        let stated = self.env.block_hashes.iter().flat_map(|hashes| &hashes.0);
+        let stated = self.stated.block_hashes.iter().flat_map(|hashes| &hashes.0);
         for (number, hash) in stated.clone() {
             state.insert_block_hash(number.to(), *hash);
         }
         let Some(parent) = self.number().checked_sub(1) else { return Ok(B256::ZERO) };
         let listed = stated.clone().find(|(number, _)| number.to::<u64>() == parent);
-        match (self.env.previous_hash, listed.map(|(_, hash)| *hash)) {
+        match (self.stated.previous_hash, listed.map(|(_, hash)| *hash)) {
             (Some(previous), Some(listed)) if previous != listed => {
                 let expected = format!("the hash of block {parent} in blockHashes, {listed}");
                 let found = previous.to_string().into();
@@ -273,7 +275,7 @@ impl Env<'_> {
 
     /// EIP-4788.
     fn beacon_root(&self) -> Result<Option<B256>, InputError> {
-        match self.env.parent_beacon_block_root {
+        match self.stated.parent_beacon_block_root {
             _ if self.fork < EthereumHardfork::Cancun => Ok(None),
             Some(root) => Ok(Some(root)),
             None => Err(self.missing("parentBeaconBlockRoot", "32 bytes")),
@@ -281,7 +283,7 @@ impl Env<'_> {
     }
 
     fn ommers(&self) -> Result<Vec<Ommer>, InputError> {
-        let ommers = self.env.ommers.iter().flatten().enumerate().map(|(position, ommer)| {
+        let ommers = self.stated.ommers.iter().flatten().enumerate().map(|(position, ommer)| {
             let delta: u64 = ommer.delta.to();
             let is_near = (1..=MAX_OMMER_DEPTH).contains(&delta);
             let older = self.number().checked_sub(delta).filter(|_| is_near);
@@ -297,7 +299,7 @@ impl Env<'_> {
     /// EIP-4895.
     fn withdrawals(&self) -> Result<Vec<Withdrawal>, InputError> {
         let is_known = self.fork >= EthereumHardfork::Shanghai;
-        match &self.env.withdrawals {
+        match &self.stated.withdrawals {
             None if is_known => Err(self.missing("withdrawals", "a list, which may be empty")),
             Some(stated) if !is_known && !stated.is_empty() => {
                 let expected = format!("none, as {} has no withdrawals", self.fork);
