@@ -78,8 +78,8 @@ pub(super) fn parse(
     rules: &TransitionRules,
     state: &mut MemoryState,
 ) -> Result<Block, InputError> {
-    let env: StatedEnv = json::parse(file)?;
-    let env = Env { file, stated: env, fork: rules.fork };
+    let stated: StatedEnv = json::parse(file)?;
+    let env = Env { file, stated, fork: rules.fork };
     let header = Header {
         number: env.number(),
         timestamp: env.stated.current_timestamp.to(),
