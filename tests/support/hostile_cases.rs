@@ -9,7 +9,11 @@ use alloy_consensus::{
     Block, BlockBody, Header, SignableTransaction, TxEip1559, TxEip2930, TxEip4844, TxEip7702,
     TxEnvelope, TxLegacy, transaction::SignerRecoverable,
 };
-use alloy_eips::eip7702::Authorization;
+use alloy_eips::{
+    eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
+    eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS, eip7685::EMPTY_REQUESTS_HASH,
+    eip7702::Authorization,
+};
 use alloy_primitives::{Address, B256, Signature, TxKind, U256, hex};
 use flate2::{Compression, write::GzEncoder};
 use forewave::{
@@ -20,7 +24,7 @@ use forewave::{
 };
 use forewave_fixtures::SplitMix64;
 use rayon::ThreadPool;
-use revm::state::AccountInfo;
+use revm::{bytecode::Bytecode, state::AccountInfo};
 use serde_json::{Value, json};
 
 use crate::{
@@ -195,6 +199,13 @@ pub(crate) fn case() -> Value {
         state.insert_account(sender, AccountInfo::from_balance(balance));
         pre.insert(sender.to_string(), json!({ "balance": "0xde0b6b3a7640000" }));
     }
+    // The contracts that end each block of Prague: no such block is valid without them.
+    for contract in [WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS, CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS]
+    {
+        let code = Bytecode::new_legacy([0].into());
+        state.insert_account(contract, AccountInfo::from_bytecode(code).with_nonce(1));
+        pre.insert(contract.to_string(), json!({ "nonce": "0x1", "code": "0x00" }));
+    }
     let genesis = Header {
         gas_limit: 30_000_000,
         base_fee_per_gas: Some(7),
@@ -203,7 +214,7 @@ pub(crate) fn case() -> Value {
         blob_gas_used: Some(0),
         excess_blob_gas: Some(0),
         parent_beacon_block_root: Some(B256::ZERO),
-        requests_hash: Some(B256::ZERO),
+        requests_hash: Some(EMPTY_REQUESTS_HASH),
         ..Header::default()
     };
     let (hash, empty) = (genesis.hash_slow(), BlockBody::default());
