@@ -74,7 +74,7 @@ fn every_block_of_a_run_ends_as_in_sequential_execution_and_as_its_header_says()
     }
 }
 
-/// `graph` warns of an incomplete pre-state where the gas is another by half. An estimate
+/// `graph` warns of an incomplete pre-state where the gas is off by three fifths. An estimate
 /// knows no loop that it does not follow, so that few complete blocks are warned of too.
 #[test]
 fn the_gas_that_static_estimates_of_a_real_block_rarely_raises_a_warning() {
@@ -87,7 +87,7 @@ fn the_gas_that_static_estimates_of_a_real_block_rarely_raises_a_warning() {
         let stated = header.gas_used.unwrap();
         assert_eq!(notes, [], "{}", directory.display());
         blocks += 1;
-        if predicted.abs_diff(stated) > stated / 2 {
+        if predicted.abs_diff(stated) > stated / 5 * 3 {
             warned.push(format!("{}: {predicted} of {stated}", directory.display()));
         }
     }

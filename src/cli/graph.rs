@@ -20,8 +20,9 @@ use super::{
 /// without a warning.
 const SIMULATED_GAS_TOLERANCE: f64 = 0.01;
 
-/// The same for an estimate from summaries, which knows no refunds and no logs' sizes.
-const ESTIMATED_GAS_TOLERANCE: f64 = 0.5;
+/// The same for an estimate from summaries, which knows no refunds and no logs' sizes: 5 of
+/// 143 real blocks are further off (`tests/real_blocks.rs`).
+const ESTIMATED_GAS_TOLERANCE: f64 = 0.6;
 
 /// Hot spots listed in text.
 const HOT_SPOTS_SHOWN: usize = 10;
