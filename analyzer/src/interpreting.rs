@@ -17,9 +17,8 @@ use crate::{
 /// The prediction of a transaction whose analysis would exceed the [`Limits`]
 /// is widened to everything.
 ///
-/// With a [`TemplateCache`], what it learns of code serves the later
-/// transactions of the block and whoever shares the cache. Learning costs time
-/// that a single block does not give back, so without one it does not learn.
+/// With a [`TemplateCache`], it records templates of code for later transactions
+/// and for other predictors that share the cache. Without one it records nothing.
 #[derive(Clone, Debug, Default)]
 pub struct InterpretingPredictor {
     limits: Limits,

@@ -93,9 +93,8 @@ pub struct Schedule {
     span: u64,
 }
 
-/// A schedule as somebody states it, in a file or by hand, in the fields that a
-/// [`Schedule`] is written with. It is good for nothing until it is
-/// [verified](Self::verified).
+/// A schedule from outside, read from a file or made by hand, with the fields of a
+/// [`Schedule`]. It runs no block until it is [verified](Self::verified).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct StatedSchedule {
     /// The waves, in the order in which they run.

@@ -1,5 +1,5 @@
-//! The fields of a header that an outcome is not compared with, each with why, so
-//! that nothing counts as matching that nobody has looked at.
+//! The header fields that an outcome is not compared with, each with the reason: a
+//! field that was not compared never counts as matching.
 
 use core::fmt;
 

@@ -303,7 +303,7 @@ fn the_beneficiary_is_paid_what_the_rules_say() {
         assert_eq!(balance(fork, BlockReward::Wei(3_200)), [hex(3_300), hex(2_400)], "{fork}");
         assert_eq!(balance(fork, BlockReward::Unpaid), [None, None], "{fork}");
     }
-    // What is paid nothing is touched all the same, which leaves an account before EIP-161.
+    // A reward of zero still touches the account; before EIP-161 that creates it.
     assert_eq!(balance(Fork::Frontier, BlockReward::Wei(0)), [hex(0), hex(0)]);
     assert_eq!(balance(Fork::London, BlockReward::Wei(0)), [None, None]);
     assert_eq!(balance(Fork::Paris, BlockReward::OfFork), [None, None]);
