@@ -62,7 +62,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         };
         let calldata = &self.scratch.data[frame.calldata];
         if calldata.is_lost || calldata.origin(0, 4) & UNKNOWN != 0 {
-            self.widen(Scope::Contract { address: frame.this }, WideningCause::Selector);
+            self.widen(Scope::Everything, WideningCause::Selector);
             self.scratch.data[answer].lose();
             return true;
         }
@@ -162,8 +162,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         }
         let delegates = call.kind == CallKind::Delegate;
         if self.account(to).is_some_and(|found| found.is_lost) {
-            let address = if delegates { this } else { to };
-            self.widen(Scope::Contract { address }, WideningCause::Creation);
+            self.widen(Scope::Everything, WideningCause::Creation);
             self.scratch.data[received].lose();
             return Value::UNKNOWN;
         }
@@ -276,7 +275,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
                 let own = Value::input(this.into_word().into());
                 self.initialize(created, own, value, init, [calldata, answer]);
             } else {
-                self.widen(Scope::Contract { address: created }, WideningCause::Creation);
+                self.widen(Scope::Everything, WideningCause::Creation);
                 self.found(created, None);
             }
             let word = Value::input(created.into_word().into());

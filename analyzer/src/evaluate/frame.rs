@@ -212,7 +212,8 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
 
     /// Something may be touched that nothing is known of.
     fn give_up(&mut self, running: &mut Running<'_>, cause: WideningCause) {
-        self.widen(Scope::Contract { address: running.frame.this }, cause);
+        // What is not followed may call other code as well.
+        self.widen(Scope::Everything, cause);
         self.scratch.data[running.frame.answer].lose();
         running.frame.is_returned = true;
     }

@@ -37,15 +37,15 @@ fn what_is_not_known_widens_as_far_as_it_could_reach() {
         ("GAS SELFDESTRUCT", &["widened everything", "because target"]),
         (
             "GAS 0 MSTORE 0 0 4 0 0 $b GAS CALL STOP",
-            &["read code(b)", "widened contract(b)", "because selector"],
+            &["read code(b)", "widened everything", "because selector"],
         ),
         (
             "GAS 0 MSTORE 0 0 4 0 $b GAS DELEGATECALL STOP",
-            &["read code(b)", "widened contract(a)", "because selector"],
+            &["read code(b)", "widened everything", "because selector"],
         ),
         (
             "0 0 GAS 0 0 $b GAS CALL STOP",
-            &["read code(b)", "widened contract(b)", "because selector"],
+            &["read code(b)", "widened everything", "because selector"],
         ),
         (
             "GAS 0 0 0 CREATE2 STOP",
@@ -57,7 +57,7 @@ fn what_is_not_known_widens_as_far_as_it_could_reach() {
         scene.expect(expected);
     }
     let scene = scene().contract(A, "0 CALLDATALOAD JUMP").call(A, &[7; 4]);
-    scene.expect(&["widened contract(a)", "because gaveup"]);
+    scene.expect(&["widened everything", "because gaveup"]);
 }
 
 #[test]
@@ -122,14 +122,14 @@ fn every_limit_widens_and_says_so() {
     };
     let counted = "4 CALLDATALOAD loop: DUP1 @more JUMPI STOP more: DUP1 SLOAD POP \
         1 SWAP1 SUB @loop JUMP";
-    check(counted, |limits| limits.operations_max = 100, "widened contract(a)");
-    check(counted, |limits| limits.accesses_max = 100, "widened contract(a)");
+    check(counted, |limits| limits.operations_max = 100, "widened everything");
+    check(counted, |limits| limits.accesses_max = 100, "widened everything");
     let calls = "0 0 0 0 0 $b GAS CALL POP 0 0 0 0 0 $c GAS CALL POP STOP";
     check(calls, |limits| limits.calls_max = 2, "widened everything");
     check(calls, |limits| limits.depth_max = 1, "widened everything");
     let forks = "GAS 1 AND @a JUMPI 1 SLOAD POP a: GAS 1 AND @b JUMPI 2 SLOAD POP b: STOP";
-    check(forks, |limits| limits.forks_max = 1, "widened contract(a)");
-    check(forks, |limits| limits.may_operations_max = 1, "widened contract(a)");
+    check(forks, |limits| limits.forks_max = 1, "widened everything");
+    check(forks, |limits| limits.may_operations_max = 1, "widened everything");
 }
 
 #[test]
