@@ -19,6 +19,7 @@ mod call;
 mod data;
 mod finish;
 mod frame;
+mod operate;
 mod record;
 mod world;
 

@@ -10,6 +10,7 @@
 //! followed ahead. Operands are registers, or constants of the program.
 
 mod check;
+mod emit;
 mod lower;
 mod need;
 

@@ -18,6 +18,7 @@ mod explore;
 mod generalize;
 pub(crate) mod graph;
 mod instructions;
+mod meet;
 mod memory;
 mod outside;
 mod path;
