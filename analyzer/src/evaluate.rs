@@ -76,8 +76,8 @@ impl Default for EvaluationLimits {
 /// nothing is allocated anew. One for each thread.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    registers: Registers,
-    registers_used: usize,
+    /// Registers that no frame has now.
+    registers: Vec<Registers>,
     assigned: Vec<Value>,
     data: Vec<Data>,
     data_used: usize,
@@ -147,6 +147,14 @@ impl Scratch {
         core::mem::take(&mut self.missing)
     }
 
+    /// A copy of registers.
+    fn copy(&mut self, of: &[Value]) -> Registers {
+        let mut copy = self.registers.pop().unwrap_or_default();
+        copy.clear();
+        copy.extend_from_slice(of);
+        copy
+    }
+
     /// A place for bytes; the same again once it was given back.
     fn open(&mut self) -> usize {
         if self.data_used == self.data.len() {
@@ -191,7 +199,6 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         scratch.widened.clear();
         scratch.reads.clear();
         scratch.data_used = 0;
-        scratch.registers_used = 0;
         let tx = self.tx;
         self.gas = intrinsic_gas(tx);
         let record = &mut scratch.record;

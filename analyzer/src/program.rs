@@ -2,13 +2,15 @@
 //!
 //! ```text
 //! Graph ──need──> what keys, targets and conditions are computed from
-//!       ──lower──> Program { stretches of operations on registers }
+//!       ──lower──> Program { stretches of operations, a register for each expression }
+//!       ──allocate──> Program { few registers, hardly any copies }
 //! ```
 //!
 //! Nothing is in a program that decides no access: no gas, no logs, no checks
 //! whose other way only reverts, no memory unless some word of it cannot be
 //! followed ahead. Operands are registers, or constants of the program.
 
+mod allocate;
 mod check;
 mod emit;
 mod lower;
@@ -111,12 +113,8 @@ pub(crate) enum Operation {
         to: Operand,
         word: u32,
     },
-    Create {
-        value: Operand,
-        init: BytesOperand,
-        /// Its address comes from a nonce if there is none.
-        salt: Option<Operand>,
-    },
+    /// The creation of that position in [`Program::creations`].
+    Create(u16),
     Destroy {
         to: Operand,
     },
@@ -142,6 +140,62 @@ pub(crate) enum Operation {
     },
 }
 
+impl Operation {
+    /// The register that it sets, and the operands that it reads; those in tables
+    /// are [`Program::for_each_listed`]'s.
+    pub(crate) const fn operands(&mut self) -> (Option<&mut Operand>, [Option<&mut Operand>; 3]) {
+        match self {
+            Self::Immutable { to, .. }
+            | Self::Environment { to, .. }
+            | Self::Answer { to, .. }
+            | Self::Keccak { to, .. } => (Some(to), [None, None, None]),
+            Self::CallData { to, at }
+            | Self::LoadMemory { to, at }
+            | Self::Account { to, of: at, .. }
+            | Self::TransientLoad { to, key: at } => (Some(to), [Some(at), None, None]),
+            Self::Load { to, key: a, scope: b } | Self::HashMemory { to, at: a, len: b } => {
+                (Some(to), [Some(a), Some(b), None])
+            }
+            Self::Compute { to, operands: [a, b, c], .. } => {
+                (Some(to), [Some(a), Some(b), Some(c)])
+            }
+            Self::Destroy { to } => (None, [Some(to), None, None]),
+            Self::TransientStore { key: a, value: b }
+            | Self::StoreMemory { at: a, word: b, .. } => (None, [Some(a), Some(b), None]),
+            Self::Store { key: a, value: b, scope: c }
+            | Self::CopyMemory { to: a, from: b, len: c, .. } => {
+                (None, [Some(a), Some(b), Some(c)])
+            }
+            Self::Call(_) | Self::Create(_) => (None, [None, None, None]),
+        }
+    }
+
+    /// The same, to be looked at; none where there is none.
+    pub(crate) fn sets_and_reads(mut self) -> (Operand, [Operand; 3]) {
+        let (to, reads) = self.operands();
+        (
+            to.copied().unwrap_or(Operand::NONE),
+            reads.map(|read| read.copied().unwrap_or(Operand::NONE)),
+        )
+    }
+
+    /// Whether nothing but the register that it sets says that it happened.
+    const fn is_pure(&self) -> bool {
+        matches!(
+            self,
+            Self::Immutable { .. }
+                | Self::Environment { .. }
+                | Self::CallData { .. }
+                | Self::Compute { .. }
+                | Self::Keccak { .. }
+                | Self::Answer { .. }
+                | Self::TransientLoad { .. }
+                | Self::LoadMemory { .. }
+                | Self::HashMemory { .. }
+        )
+    }
+}
+
 /// The word of an answer that says whether the call succeeded.
 pub(crate) const SUCCESS: u32 = u32::MAX - 1;
 
@@ -158,6 +212,15 @@ pub(crate) struct CallOperation {
     pub(crate) input: BytesOperand,
     /// Where the answer goes in memory; no bytes of it if memory is not followed.
     pub(crate) output: [Operand; 2],
+}
+
+/// A creation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CreateOperation {
+    pub(crate) value: Operand,
+    pub(crate) init: BytesOperand,
+    /// Its address comes from a nonce if there is none.
+    pub(crate) salt: Option<Operand>,
 }
 
 /// The way to another stretch: what is assigned on it, all at once.
@@ -202,6 +265,7 @@ pub(crate) struct Program {
     pub(crate) parts: Box<[(u8, Operand)]>,
     pub(crate) binds: Box<[(Operand, Operand)]>,
     pub(crate) calls: Box<[CallOperation]>,
+    pub(crate) creations: Box<[CreateOperation]>,
     pub(crate) registers: u16,
     /// The first registers, which may be read before anything is assigned.
     pub(crate) assigned: u16,
@@ -215,6 +279,38 @@ impl Program {
         Self { stretches: Box::new([Stretch { operations, gas: 0, end }]), ..Self::default() }
     }
 
+    /// The operands in tables that an operation reads.
+    pub(crate) fn for_each_listed(&self, operation: &Operation, mut each: impl FnMut(Operand)) {
+        match *operation {
+            Operation::Keccak { parts, .. } => {
+                self.for_each_in(&BytesOperand::Words(parts), &mut each);
+            }
+            Operation::Call(position) => {
+                let call = &self.calls[usize::from(position)];
+                [call.target, call.value].into_iter().chain(call.output).for_each(&mut each);
+                self.for_each_in(&call.input, &mut each);
+            }
+            Operation::Create(position) => {
+                let creation = &self.creations[usize::from(position)];
+                each(creation.value);
+                creation.salt.into_iter().for_each(&mut each);
+                self.for_each_in(&creation.init, &mut each);
+            }
+            _ => {}
+        }
+    }
+
+    /// The operands of bytes that leave the frame.
+    pub(crate) fn for_each_in(&self, bytes: &BytesOperand, each: &mut impl FnMut(Operand)) {
+        match *bytes {
+            BytesOperand::CallData => {}
+            BytesOperand::Words(parts) => {
+                parts.of(&self.parts).iter().for_each(|(_, word)| each(*word));
+            }
+            BytesOperand::Memory { at, len } => [at, len].into_iter().for_each(each),
+        }
+    }
+
     /// Bytes that it is held in.
     pub(crate) fn size(&self) -> usize {
         size_of_val(&*self.stretches)
@@ -223,5 +319,6 @@ impl Program {
             + size_of_val(&*self.parts)
             + size_of_val(&*self.binds)
             + size_of_val(&*self.calls)
+            + size_of_val(&*self.creations)
     }
 }

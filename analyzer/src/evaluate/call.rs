@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     AccessKind, Location, Scope, WideningCause,
-    program::{BytesOperand, CallOperation, LENGTH, Operand, Program, SUCCESS},
+    program::{CallOperation, CreateOperation, LENGTH, Program, SUCCESS},
     protocol::Protocol,
     summaries::CodeSummary,
     symbolic::CallKind,
@@ -119,13 +119,13 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
 
     /// A call of a frame.
     pub(super) fn call(&mut self, running: &mut Running<'_>, call: &CallOperation) {
-        let target = self.value(running, call.target);
+        let target = running.value(call.target);
         self.decide(&target);
         let used = self.scratch.data_used;
         let input = self.scratch.open();
         self.fill(running, &call.input, input);
         let value = match call.code {
-            op::CALL | op::CALLCODE => self.value(running, call.value),
+            op::CALL | op::CALLCODE => running.value(call.value),
             _ => Value::input(U256::ZERO),
         };
         self.scratch.data[running.received].clear();
@@ -227,20 +227,15 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
     }
 
     /// A creation by code: its address, and what its init code stores.
-    pub(super) fn create(
-        &mut self,
-        running: &mut Running<'_>,
-        value: Operand,
-        init: BytesOperand,
-        salt: Option<Operand>,
-    ) {
+    pub(super) fn create(&mut self, running: &mut Running<'_>, creation: &CreateOperation) {
+        let CreateOperation { value, ref init, salt } = *creation;
         self.gas += CREATE_GAS;
         let this = running.frame.this;
-        let value = self.value(running, value);
-        let salt = salt.map(|salt| self.value(running, salt));
+        let value = running.value(value);
+        let salt = salt.map(|salt| running.value(salt));
         let used = self.scratch.data_used;
         let code = self.scratch.open();
-        self.fill(running, &init, code);
+        self.fill(running, init, code);
         self.touch(AccessKind::Read, Location::Nonce(this));
         self.touch(AccessKind::Write, Location::Nonce(this));
         let Some(nonce) = self.take_nonce(this) else { return };

@@ -12,9 +12,6 @@ pub(super) const UNKNOWN: Origin = 1 << 63;
 /// Reads of the state that are told apart.
 pub(super) const READS_TOLD_APART: u32 = 62;
 
-/// Stretches of bytes that are told apart.
-const MARKS_MAX: usize = 64;
-
 /// A word, and what it depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Value {
@@ -43,31 +40,27 @@ impl Value {
 /// Bytes of one call's data, answer or memory that are followed.
 pub(super) const BYTES_MAX: usize = 1 << 18;
 
-/// Bytes from `start` to `end` depend on something, or are not known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Mark {
-    start: usize,
-    end: usize,
-    origin: Origin,
-}
-
-/// Bytes; those without a mark are inputs or constants. Behind the end are zeros.
+/// Bytes, and what they depend on. Behind the end are zeros.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Data {
     bytes: Vec<u8>,
-    marks: Vec<Mark>,
+    /// Of each byte; those behind its end are inputs or constants.
+    origins: Vec<Origin>,
     /// What its length depends on.
     pub(super) len_origin: Origin,
     /// Whether nothing of it is known.
     pub(super) is_lost: bool,
+    /// Whether nothing is known of what is behind the end.
+    is_open: bool,
 }
 
 impl Data {
     pub(super) fn clear(&mut self) {
         self.bytes.clear();
-        self.marks.clear();
+        self.origins.clear();
         self.len_origin = 0;
         self.is_lost = false;
+        self.is_open = false;
     }
 
     pub(super) const fn len(&self) -> usize {
@@ -99,10 +92,16 @@ impl Data {
             return UNKNOWN;
         }
         let end = at.saturating_add(len);
-        let met = self.marks.iter().filter(|mark| mark.start < end && at < mark.end);
-        let origin = met.fold(0, |all, mark| all | mark.origin);
+        let marked = self.origins.len();
+        let met = &self.origins[at.min(marked)..end.min(marked)];
+        let origin = met.iter().fold(0, |all, origin| all | origin);
         // Whether there is a byte depends on the length.
-        if end > self.bytes.len() { origin | self.len_origin } else { origin }
+        if end > self.bytes.len() { origin | self.behind() } else { origin }
+    }
+
+    /// What the bytes behind the end depend on.
+    const fn behind(&self) -> Origin {
+        if self.is_open { UNKNOWN } else { self.len_origin }
     }
 
     /// The word at `at`.
@@ -121,8 +120,12 @@ impl Data {
     }
 
     fn grow(&mut self, len: usize) {
-        if self.bytes.len() < len {
+        let before = self.bytes.len();
+        if before < len {
             self.bytes.resize(len, 0);
+            if self.is_open {
+                self.mark(before, len, UNKNOWN);
+            }
         }
     }
 
@@ -136,7 +139,8 @@ impl Data {
 
     /// Nothing is known from a byte on.
     pub(super) fn lose_from(&mut self, at: usize) {
-        self.mark(at, usize::MAX, UNKNOWN);
+        self.mark(at, self.bytes.len(), UNKNOWN);
+        self.is_open = true;
     }
 
     /// Bytes are not known, or depend on something.
@@ -159,15 +163,18 @@ impl Data {
             self.mark(to, to + len, UNKNOWN);
             return;
         }
-        if from.len_origin != 0 && start + len > from.len() {
-            let first = from.len().saturating_sub(start).min(len);
-            self.mark(to + first, to + len, from.len_origin);
-        }
-        for mark in &from.marks {
-            let (first, end) = (mark.start.max(start), mark.end.min(start + len));
-            if first < end {
-                self.mark(to + first - start, to + end - start, mark.origin);
+        let marked = from.origins.len();
+        let origins = &from.origins[start.min(marked)..(start + len).min(marked)];
+        if !origins.is_empty() {
+            let end = to + origins.len();
+            if self.origins.len() < end {
+                self.origins.resize(end, 0);
             }
+            self.origins[to..end].copy_from_slice(origins);
+        }
+        if start + len > from.len() {
+            let first = from.len().saturating_sub(start).min(len);
+            self.mark(to + first, to + len, from.behind());
         }
     }
 
@@ -178,43 +185,19 @@ impl Data {
         self.copy(to, room, 0, len);
     }
 
-    /// What a stretch of bytes depends on, in place of what it did before.
+    /// What bytes depend on, in place of what they did before.
     fn mark(&mut self, start: usize, end: usize, origin: Origin) {
-        if start >= end || (self.marks.is_empty() && origin == 0) {
+        let marked = self.origins.len();
+        if start >= end || (origin == 0 && marked <= start) {
             return;
-        }
-        let mut at = 0;
-        while let Some(&mark) = self.marks.get(at) {
-            if mark.end <= start || end <= mark.start {
-                at += 1;
-                continue;
-            }
-            self.marks.swap_remove(at);
-            if mark.start < start {
-                self.marks.push(Mark { end: start, ..mark });
-            }
-            if end < mark.end {
-                self.marks.push(Mark { start: end, ..mark });
-            }
         }
         if origin == 0 {
-            return;
-        }
-        let next_to = |mark: &&mut Mark| mark.origin == origin && mark.end == start;
-        if let Some(mark) = self.marks.iter_mut().find(next_to) {
-            mark.end = end;
-            return;
-        }
-        self.marks.push(Mark { start, end, origin });
-        if self.marks.len() > MARKS_MAX {
-            let hull = |all: Mark, mark: &Mark| Mark {
-                start: all.start.min(mark.start),
-                end: all.end.max(mark.end),
-                origin: all.origin | mark.origin,
-            };
-            let all = self.marks.iter().fold(self.marks[0], hull);
-            self.marks.clear();
-            self.marks.push(all);
+            self.origins[start..end.min(marked)].fill(0);
+        } else {
+            if marked < end {
+                self.origins.resize(end, 0);
+            }
+            self.origins[start..end].fill(origin);
         }
     }
 
@@ -228,6 +211,7 @@ impl Data {
             return;
         }
         self.is_lost |= other.is_lost;
+        self.is_open |= other.is_open;
         let differing: Vec<usize> = (0..self.len())
             .step_by(4)
             .filter(|at| {
@@ -246,7 +230,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn marks_are_cut_where_something_else_is_written() {
+    fn what_is_written_depends_on_what_was_written_last() {
         let mut data = Data::default();
         let unknown = Value::UNKNOWN;
         data.store(0, &unknown, 32);
@@ -260,18 +244,31 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_takes_marks_along_and_zeros_behind_the_end() {
+    fn behind_the_end_of_what_is_lost_nothing_is_known() {
+        let mut data = Data::default();
+        data.store(0, &Value::input(U256::ONE), 32);
+        data.lose_from(16);
+        assert_eq!((data.origin(0, 16), data.origin(16, 1)), (0, UNKNOWN));
+        assert_eq!(data.word(96).origin, UNKNOWN);
+        data.store(96, &Value::input(U256::ONE), 32);
+        assert_eq!((data.origin(64, 32), data.word(96).origin), (UNKNOWN, 0));
+    }
+
+    #[test]
+    fn a_copy_takes_origins_along_and_zeros_behind_the_end() {
         let mut from = Data::default();
         from.push(&Value::input(U256::MAX), 4);
         from.push(&Value::UNKNOWN, 32);
         let mut to = Data::default();
-        to.copy(0, &from, 2, 64);
-        assert_eq!((to.origin(0, 2), to.origin(2, 32), to.origin(34, 30)), (0, UNKNOWN, 0));
-        assert_eq!(to.slice(0, 2), [0xff, 0xff]);
+        to.copy(0, &from, 0, 64);
+        assert_eq!((to.origin(0, 4), to.origin(4, 32), to.origin(36, 28)), (0, UNKNOWN, 0));
+        assert_eq!(to.slice(0, 4), [0xff; 4]);
         assert_eq!(to.len(), 64);
         let mut room = Data::default();
-        to.copy_within(1, 0, 40, &mut room);
-        assert_eq!((to.origin(0, 3), to.origin(3, 32)), (0, UNKNOWN));
+        to.copy_within(4, 0, 40, &mut room);
+        assert_eq!((to.origin(0, 8), to.origin(8, 32), to.origin(40, 4)), (0, UNKNOWN, 0));
+        to.copy(1, &from, 0, 6);
+        assert_eq!((to.origin(0, 5), to.origin(5, 2), to.origin(7, 1)), (0, UNKNOWN, 0));
     }
 
     #[test]

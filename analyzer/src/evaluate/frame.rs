@@ -9,20 +9,20 @@ use revm::{
     primitives::{Address, U256},
 };
 
-use super::{Evaluation, data::Value};
+use super::{
+    Evaluation,
+    data::{Origin, UNKNOWN, Value},
+};
 use crate::{
     Scope, WideningCause,
+    alu::compute_of,
     program::{BytesOperand, End, NO_STRETCH, Operand, Operation, Program, Stretch, Way},
 };
-
-/// Times that a branch is followed both ways within itself: the second time with
-/// all that changed since the first unknown.
-const ROUNDS_MAX: usize = 2;
 
 /// Bytes that are copied or hashed at the price of one operation.
 const BYTES_PER_OPERATION: usize = 64;
 
-/// The registers of all frames, the innermost last.
+/// The registers of one frame.
 pub(super) type Registers = Vec<Value>;
 
 /// Who calls whom with what.
@@ -46,19 +46,15 @@ pub(super) struct Running<'p> {
     pub(super) program: &'p Program,
     pub(super) inputs: &'p [U256],
     pub(super) code: &'p Bytecode,
-    /// Where its registers begin.
-    pub(super) base: usize,
+    pub(super) registers: Registers,
     pub(super) memory: usize,
     /// What the latest call answered.
     pub(super) received: usize,
     pub(super) success: Value,
     /// How many calls have answered.
     pub(super) answers: u32,
-    /// Branches that are being followed both ways, each with where its changes of
-    /// registers begin.
-    pub(super) forks: Vec<(u16, usize)>,
-    /// What registers held before they were set on one of two ways.
-    pub(super) changes: Vec<(u16, Value)>,
+    /// Branches that are being followed both ways, each with the registers there.
+    pub(super) forks: Vec<(u16, Registers)>,
     /// Bytes of memory that were written on one of two ways.
     pub(super) written: Vec<(usize, usize)>,
     /// Slots that were stored on one of two ways.
@@ -74,6 +70,79 @@ enum Flow {
     Met,
     /// To its end, or to a limit.
     Ended,
+    /// Back to a branch that is being followed, with nothing new.
+    Repeated,
+}
+
+impl Running<'_> {
+    pub(super) fn value(&self, operand: Operand) -> Value {
+        let (word, origin) = self.word(operand);
+        Value { word: *word, origin }
+    }
+
+    /// The word of an operand, and what it depends on.
+    fn word(&self, Operand(at): Operand) -> (&U256, Origin) {
+        if at < Operand::CONSTANTS {
+            let register = &self.registers[usize::from(at)];
+            (&register.word, register.origin)
+        } else if at == Operand::NONE.0 {
+            (&U256::ZERO, UNKNOWN)
+        } else {
+            (&self.program.constants[usize::from(at - Operand::CONSTANTS)], 0)
+        }
+    }
+
+    pub(super) fn set(&mut self, Operand(to): Operand, value: Value) {
+        if to != Operand::NONE.0 {
+            self.registers[usize::from(to)] = value;
+        }
+    }
+
+    pub(super) fn compute(&mut self, to: Operand, code: u8, operands: [Operand; 3]) {
+        let [a, b] = [operands[0], operands[1]].map(|operand| self.word(operand));
+        let has_three = matches!(code, op::ADDMOD | op::MULMOD);
+        let c = if has_three { self.word(operands[2]) } else { b };
+        let origin = a.1 | b.1 | c.1;
+        let value = if origin & UNKNOWN == 0 {
+            let words = [a.0, b.0, c.0];
+            compute_of(code, |at| *words[at], |word| Value { word, origin })
+                .unwrap_or(Value::UNKNOWN)
+        } else {
+            // Nothing of a mask or factor of zero depends on the other.
+            let is_zero = |(word, origin): (&U256, Origin)| origin & UNKNOWN == 0 && word.is_zero();
+            let is_lost = matches!(code, op::AND | op::MUL) && (is_zero(a) || is_zero(b));
+            if is_lost { Value::input(U256::ZERO) } else { Value::UNKNOWN }
+        };
+        self.set(to, value);
+    }
+
+    /// Assigns what is assigned on a way; where it leads.
+    fn go(&mut self, way: &Way, assigned: &mut Vec<Value>) -> u16 {
+        match way.binds.of(&self.program.binds) {
+            [] => {}
+            [(to, word)] => self.set(*to, self.value(*word)),
+            binds => {
+                // All at once: none of them sees another.
+                assigned.extend(binds.iter().map(|(_, word)| self.value(*word)));
+                for ((to, _), value) in binds.iter().zip(assigned.drain(..)) {
+                    self.set(*to, value);
+                }
+            }
+        }
+        way.to
+    }
+}
+
+/// Keeps what is the same in both; whether that is less.
+fn meet(registers: &mut [Value], others: &[Value]) -> bool {
+    let mut is_less = false;
+    for (register, other) in registers.iter_mut().zip(others) {
+        if register.is_known() && register != other {
+            *register = Value::UNKNOWN;
+            is_less = true;
+        }
+    }
+    is_less
 }
 
 impl<DB: DatabaseRef> Evaluation<'_, DB> {
@@ -85,14 +154,10 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         inputs: &[U256],
         code: &Bytecode,
     ) -> bool {
-        let base = self.scratch.registers_used;
-        let end = base + usize::from(program.registers);
-        self.scratch.registers_used = end;
-        if self.scratch.registers.len() < end {
-            self.scratch.registers.resize(end, Value::UNKNOWN);
-        }
+        let mut registers = self.scratch.registers.pop().unwrap_or_default();
+        registers.resize(program.registers.into(), Value::UNKNOWN);
         // The others are computed before they are read.
-        self.scratch.registers[base..base + usize::from(program.assigned)].fill(Value::UNKNOWN);
+        registers[..program.assigned.into()].fill(Value::UNKNOWN);
         let memory = self.scratch.open();
         let received = self.scratch.open();
         let mut running = Running {
@@ -100,13 +165,12 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             program,
             inputs,
             code,
-            base,
+            registers,
             memory,
             received,
             success: Value::input(U256::ONE),
             answers: 0,
             forks: Vec::new(),
-            changes: Vec::new(),
             written: Vec::new(),
             stored: Vec::new(),
             may_have_ended: false,
@@ -115,7 +179,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         if running.may_have_ended {
             self.may -= 1;
         }
-        self.scratch.registers_used = base;
+        self.scratch.registers.push(running.registers);
         running.frame.is_returned
     }
 
@@ -137,23 +201,24 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             };
             *budget = left;
             for operation in stretch.operations.of(&program.operations) {
-                if running.frame.is_static && self.is_refused(running, operation) {
+                if running.frame.is_static && Self::is_refused(running, operation) {
                     return Flow::Ended;
                 }
                 self.operate(running, operation);
             }
             at = match &stretch.end {
-                End::Goto(way) => self.go(running, way),
+                End::Goto(way) => running.go(way, &mut self.scratch.assigned),
                 End::Branch { condition, ways, join } => {
-                    let condition = self.value(running, *condition);
+                    let condition = running.value(*condition);
                     self.decide(&condition);
                     if condition.is_known() {
-                        self.go(running, &ways[usize::from(condition.word.is_zero())])
+                        let way = &ways[usize::from(condition.word.is_zero())];
+                        running.go(way, &mut self.scratch.assigned)
                     } else {
                         match self.fork(running, at, stretch, stop) {
                             Flow::Met if *join == NO_STRETCH => stop,
                             Flow::Met => *join,
-                            Flow::Ended => return Flow::Ended,
+                            flow => return flow,
                         }
                     }
                 }
@@ -189,15 +254,15 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
     }
 
     /// Whether an operation would change the state: a static call fails there.
-    fn is_refused(&self, running: &Running<'_>, operation: &Operation) -> bool {
+    fn is_refused(running: &Running<'_>, operation: &Operation) -> bool {
         match *operation {
             Operation::Store { .. }
             | Operation::TransientStore { .. }
-            | Operation::Create { .. }
+            | Operation::Create(_)
             | Operation::Destroy { .. } => true,
             Operation::Call(position) => {
                 let call = &running.program.calls[usize::from(position)];
-                let value = self.value(running, call.value);
+                let value = running.value(call.value);
                 call.code == op::CALL && value.is_known() && !value.word.is_zero()
             }
             _ => false,
@@ -212,54 +277,34 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         running.frame.is_returned = true;
     }
 
-    /// Assigns what is assigned on a way; where it leads.
-    fn go(&mut self, running: &mut Running<'_>, way: &Way) -> u16 {
-        match way.binds.of(&running.program.binds) {
-            [] => {}
-            [(to, word)] => {
-                let value = self.value(running, *word);
-                self.set(running, *to, value);
-            }
-            binds => {
-                // All at once: none of them sees another.
-                let mut assigned = core::mem::take(&mut self.scratch.assigned);
-                assigned.extend(binds.iter().map(|(_, word)| self.value(running, *word)));
-                for ((to, _), value) in binds.iter().zip(assigned.drain(..)) {
-                    self.set(running, *to, value);
-                }
-                self.scratch.assigned = assigned;
-            }
-        }
-        way.to
-    }
-
     /// Follows a branch both ways, up to where they meet.
     fn fork(&mut self, running: &mut Running<'_>, at: u16, stretch: &Stretch, stop: u16) -> Flow {
         let End::Branch { ways, join, .. } = stretch.end else { return Flow::Ended };
-        if running.forks.iter().filter(|(fork, _)| *fork == at).count() >= ROUNDS_MAX {
-            return Flow::Ended;
+        if let Some((_, before)) = running.forks.iter().rev().find(|(fork, _)| *fork == at) {
+            // In a loop: what changes from round to round is not known.
+            let mut kept = self.scratch.copy(before);
+            let is_new = meet(&mut kept, &running.registers);
+            let last = core::mem::replace(&mut running.registers, kept);
+            self.scratch.registers.push(last);
+            if !is_new {
+                return Flow::Repeated;
+            }
         }
         if self.forks_left == 0 || self.depth >= self.evaluator.limits.depth_max {
             self.give_up(running, WideningCause::Limit);
             return Flow::Ended;
         }
         self.forks_left -= 1;
-        if let Some((_, start)) = running.forks.iter().find(|(fork, _)| *fork == at) {
-            // In a loop: what changes from round to round is not known.
-            let changed: Vec<u16> = running.changes[*start..].iter().map(|it| it.0).collect();
-            for register in changed {
-                self.set(running, Operand(register), Value::UNKNOWN);
-            }
-        }
         let (written, stored, answers) =
             (running.written.len(), running.stored.len(), running.answers);
-        let start = running.changes.len();
-        running.forks.push((at, start));
+        running.forks.push((at, self.scratch.copy(&running.registers)));
         self.may += 1;
         self.depth += 1;
         let there = if join == NO_STRETCH { stop } else { join };
-        let ways = ways.map(|way| {
-            let to = self.go(running, &way);
+        let mut met: Option<Registers> = None;
+        let mut has_ended = false;
+        for way in &ways {
+            let to = running.go(way, &mut self.scratch.assigned);
             let flow = self.run_from(running, to, there);
             // Whether this way is taken is not known, nor is what it leaves.
             for (start, len) in running.written.drain(written..) {
@@ -272,50 +317,33 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
                 self.scratch.data[running.received].lose();
                 running.success = Value::UNKNOWN;
             }
-            (flow, self.take_back(running, start))
-        });
+            has_ended |= flow == Flow::Ended;
+            let before = running.forks.last().map_or(&[][..], |(_, before)| before);
+            match &mut met {
+                None if flow == Flow::Met => {
+                    let before = self.scratch.copy(before);
+                    met = Some(core::mem::replace(&mut running.registers, before));
+                }
+                Some(met) if flow == Flow::Met => {
+                    meet(met, &running.registers);
+                }
+                _ => running.registers.copy_from_slice(before),
+            }
+        }
         self.may -= 1;
         self.depth -= 1;
-        running.forks.pop();
-        match ways {
-            [(Flow::Ended, _), (Flow::Ended, _)] => return Flow::Ended,
-            [(Flow::Met, one), (Flow::Met, other)] => {
-                for (mine, theirs) in [(&one, &other), (&other, &one)] {
-                    for &(register, value) in mine {
-                        let before = self.value(running, Operand(register));
-                        let found = theirs.iter().find(|(other, _)| *other == register);
-                        let other = found.map_or(before, |(_, value)| *value);
-                        let value = if value == other { value } else { Value::UNKNOWN };
-                        self.set(running, Operand(register), value);
-                    }
-                }
-            }
-            [(Flow::Met, met), _] | [_, (Flow::Met, met)] => {
-                for (register, value) in met {
-                    self.set(running, Operand(register), value);
-                }
-                if !running.may_have_ended {
-                    running.may_have_ended = true;
-                    self.may += 1;
-                }
-            }
+        let before = running.forks.pop().map(|(_, before)| before);
+        self.scratch.registers.extend(before);
+        let Some(met) = met else {
+            return if has_ended { Flow::Ended } else { Flow::Repeated };
+        };
+        let last = core::mem::replace(&mut running.registers, met);
+        self.scratch.registers.push(last);
+        if has_ended && !running.may_have_ended {
+            running.may_have_ended = true;
+            self.may += 1;
         }
         Flow::Met
-    }
-
-    /// Takes back what was set since; what it was set to, each register once.
-    fn take_back(&mut self, running: &mut Running<'_>, start: usize) -> Vec<(u16, Value)> {
-        let mut changed: Vec<u16> = running.changes[start..].iter().map(|it| it.0).collect();
-        changed.sort_unstable();
-        changed.dedup();
-        let set: Vec<(u16, Value)> = changed
-            .into_iter()
-            .map(|register| (register, self.value(running, Operand(register))))
-            .collect();
-        for (register, before) in running.changes.drain(start..).rev() {
-            self.scratch.registers[running.base + usize::from(register)] = before;
-        }
-        set
     }
 
     fn give_answer(&mut self, running: &mut Running<'_>, bytes: &BytesOperand) {
@@ -343,11 +371,11 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             }
             BytesOperand::Words(parts) => {
                 for (bytes, word) in parts.of(&running.program.parts) {
-                    data.push(&self.value(running, *word), usize::from(*bytes));
+                    data.push(&running.value(*word), usize::from(*bytes));
                 }
             }
             BytesOperand::Memory { at, len } => {
-                let (at, len) = (self.value(running, at), self.value(running, len));
+                let (at, len) = (running.value(at), running.value(len));
                 match (at.offset(), len.offset()) {
                     (Some(start), Some(bytes)) => {
                         data.copy(0, &self.scratch.data[running.memory], start, bytes);
@@ -359,26 +387,5 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         }
         self.pay_for_bytes(data.len());
         self.scratch.data[to] = data;
-    }
-
-    pub(super) fn value(&self, running: &Running<'_>, operand: Operand) -> Value {
-        match operand {
-            Operand::NONE => Value::UNKNOWN,
-            Operand(at) if at >= Operand::CONSTANTS => {
-                Value::input(running.program.constants[usize::from(at - Operand::CONSTANTS)])
-            }
-            Operand(at) => self.scratch.registers[running.base + usize::from(at)],
-        }
-    }
-
-    pub(super) fn set(&mut self, running: &mut Running<'_>, to: Operand, value: Value) {
-        if to == Operand::NONE {
-            return;
-        }
-        let register = &mut self.scratch.registers[running.base + usize::from(to.0)];
-        if !running.forks.is_empty() {
-            running.changes.push((to.0, *register));
-        }
-        *register = value;
     }
 }

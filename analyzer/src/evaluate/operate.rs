@@ -9,11 +9,10 @@ use revm::{
 
 use super::{
     Evaluation,
-    data::{Data, Origin, UNKNOWN, Value},
+    data::{Data, UNKNOWN, Value},
     frame::Running,
 };
 use crate::{
-    alu::compute,
     program::{Operand, Operation, Span},
     symbolic::graph::Source,
 };
@@ -25,34 +24,38 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             Operation::Immutable { to, index } => {
                 let word = running.inputs.get(usize::from(index)).copied();
                 let value = word.map_or(Value::UNKNOWN, Value::input);
-                self.set(running, to, value);
+                running.set(to, value);
             }
             Operation::Environment { to, code } => {
                 let value = self.environment(running, code);
-                self.set(running, to, value);
+                running.set(to, value);
             }
             Operation::CallData { to, at } => {
-                let at = self.value(running, at);
+                let at = running.value(at);
                 let value = self.scratch.data[running.frame.calldata].load(&at);
-                self.set(running, to, value);
+                running.set(to, value);
             }
             Operation::Compute { to, code, operands } => {
-                let value = self.compute(running, code, operands);
-                self.set(running, to, value);
+                if matches!(code, op::BLOCKHASH | op::BLOBHASH) {
+                    let value = self.hash_by_number(code, &running.value(operands[0]));
+                    running.set(to, value);
+                } else {
+                    running.compute(to, code, operands);
+                }
             }
             Operation::Keccak { to, parts } => {
-                let value = self.keccak(running, parts);
-                self.set(running, to, value);
+                let value = Self::keccak(running, parts);
+                running.set(to, value);
             }
             Operation::Load { to, key, scope } => {
-                let key = self.value(running, key);
-                let scope = self.scope(running, scope);
+                let key = running.value(key);
+                let scope = Self::scope(running, scope);
                 let value = self.load(this, &key, scope, to != Operand::NONE);
-                self.set(running, to, value);
+                running.set(to, value);
             }
             Operation::Store { key, value, scope } => {
-                let (key, value) = (self.value(running, key), self.value(running, value));
-                let scope = self.scope(running, scope);
+                let (key, value) = (running.value(key), running.value(value));
+                let scope = Self::scope(running, scope);
                 self.store(this, &key, value, scope);
                 if !self.must() && key.is_known() {
                     let slot = self.scratch.record.slot(this, key.word);
@@ -60,19 +63,19 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
                 }
             }
             Operation::TransientLoad { to, key } => {
-                let key = self.value(running, key);
+                let key = running.value(key);
                 let value = self.scratch.transient.load(this, &key);
-                self.set(running, to, value);
+                running.set(to, value);
             }
             Operation::TransientStore { key, value } => {
-                let (key, value) = (self.value(running, key), self.value(running, value));
+                let (key, value) = (running.value(key), running.value(value));
                 let value = if self.must() { value } else { Value::UNKNOWN };
                 self.scratch.transient.store(this, &key, value);
             }
             Operation::Account { to, code, of } => {
-                let of = self.value(running, of);
+                let of = running.value(of);
                 let value = self.ask_account(code, &of);
-                self.set(running, to, value);
+                running.set(to, value);
             }
             Operation::Call(position) => {
                 let call = running.program.calls[usize::from(position)];
@@ -80,11 +83,14 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             }
             Operation::Answer { to, word } => {
                 let value = self.answered(running, word);
-                self.set(running, to, value);
+                running.set(to, value);
             }
-            Operation::Create { value, init, salt } => self.create(running, value, init, salt),
+            Operation::Create(position) => {
+                let creation = running.program.creations[usize::from(position)];
+                self.create(running, &creation);
+            }
             Operation::Destroy { to } => {
-                let to = self.value(running, to);
+                let to = running.value(to);
                 self.destroy(this, &to);
             }
             _ => self.operate_on_memory(running, operation),
@@ -94,7 +100,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
     fn operate_on_memory(&mut self, running: &mut Running<'_>, operation: &Operation) {
         match *operation {
             Operation::StoreMemory { at, word, is_byte } => {
-                let (at, word) = (self.value(running, at), self.value(running, word));
+                let (at, word) = (running.value(at), running.value(word));
                 let len = if is_byte { 1 } else { 32 };
                 let memory = &mut self.scratch.data[running.memory];
                 match at.offset() {
@@ -106,16 +112,16 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
                 }
             }
             Operation::CopyMemory { source, to, from, len } => {
-                let [to, from, len] = [to, from, len].map(|it| self.value(running, it));
+                let [to, from, len] = [to, from, len].map(|it| running.value(it));
                 self.copy(running, source, [&to, &from, &len]);
             }
             Operation::LoadMemory { to, at } => {
-                let at = self.value(running, at);
+                let at = running.value(at);
                 let value = self.scratch.data[running.memory].load(&at);
-                self.set(running, to, value);
+                running.set(to, value);
             }
             Operation::HashMemory { to, at, len } => {
-                let (at, len) = (self.value(running, at), self.value(running, len));
+                let (at, len) = (running.value(at), running.value(len));
                 let value = match (at.offset(), len.offset()) {
                     (_, Some(0)) => Value::input(KECCAK_EMPTY.into()),
                     (Some(start), Some(bytes)) => {
@@ -129,7 +135,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
                     }
                     _ => Value::UNKNOWN,
                 };
-                self.set(running, to, value);
+                running.set(to, value);
             }
             _ => {}
         }
@@ -178,7 +184,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
 
     /// What a call answered goes to memory.
     pub(super) fn receive(&mut self, running: &mut Running<'_>, output: [Operand; 2]) {
-        let [to, len] = output.map(|word| self.value(running, word));
+        let [to, len] = output.map(|word| running.value(word));
         if len.is_known() && len.word.is_zero() {
             return;
         }
@@ -198,30 +204,8 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         Self::note_written(running, at, asked);
     }
 
-    fn scope(&self, running: &Running<'_>, scope: Operand) -> Option<U256> {
-        (scope != Operand::NONE).then(|| self.value(running, scope).word)
-    }
-
-    fn compute(&self, running: &Running<'_>, code: u8, operands: [Operand; 3]) -> Value {
-        let a = self.value(running, operands[0]);
-        if matches!(code, op::BLOCKHASH | op::BLOBHASH) {
-            return self.hash_by_number(code, &a);
-        }
-        let has_one = matches!(code, op::ISZERO | op::NOT | op::CLZ);
-        let b = if has_one { Value::input(U256::ZERO) } else { self.value(running, operands[1]) };
-        let has_three = matches!(code, op::ADDMOD | op::MULMOD);
-        let c = if has_three { self.value(running, operands[2]) } else { Value::input(U256::ZERO) };
-        let origin: Origin = a.origin | b.origin | c.origin;
-        if origin & UNKNOWN != 0 {
-            // Nothing of a mask or factor of zero depends on the other.
-            let is_zero = |value: &Value| value.is_known() && value.word.is_zero();
-            let is_lost = matches!(code, op::AND | op::MUL) && (is_zero(&a) || is_zero(&b));
-            return if is_lost { Value::input(U256::ZERO) } else { Value::UNKNOWN };
-        }
-        match compute(code, [a.word, b.word, c.word]) {
-            Some(word) => Value { word, origin },
-            None => Value::UNKNOWN,
-        }
+    fn scope(running: &Running<'_>, scope: Operand) -> Option<U256> {
+        (scope != Operand::NONE).then(|| running.value(scope).word)
     }
 
     /// `BLOCKHASH` and `BLOBHASH`.
@@ -238,12 +222,12 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         Value::input(hash.map_or(U256::ZERO, |hash| (*hash).into()))
     }
 
-    fn keccak(&self, running: &Running<'_>, parts: Span) -> Value {
+    fn keccak(running: &Running<'_>, parts: Span) -> Value {
         let mut bytes = [0; 32 * crate::expr::KECCAK_PARTS_MAX];
         let (mut len, mut origin) = (0, 0);
         for (part, word) in parts.of(&running.program.parts) {
             let part = usize::from(*part);
-            let value = self.value(running, *word);
+            let value = running.value(*word);
             origin |= value.origin;
             // A part of no bytes stands for some that are not known.
             let Some(room) = bytes.get_mut(len..len + part).filter(|_| part > 0) else {

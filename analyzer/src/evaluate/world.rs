@@ -186,12 +186,15 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
 
     /// A read of the state that something may be decided by.
     fn origin_of(&mut self, location: Location) -> Origin {
+        let position = self.scratch.reads.iter().position(|read| *read == location);
+        position.map_or_else(|| self.new_origin(location), origin_at)
+    }
+
+    /// The first read of a place.
+    fn new_origin(&mut self, location: Location) -> Origin {
         let reads = &mut self.scratch.reads;
-        let position = reads.iter().position(|read| *read == location).unwrap_or_else(|| {
-            reads.push(location);
-            reads.len() - 1
-        });
-        1 << u32::try_from(position).unwrap_or(u32::MAX).min(READS_TOLD_APART)
+        reads.push(location);
+        origin_at(reads.len() - 1)
     }
 
     /// A slot is read; its value, if that is asked for.
@@ -229,7 +232,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
                 return Value::UNKNOWN;
             }
         };
-        let origin = self.origin_of(Location::Storage(this, key.word));
+        let origin = self.new_origin(Location::Storage(this, key.word));
         let value = Value { word, origin };
         self.scratch.record.slots[position].value = Some(value);
         value
@@ -305,14 +308,16 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
 
     /// Everything that an origin stands for.
     pub(super) fn deciding_reads(&self) -> Vec<Location> {
-        let is_deciding = |at: &usize| {
-            let bit = u32::try_from(*at).unwrap_or(u32::MAX).min(READS_TOLD_APART);
-            self.deciding & !UNKNOWN & 1 << bit != 0
-        };
+        let is_deciding = |at: &usize| self.deciding & !UNKNOWN & origin_at(*at) != 0;
         let reads = &self.scratch.reads;
         let mut deciding: Vec<Location> =
             (0..reads.len()).filter(is_deciding).map(|at| reads[at]).collect();
         deciding.sort_unstable();
         deciding
     }
+}
+
+/// The origin of what was read as that many others before.
+fn origin_at(position: usize) -> Origin {
+    1 << u32::try_from(position).unwrap_or(u32::MAX).min(READS_TOLD_APART)
 }

@@ -18,6 +18,11 @@ impl Program {
                     && self.has_bytes(&call.input)
                     && call.output.iter().all(|word| self.reads(*word))
             })
+            && self.creations.iter().all(|creation| {
+                self.reads(creation.value)
+                    && self.has_bytes(&creation.init)
+                    && creation.salt.is_none_or(|salt| self.reads(salt))
+            })
             && self.operations.iter().all(|operation| self.has(operation))
             && self.stretches.iter().all(|stretch| {
                 within(stretch.operations, self.operations.len()) && self.ends(&stretch.end)
@@ -65,42 +70,20 @@ impl Program {
     }
 
     fn has(&self, operation: &Operation) -> bool {
-        match *operation {
-            Operation::Immutable { to, .. }
-            | Operation::Environment { to, .. }
-            | Operation::Answer { to, .. } => self.sets(to),
-            Operation::CallData { to, at }
-            | Operation::TransientLoad { to, key: at }
-            | Operation::Account { to, of: at, .. }
-            | Operation::LoadMemory { to, at } => self.sets(to) && self.reads(at),
-            Operation::Compute { to, operands, .. } => {
-                self.sets(to) && operands.iter().all(|word| self.reads(*word))
+        let (to, reads) = operation.sets_and_reads();
+        self.sets(to)
+            && reads.into_iter().all(|word| self.reads(word))
+            && match *operation {
+                Operation::Keccak { parts, .. } => {
+                    within(parts, self.parts.len()) && parts.len as usize <= KECCAK_PARTS_MAX
+                }
+                Operation::Load { scope, .. } | Operation::Store { scope, .. } => {
+                    self.is_scope(scope)
+                }
+                Operation::Call(position) => usize::from(position) < self.calls.len(),
+                Operation::Create(position) => usize::from(position) < self.creations.len(),
+                _ => true,
             }
-            Operation::Keccak { to, parts } => {
-                self.sets(to)
-                    && within(parts, self.parts.len())
-                    && parts.len as usize <= KECCAK_PARTS_MAX
-            }
-            Operation::Load { to, key, scope } => {
-                self.sets(to) && self.reads(key) && self.is_scope(scope)
-            }
-            Operation::Store { key, value, scope } => {
-                self.reads(key) && self.reads(value) && self.is_scope(scope)
-            }
-            Operation::TransientStore { key, value } => self.reads(key) && self.reads(value),
-            Operation::Call(position) => usize::from(position) < self.calls.len(),
-            Operation::Create { value, ref init, salt } => {
-                self.reads(value) && self.has_bytes(init) && salt.is_none_or(|it| self.reads(it))
-            }
-            Operation::Destroy { to } => self.reads(to),
-            Operation::StoreMemory { at, word, .. } => self.reads(at) && self.reads(word),
-            Operation::CopyMemory { to, from, len, .. } => {
-                [to, from, len].into_iter().all(|word| self.reads(word))
-            }
-            Operation::HashMemory { to, at, len } => {
-                self.sets(to) && self.reads(at) && self.reads(len)
-            }
-        }
     }
 }
 

@@ -8,7 +8,8 @@ use revm::{
 };
 
 use super::{
-    BytesOperand, CallOperation, End, LENGTH, NO_STRETCH, Operand, Operation, SUCCESS, Span, Way,
+    BytesOperand, CallOperation, CreateOperation, End, LENGTH, NO_STRETCH, Operand, Operation,
+    SUCCESS, Span, Way,
     lower::{Lowering, Next, is_assigned, span},
 };
 use crate::{
@@ -109,7 +110,9 @@ impl Lowering<'_> {
                 let value = self.operand(*value, available, out, 0);
                 let init = self.bytes(init, available, out);
                 let salt = salt.map(|salt| self.operand(salt, available, out, 0));
-                out.push(Operation::Create { value, init, salt });
+                let position = u16::try_from(self.creations.len()).unwrap_or(u16::MAX);
+                self.creations.push(CreateOperation { value, init, salt });
+                out.push(Operation::Create(position));
                 self.answers(*site, out);
             }
             Event::Answer { site } => self.answers(*site, out),
@@ -309,6 +312,10 @@ impl Lowering<'_> {
                 let mut given = [Operand::NONE; 3];
                 for (given, operand) in given.iter_mut().zip(operands).take(inputs.into()) {
                     *given = self.operand(*operand, available, out, depth + 1);
+                }
+                if inputs == 1 {
+                    // Two operands are always read.
+                    given[1] = given[0];
                 }
                 let to = self.register(id);
                 match *code {

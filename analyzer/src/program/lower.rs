@@ -10,7 +10,7 @@ use hashbrown::HashMap;
 use revm::primitives::U256;
 
 use super::{
-    CallOperation, NO_STRETCH, Operand, Program, Span, Stretch,
+    CallOperation, CreateOperation, NO_STRETCH, Operand, Program, Span, Stretch,
     need::{Needed, live_ways, needed},
 };
 use crate::{
@@ -67,6 +67,7 @@ pub(super) struct Lowering<'a> {
     pub(super) parts: Vec<(u8, Operand)>,
     pub(super) binds: Vec<(Operand, Operand)>,
     pub(super) calls: Vec<CallOperation>,
+    pub(super) creations: Vec<CreateOperation>,
     pub(super) is_too_large: bool,
 }
 
@@ -117,6 +118,7 @@ impl<'a> Lowering<'a> {
             parts: Vec::new(),
             binds: Vec::new(),
             calls: Vec::new(),
+            creations: Vec::new(),
             is_too_large: false,
         }
     }
@@ -219,15 +221,7 @@ impl<'a> Lowering<'a> {
                 self.emit(number, &mut after, &mut Vec::new());
                 for (to, _) in self.ways_of(self.heads[number]) {
                     let to = usize::from(self.number[&to]);
-                    let mut there = after.clone();
-                    if let Some(kept) = &kept[to] {
-                        there &= kept;
-                    }
-                    there &= &self.available[to];
-                    if there != self.available[to] {
-                        self.available[to] = there;
-                        changed[to] = true;
-                    }
+                    changed[to] |= keep(&mut self.available[to], &after, kept[to].as_ref());
                 }
             }
             if !changed.contains(&true) {
@@ -266,7 +260,7 @@ impl<'a> Lowering<'a> {
 
     fn emit_all(mut self) -> Option<Program> {
         // What the rounds before put down is put down again.
-        (self.parts, self.binds, self.calls) = Default::default();
+        (self.parts, self.binds, self.calls, self.creations) = Default::default();
         let mut operations = Vec::new();
         let mut stretches = Vec::with_capacity(self.heads.len());
         for number in 0..self.heads.len() {
@@ -279,18 +273,33 @@ impl<'a> Lowering<'a> {
         let is_too_large = self.is_too_large
             || registers >= Operand::CONSTANTS
             || self.constants.len() >= usize::from(Operand::CONSTANTS) - 1
-            || self.calls.len() > usize::from(u16::MAX);
-        (!is_too_large).then(|| Program {
-            stretches: stretches.into(),
-            operations: operations.into(),
-            constants: self.constants.into(),
-            parts: self.parts.into(),
-            binds: self.binds.into(),
-            calls: self.calls.into(),
-            registers,
-            assigned: u16::try_from(self.assigned).unwrap_or(u16::MAX),
-        })
+            || self.calls.len().max(self.creations.len()) > usize::from(u16::MAX);
+        (!is_too_large)
+            .then(|| Program {
+                stretches: stretches.into(),
+                operations: operations.into(),
+                constants: self.constants.into(),
+                parts: self.parts.into(),
+                binds: self.binds.into(),
+                calls: self.calls.into(),
+                creations: self.creations.into(),
+                registers,
+                assigned: u16::try_from(self.assigned).unwrap_or(u16::MAX),
+            })
+            .map(Program::with_few_registers)
     }
+}
+
+/// Keeps of a set what two others hold as well; whether that is less.
+fn keep(set: &mut BitVec, one: &BitVec, other: Option<&BitVec>) -> bool {
+    let mut is_less = false;
+    for (at, word) in set.as_raw_mut_slice().iter_mut().enumerate() {
+        let other = other.map_or(usize::MAX, |other| other.as_raw_slice()[at]);
+        let kept = *word & one.as_raw_slice()[at] & other;
+        is_less |= kept != *word;
+        *word = kept;
+    }
+    is_less
 }
 
 /// Whether a word is assigned on the way, or where it is given, instead of computed.

@@ -20,7 +20,7 @@ const MAGIC: [u8; 8] = *b"FWSUMM\r\n";
 
 /// Version of the format. A change of what an operation means, or of what a skeleton
 /// leaves out, is one too.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Bytes of the header: magic, version, length, checksum.
 const HEADER_BYTES: usize = 8 + 4 + 8 + 32;
