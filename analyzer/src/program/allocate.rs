@@ -8,10 +8,10 @@
 use super::{End, Operand, Operation, Program, Span, Way};
 
 /// Registers of a program that are allocated anew; of more, each keeps its own.
-const REGISTERS_MAX: usize = 1 << 12;
+const REGISTERS_MAX: usize = 1 << 14;
 
 /// Bits of what is live at the beginning of all stretches.
-const LIVE_BITS_MAX: usize = 1 << 26;
+const LIVE_BITS_MAX: usize = 1 << 28;
 
 /// Rows of bits, one for each of some registers or stretches.
 struct Rows {
@@ -329,8 +329,10 @@ impl Conflicts {
         set(self.rows.row_mut(register), register, false);
     }
 
-    fn find(&self, mut register: usize) -> usize {
+    fn find(&mut self, mut register: usize) -> usize {
         while self.shares[register] != register {
+            // Every other step of the way is made shorter.
+            self.shares[register] = self.shares[self.shares[register]];
             register = self.shares[register];
         }
         register
@@ -352,29 +354,30 @@ impl Conflicts {
 
     /// The number of each register, and how many there are; those that are live at
     /// entry are the first.
-    fn numbers(&self, at_entry: &[usize]) -> (Vec<u16>, u16) {
+    fn numbers(mut self, at_entry: &[usize]) -> (Vec<u16>, u16) {
         let count = self.shares.len();
+        let shares: Vec<usize> = (0..count).map(|register| self.find(register)).collect();
         let mut numbers: Vec<Option<u16>> = vec![None; count];
         let mut last = 0;
         let mut taken = Vec::new();
         for register in at_entry.iter().copied().chain(0..count) {
-            let register = self.find(register);
+            let register = shares[register];
             if numbers[register].is_some() {
                 continue;
             }
             taken.clear();
-            taken.resize(count + 1, false);
+            taken.resize(usize::from(last) + 1, false);
             for neighbour in members(self.rows.row(register)) {
-                if let Some(number) = numbers[self.find(neighbour)] {
+                if let Some(number) = numbers[shares[neighbour]] {
                     taken[usize::from(number)] = true;
                 }
             }
-            let free = taken.iter().position(|taken| !taken).unwrap_or(count);
+            let free = taken.iter().position(|taken| !taken).unwrap_or(taken.len());
             let number = u16::try_from(free).unwrap_or(u16::MAX);
             numbers[register] = Some(number);
             last = last.max(number + 1);
         }
-        let number = |register| numbers[self.find(register)].unwrap_or(u16::MAX);
-        ((0..count).map(number).collect(), last)
+        let number = |register: &usize| numbers[*register].unwrap_or(u16::MAX);
+        (shares.iter().map(number).collect(), last)
     }
 }
