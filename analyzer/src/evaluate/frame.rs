@@ -75,12 +75,14 @@ enum Flow {
 }
 
 impl Running<'_> {
+    #[inline]
     pub(super) fn value(&self, operand: Operand) -> Value {
         let (word, origin) = self.word(operand);
         Value { word: *word, origin }
     }
 
     /// The word of an operand, and what it depends on.
+    #[inline]
     fn word(&self, Operand(at): Operand) -> (&U256, Origin) {
         if at < Operand::CONSTANTS {
             let register = &self.registers[usize::from(at)];
@@ -92,6 +94,7 @@ impl Running<'_> {
         }
     }
 
+    #[inline]
     pub(super) fn set(&mut self, Operand(to): Operand, value: Value) {
         if to != Operand::NONE.0 {
             self.registers[usize::from(to)] = value;
@@ -99,7 +102,7 @@ impl Running<'_> {
     }
 
     pub(super) fn compute(&mut self, to: Operand, code: u8, operands: [Operand; 3]) {
-        let [a, b] = [operands[0], operands[1]].map(|operand| self.word(operand));
+        let (a, b) = (self.word(operands[0]), self.word(operands[1]));
         let has_three = matches!(code, op::ADDMOD | op::MULMOD);
         let c = if has_three { self.word(operands[2]) } else { b };
         let origin = a.1 | b.1 | c.1;
