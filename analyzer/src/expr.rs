@@ -179,6 +179,17 @@ impl ExprArena {
         self.fleeting[id.index()]
     }
 
+    /// Whether an expression is made of what is given anew each time that code is
+    /// followed, or of something that varies as `is_own` says.
+    pub(crate) fn is_renewed(&self, id: ExprId, is_own: &impl Fn(u32) -> bool) -> bool {
+        self.is_fleeting(id)
+            && match *self.get(id) {
+                KeyExpr::Varying(number) => is_own(number),
+                KeyExpr::Returned { .. } | KeyExpr::Memory(_) | KeyExpr::MemoryHash { .. } => true,
+                _ => self.parts(id).into_iter().any(|part| self.is_renewed(part, is_own)),
+            }
+    }
+
     /// The value of an expression that is a constant.
     pub fn value(&self, id: ExprId) -> Option<U256> {
         match self.get(id) {

@@ -54,6 +54,9 @@ impl Explorer<'_> {
             }
             return Some(path);
         };
+        let (number, varying_at) = (met.number, &self.varying_at);
+        let is_own = |varying: u32| varying_at.get(varying as usize) == Some(&number);
+        path.forget_stored(&self.arena, &is_own);
         if met.path.covers(&path) {
             self.graph.exit(from, Exit::Goto(Edge::new(met.path.node)));
             return None;
@@ -66,7 +69,6 @@ impl Explorer<'_> {
             self.graph.exit(from, Exit::Goto(Edge::new(path.node)));
             return Some(path);
         }
-        let number = met.number;
         let (varying, varying_at) = (&mut self.varying, &mut self.varying_at);
         let mut vary = |arena: &mut ExprArena, cell: Cell, [mine, theirs]: [ExprId; 2]| {
             let mut at = |arena: &mut ExprArena, position: u32| {
@@ -76,8 +78,12 @@ impl Explorer<'_> {
                     arena.intern(KeyExpr::Varying(count))
                 })
             };
-            let pattern = generalize(arena, mine, theirs, &mut at);
             let whole = at(arena, 1);
+            if matches!(cell, Cell::Stored(_)) {
+                // What the slot held before is read on the way here, not behind a store.
+                return whole;
+            }
+            let pattern = generalize(arena, mine, theirs, &mut at);
             let is_own = |varying: u32| varying_at.get(varying as usize) == Some(&number);
             let is_pattern = is_pattern_of(arena, pattern, [mine, theirs], &is_own);
             if is_pattern { pattern } else { whole }

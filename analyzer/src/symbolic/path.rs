@@ -69,6 +69,14 @@ impl Path {
         }
     }
 
+    /// Forgets what was stored under keys that name other slots from here on.
+    pub(super) fn forget_stored(&mut self, arena: &ExprArena, is_own: &impl Fn(u32) -> bool) {
+        if self.stored.keys().any(|key| arena.is_renewed(*key, is_own)) {
+            let stored = Rc::make_mut(&mut self.stored);
+            stored.retain(|key, _| !arena.is_renewed(*key, is_own));
+        }
+    }
+
     /// Whether this path does everything that another one at the same place,
     /// with a stack of the same height, can do.
     pub(super) fn covers(&self, other: &Self) -> bool {
