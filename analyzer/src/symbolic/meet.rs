@@ -56,7 +56,7 @@ impl Explorer<'_> {
         };
         let (number, varying_at) = (met.number, &self.varying_at);
         let is_own = |varying: u32| varying_at.get(varying as usize) == Some(&number);
-        path.forget_stored(&self.arena, &is_own);
+        path.forget_renewed(&self.arena, &is_own);
         if met.path.covers(&path) {
             self.graph.exit(from, Exit::Goto(Edge::new(met.path.node)));
             return None;

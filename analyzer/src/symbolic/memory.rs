@@ -99,6 +99,21 @@ impl Memory {
         parts.collect()
     }
 
+    /// Whether something is known of places whose base `is_stale`.
+    pub(super) fn has_base(&self, mut is_stale: impl FnMut(ExprId) -> bool) -> bool {
+        let of_pieces = self.pieces.keys().filter_map(|place| place.base);
+        let mut bases: Vec<ExprId> =
+            of_pieces.chain(self.bulks.keys().copied().flatten()).collect();
+        bases.dedup();
+        bases.into_iter().any(&mut is_stale)
+    }
+
+    /// Forgets what is known of places whose base `is_stale`.
+    pub(super) fn forget_bases(&mut self, is_stale: impl Fn(ExprId) -> bool) {
+        self.pieces.retain(|place, _| !place.base.is_some_and(&is_stale));
+        self.bulks.retain(|base, _| !base.is_some_and(&is_stale));
+    }
+
     /// All of memory becomes unknown.
     pub(super) fn forget(&mut self) {
         *self = Self { is_unknown: true, ..Self::default() };

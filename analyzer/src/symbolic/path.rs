@@ -69,11 +69,15 @@ impl Path {
         }
     }
 
-    /// Forgets what was stored under keys that name other slots from here on.
-    pub(super) fn forget_stored(&mut self, arena: &ExprArena, is_own: &impl Fn(u32) -> bool) {
-        if self.stored.keys().any(|key| arena.is_renewed(*key, is_own)) {
-            let stored = Rc::make_mut(&mut self.stored);
-            stored.retain(|key, _| !arena.is_renewed(*key, is_own));
+    /// Forgets what slots and memory hold under keys and at places that are others
+    /// from here on.
+    pub(super) fn forget_renewed(&mut self, arena: &ExprArena, is_own: &impl Fn(u32) -> bool) {
+        let is_renewed = |id: ExprId| arena.is_renewed(id, is_own);
+        if self.stored.keys().any(|key| is_renewed(*key)) {
+            Rc::make_mut(&mut self.stored).retain(|key, _| !is_renewed(*key));
+        }
+        if self.memory.has_base(is_renewed) {
+            Rc::make_mut(&mut self.memory).forget_bases(is_renewed);
         }
     }
 
