@@ -18,6 +18,7 @@
 mod call;
 mod data;
 mod finish;
+mod fork;
 mod frame;
 mod operate;
 mod record;
@@ -33,6 +34,7 @@ use revm::{
 
 use self::{
     data::{Data, Value},
+    fork::{Side, Store},
     frame::{Frame, Registers},
     record::Record,
     world::{Accounts, Transient},
@@ -78,6 +80,10 @@ impl Default for EvaluationLimits {
 pub struct Scratch {
     /// Registers that no frame has now.
     registers: Vec<Registers>,
+    /// States of frames that no branch holds now.
+    sides: Vec<Side>,
+    /// Stores that may not happen.
+    stores: Vec<Store>,
     assigned: Vec<Value>,
     data: Vec<Data>,
     data_used: usize,
@@ -147,14 +153,6 @@ impl Scratch {
         core::mem::take(&mut self.missing)
     }
 
-    /// A copy of registers.
-    fn copy(&mut self, of: &[Value]) -> Registers {
-        let mut copy = self.registers.pop().unwrap_or_default();
-        copy.clear();
-        copy.extend_from_slice(of);
-        copy
-    }
-
     /// A place for bytes; the same again once it was given back.
     fn open(&mut self) -> usize {
         if self.data_used == self.data.len() {
@@ -196,6 +194,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         scratch.record.clear();
         scratch.accounts.clear();
         scratch.transient.clear();
+        scratch.stores.clear();
         scratch.widened.clear();
         scratch.reads.clear();
         scratch.data_used = 0;

@@ -269,6 +269,8 @@ pub(crate) struct Program {
     pub(crate) registers: u16,
     /// The first registers, which may be read before anything is assigned.
     pub(crate) assigned: u16,
+    /// The last registers, which hold pointers to free memory.
+    pub(crate) pointers: u16,
 }
 
 impl Program {

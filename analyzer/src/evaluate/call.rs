@@ -129,7 +129,6 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             _ => Value::input(U256::ZERO),
         };
         self.scratch.data[running.received].clear();
-        running.answers += 1;
         running.success = if let Some(to) = Self::address_of(&target) {
             self.call_account(running, call, to, value, input)
         } else {
@@ -280,7 +279,6 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             self.scratch.data[running.received].lose();
         }
         running.success = Value::UNKNOWN;
-        running.answers += 1;
         self.scratch.data_used = used;
     }
 

@@ -40,6 +40,13 @@ impl Value {
 /// Bytes of one call's data, answer or memory that are followed.
 pub(super) const BYTES_MAX: usize = 1 << 18;
 
+/// Where Solidity keeps the pointer to free memory; behind it a word of zeros, then
+/// what is allocated.
+pub(super) const POINTER: usize = 0x40;
+
+/// Bytes that are left for what was allocated with a length that is not known.
+const UNKNOWN_BYTES: usize = 1 << 12;
+
 /// Bytes, and what they depend on. Behind the end are zeros.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Data {
@@ -70,6 +77,21 @@ impl Data {
     pub(super) fn assign(&mut self, bytes: &[u8]) {
         self.clear();
         self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Becomes a copy of another.
+    pub(super) fn assign_from(&mut self, other: &Self) {
+        self.bytes.clone_from(&other.bytes);
+        self.origins.clone_from(&other.origins);
+        (self.len_origin, self.is_lost, self.is_open) =
+            (other.len_origin, other.is_lost, other.is_open);
+    }
+
+    /// A pointer to memory that nothing known lies in.
+    pub(super) fn fresh_pointer(&self) -> Value {
+        let held = self.word(POINTER).offset().unwrap_or(0);
+        let free = held.max(self.len()).next_multiple_of(32) + UNKNOWN_BYTES;
+        if free > BYTES_MAX { Value::UNKNOWN } else { Value::input(U256::from(free)) }
     }
 
     /// Nothing is known any more.
@@ -203,24 +225,41 @@ impl Data {
 
     /// Keeps what is the same in both.
     pub(super) fn meet(&mut self, other: &Self) {
-        if self == other {
-            return;
-        }
-        if self.len() != other.len() {
+        if self.len() == other.len() {
+            self.is_lost |= other.is_lost;
+            self.len_origin |= other.len_origin;
+            self.meet_bytes(other);
+        } else {
             self.lose();
-            return;
         }
-        self.is_lost |= other.is_lost;
+    }
+
+    /// The same, of memory: of two pointers to free memory the one behind the other.
+    pub(super) fn meet_memory(&mut self, other: &Self, has_pointer: bool) {
+        let pointers = [&*self, other].map(|memory| memory.word(POINTER));
+        self.grow(other.len());
+        self.meet_bytes(other);
+        if has_pointer && let [Some(one), Some(other)] = pointers.map(|it| it.offset()) {
+            let origin = pointers[0].origin | pointers[1].origin;
+            let word = U256::from(one.max(other));
+            self.store(POINTER, &Value { word, origin }, 32);
+        }
+    }
+
+    fn meet_bytes(&mut self, other: &Self) {
         self.is_open |= other.is_open;
-        let differing: Vec<usize> = (0..self.len())
-            .step_by(4)
-            .filter(|at| {
-                self.slice(*at, 4) != other.slice(*at, 4) || other.origin(*at, 4) & UNKNOWN != 0
-            })
-            .collect();
-        let len = self.len();
-        for at in differing {
-            self.mark(at, (at + 4).min(len), UNKNOWN);
+        for start in (0..self.len()).step_by(32) {
+            let end = (start + 32).min(self.len());
+            let is_same = self.slice(start, 32) == other.slice(start, 32)
+                && self.origin(start, end - start) == other.origin(start, end - start);
+            if is_same {
+                continue;
+            }
+            for at in start..end {
+                let is_same = self.slice(at, 1) == other.slice(at, 1);
+                let origin = self.origin(at, 1) | other.origin(at, 1);
+                self.mark(at, at + 1, if is_same { origin } else { UNKNOWN });
+            }
         }
     }
 }

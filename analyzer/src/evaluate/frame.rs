@@ -11,12 +11,12 @@ use revm::{
 
 use super::{
     Evaluation,
-    data::{Origin, UNKNOWN, Value},
+    data::{Origin, POINTER, UNKNOWN, Value},
 };
 use crate::{
     Scope, WideningCause,
     alu::compute_of,
-    program::{BytesOperand, End, NO_STRETCH, Operand, Operation, Program, Stretch, Way},
+    program::{BytesOperand, End, NO_STRETCH, Operand, Operation, Program, Way},
 };
 
 /// Bytes that are copied or hashed at the price of one operation.
@@ -51,21 +51,19 @@ pub(super) struct Running<'p> {
     /// What the latest call answered.
     pub(super) received: usize,
     pub(super) success: Value,
-    /// How many calls have answered.
-    pub(super) answers: u32,
     /// Branches that are being followed both ways, each with the registers there.
     pub(super) forks: Vec<(u16, Registers)>,
-    /// Bytes of memory that were written on one of two ways.
-    pub(super) written: Vec<(usize, usize)>,
-    /// Slots that were stored on one of two ways.
-    pub(super) stored: Vec<usize>,
-    /// Whether one of two ways has ended the frame.
-    pub(super) may_have_ended: bool,
+    /// Where the stores begin that came after one of two ways had ended the frame.
+    pub(super) may_have_ended: Option<usize>,
+    /// What slots held where one of two ways had ended the frame.
+    pub(super) left: Vec<(usize, Value)>,
+    /// Whether memory is laid out as Solidity does, with a pointer to what is free.
+    pub(super) has_pointer: bool,
 }
 
 /// How far a frame was followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Flow {
+pub(super) enum Flow {
     /// To the stretch where it was to stop.
     Met,
     /// To its end, or to a limit.
@@ -101,6 +99,17 @@ impl Running<'_> {
         }
     }
 
+    /// How many of the last registers hold pointers to free memory.
+    pub(super) fn pointers(&self) -> usize {
+        if self.has_pointer { self.program.pointers.into() } else { 0 }
+    }
+
+    /// Where what is written at an unknown place can lie: not below what a compiler
+    /// allocates.
+    pub(super) const fn first_allocated(&self) -> usize {
+        if self.has_pointer { 2 * POINTER } else { 0 }
+    }
+
     pub(super) fn compute(&mut self, to: Operand, code: u8, operands: [Operand; 3]) {
         let (a, b) = (self.word(operands[0]), self.word(operands[1]));
         let has_three = matches!(code, op::ADDMOD | op::MULMOD);
@@ -120,7 +129,7 @@ impl Running<'_> {
     }
 
     /// Assigns what is assigned on a way; where it leads.
-    fn go(&mut self, way: &Way, assigned: &mut Vec<Value>) -> u16 {
+    pub(super) fn go(&mut self, way: &Way, assigned: &mut Vec<Value>) -> u16 {
         match way.binds.of(&self.program.binds) {
             [] => {}
             [(to, word)] => self.set(*to, self.value(*word)),
@@ -136,11 +145,25 @@ impl Running<'_> {
     }
 }
 
-/// Keeps what is the same in both; whether that is less.
-fn meet(registers: &mut [Value], others: &[Value]) -> bool {
+/// Whether code begins as Solidity's does: with a store of the pointer to free memory.
+fn has_pointer(code: &Bytecode) -> bool {
+    let start = code.original_byte_slice().get(..8).unwrap_or_default();
+    start.windows(2).any(|two| two == [op::PUSH1, 0x40])
+}
+
+/// Keeps what is the same in both; whether that is less. The last registers hold
+/// pointers to free memory: of two the one behind the other.
+pub(super) fn meet(registers: &mut [Value], others: &[Value], pointers: usize) -> bool {
     let mut is_less = false;
-    for (register, other) in registers.iter_mut().zip(others) {
-        if register.is_known() && register != other {
+    let first_pointer = registers.len() - pointers;
+    for (at, (register, other)) in registers.iter_mut().zip(others).enumerate() {
+        if !register.is_known() || register == other {
+            continue;
+        }
+        if at >= first_pointer && other.is_known() {
+            register.word = register.word.max(other.word);
+            register.origin |= other.origin;
+        } else {
             *register = Value::UNKNOWN;
             is_less = true;
         }
@@ -172,21 +195,21 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             memory,
             received,
             success: Value::input(U256::ONE),
-            answers: 0,
             forks: Vec::new(),
-            written: Vec::new(),
-            stored: Vec::new(),
-            may_have_ended: false,
+            may_have_ended: None,
+            left: Vec::new(),
+            has_pointer: has_pointer(code),
         };
         self.run_from(&mut running, 0, NO_STRETCH);
-        if running.may_have_ended {
+        if let Some(start) = running.may_have_ended {
             self.may -= 1;
+            self.close_stores(start, &running.left);
         }
         self.scratch.registers.push(running.registers);
         running.frame.is_returned
     }
 
-    fn run_from(&mut self, running: &mut Running<'_>, from: u16, stop: u16) -> Flow {
+    pub(super) fn run_from(&mut self, running: &mut Running<'_>, from: u16, stop: u16) -> Flow {
         let program = running.program;
         let mut at = from;
         loop {
@@ -273,80 +296,11 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
     }
 
     /// Something may be touched that nothing is known of.
-    fn give_up(&mut self, running: &mut Running<'_>, cause: WideningCause) {
+    pub(super) fn give_up(&mut self, running: &mut Running<'_>, cause: WideningCause) {
         // What is not followed may call other code as well.
         self.widen(Scope::Everything, cause);
         self.scratch.data[running.frame.answer].lose();
         running.frame.is_returned = true;
-    }
-
-    /// Follows a branch both ways, up to where they meet.
-    fn fork(&mut self, running: &mut Running<'_>, at: u16, stretch: &Stretch, stop: u16) -> Flow {
-        let End::Branch { ways, join, .. } = stretch.end else { return Flow::Ended };
-        if let Some((_, before)) = running.forks.iter().rev().find(|(fork, _)| *fork == at) {
-            // In a loop: what changes from round to round is not known.
-            let mut kept = self.scratch.copy(before);
-            let is_new = meet(&mut kept, &running.registers);
-            let last = core::mem::replace(&mut running.registers, kept);
-            self.scratch.registers.push(last);
-            if !is_new {
-                return Flow::Repeated;
-            }
-        }
-        if self.forks_left == 0 || self.depth >= self.evaluator.limits.depth_max {
-            self.give_up(running, WideningCause::Limit);
-            return Flow::Ended;
-        }
-        self.forks_left -= 1;
-        let (written, stored, answers) =
-            (running.written.len(), running.stored.len(), running.answers);
-        running.forks.push((at, self.scratch.copy(&running.registers)));
-        self.may += 1;
-        self.depth += 1;
-        let there = if join == NO_STRETCH { stop } else { join };
-        let mut met: Option<Registers> = None;
-        let mut has_ended = false;
-        for way in &ways {
-            let to = running.go(way, &mut self.scratch.assigned);
-            let flow = self.run_from(running, to, there);
-            // Whether this way is taken is not known, nor is what it leaves.
-            for (start, len) in running.written.drain(written..) {
-                self.scratch.data[running.memory].lose_range(start, len);
-            }
-            for slot in running.stored.drain(stored..) {
-                self.scratch.record.slots[slot].value = Some(Value::UNKNOWN);
-            }
-            if running.answers != answers {
-                self.scratch.data[running.received].lose();
-                running.success = Value::UNKNOWN;
-            }
-            has_ended |= flow == Flow::Ended;
-            let before = running.forks.last().map_or(&[][..], |(_, before)| before);
-            match &mut met {
-                None if flow == Flow::Met => {
-                    let before = self.scratch.copy(before);
-                    met = Some(core::mem::replace(&mut running.registers, before));
-                }
-                Some(met) if flow == Flow::Met => {
-                    meet(met, &running.registers);
-                }
-                _ => running.registers.copy_from_slice(before),
-            }
-        }
-        self.may -= 1;
-        self.depth -= 1;
-        let before = running.forks.pop().map(|(_, before)| before);
-        self.scratch.registers.extend(before);
-        let Some(met) = met else {
-            return if has_ended { Flow::Ended } else { Flow::Repeated };
-        };
-        let last = core::mem::replace(&mut running.registers, met);
-        self.scratch.registers.push(last);
-        if has_ended && !running.may_have_ended {
-            running.may_have_ended = true;
-            self.may += 1;
-        }
-        Flow::Met
     }
 
     fn give_answer(&mut self, running: &mut Running<'_>, bytes: &BytesOperand) {
@@ -370,7 +324,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         match *bytes {
             BytesOperand::CallData => {
                 let calldata = &self.scratch.data[running.frame.calldata];
-                data.clone_from(calldata);
+                data.assign_from(calldata);
             }
             BytesOperand::Words(parts) => {
                 for (bytes, word) in parts.of(&running.program.parts) {

@@ -9,7 +9,7 @@ use revm::{
 
 use super::{
     Evaluation,
-    data::{Data, UNKNOWN, Value},
+    data::{Data, POINTER, UNKNOWN, Value},
     frame::Running,
 };
 use crate::{
@@ -57,10 +57,6 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
                 let (key, value) = (running.value(key), running.value(value));
                 let scope = Self::scope(running, scope);
                 self.store(this, &key, value, scope);
-                if !self.must() && key.is_known() {
-                    let slot = self.scratch.record.slot(this, key.word);
-                    running.stored.push(slot);
-                }
             }
             Operation::TransientLoad { to, key } => {
                 let key = running.value(key);
@@ -104,11 +100,12 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
                 let len = if is_byte { 1 } else { 32 };
                 let memory = &mut self.scratch.data[running.memory];
                 match at.offset() {
-                    Some(start) => {
-                        memory.store(start, &word, len);
-                        Self::note_written(running, start, len);
+                    Some(POINTER) if running.has_pointer && !word.is_known() => {
+                        // Wherever what is allocated next lies, it lies by itself.
+                        memory.store(POINTER, &memory.fresh_pointer(), len);
                     }
-                    None => memory.lose_from(0),
+                    Some(start) => memory.store(start, &word, len),
+                    None => memory.lose_from(running.first_allocated()),
                 }
             }
             Operation::CopyMemory { source, to, from, len } => {
@@ -146,10 +143,10 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             return;
         }
         let (Some(at), Some(bytes)) = (to.offset(), len.offset()) else {
-            self.scratch.data[running.memory].lose_from(to.offset().unwrap_or(0));
+            let from = to.offset().unwrap_or_else(|| running.first_allocated());
+            self.scratch.data[running.memory].lose_from(from);
             return;
         };
-        Self::note_written(running, at, bytes);
         self.pay_for_bytes(bytes);
         let start = from.offset();
         let mut memory = core::mem::take(&mut self.scratch.data[running.memory]);
@@ -175,13 +172,6 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         self.scratch.data[running.memory] = memory;
     }
 
-    /// On one of two ways, what memory held before may stay.
-    fn note_written(running: &mut Running<'_>, at: usize, len: usize) {
-        if !running.forks.is_empty() {
-            running.written.push((at, len));
-        }
-    }
-
     /// What a call answered goes to memory.
     pub(super) fn receive(&mut self, running: &mut Running<'_>, output: [Operand; 2]) {
         let [to, len] = output.map(|word| running.value(word));
@@ -189,7 +179,8 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             return;
         }
         let (Some(at), Some(asked)) = (to.offset(), len.offset()) else {
-            self.scratch.data[running.memory].lose_from(to.offset().unwrap_or(0));
+            let from = to.offset().unwrap_or_else(|| running.first_allocated());
+            self.scratch.data[running.memory].lose_from(from);
             return;
         };
         let received = &self.scratch.data[running.received];
@@ -201,7 +192,6 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             memory.copy(at, &self.scratch.data[running.received], 0, bytes);
             self.scratch.data[running.memory] = memory;
         }
-        Self::note_written(running, at, asked);
     }
 
     fn scope(running: &Running<'_>, scope: Operand) -> Option<U256> {

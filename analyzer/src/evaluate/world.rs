@@ -254,15 +254,8 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         let is_must = self.must();
         let position = self.scratch.record.slot(this, key.word);
         self.scratch.record.use_slot(position, AccessKind::Write, is_must);
-        let slot = &mut self.scratch.record.slots[position];
-        // On one of two ways it may be stored or not.
-        let before = slot.value.filter(|before| before.is_known() && before.word == value.word);
-        slot.value = Some(match before {
-            _ if is_must => value,
-            Some(before) => Value { origin: value.origin | before.origin, ..value },
-            None => Value::UNKNOWN,
-        });
-        slot.is_stored = true;
+        self.scratch.put_stored(position, value, is_must);
+        self.scratch.record.slots[position].is_stored = true;
     }
 
     /// A slot of some key is touched.

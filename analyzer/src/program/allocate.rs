@@ -68,14 +68,18 @@ fn register(operand: Operand) -> Option<usize> {
 }
 
 impl Program {
-    /// The same program with registers shared.
-    pub(super) fn with_few_registers(mut self) -> Self {
+    /// The same program with registers shared; those that hold pointers to free memory
+    /// only with each other.
+    pub(super) fn with_few_registers(mut self, pointers: &[u16]) -> Self {
         let registers = usize::from(self.registers);
         if registers > REGISTERS_MAX || registers * self.stretches.len() > LIVE_BITS_MAX {
             return self;
         }
         let live = self.live();
         let mut conflicts = Conflicts::new(registers);
+        for pointer in pointers {
+            conflicts.are_pointers[usize::from(*pointer)] = !has(live.row(0), (*pointer).into());
+        }
         self.find_conflicts(&live, &mut conflicts);
         let at_entry: Vec<usize> = members(live.row(0)).collect();
         for (to, from) in
@@ -83,7 +87,7 @@ impl Program {
         {
             conflicts.coalesce(to, from);
         }
-        let (numbers, count) = conflicts.numbers(&at_entry);
+        let (numbers, count, pointers) = conflicts.numbers(&at_entry);
         self.rename(|operand| match register(operand) {
             Some(register) => Operand(numbers[register]),
             None => operand,
@@ -91,6 +95,7 @@ impl Program {
         self.drop_idle();
         self.assigned = at_entry.iter().map(|at| numbers[*at] + 1).max().unwrap_or(0);
         self.registers = count;
+        self.pointers = pointers;
         self
     }
 
@@ -308,11 +313,17 @@ struct Conflicts {
     rows: Rows,
     /// With which other a register shares; itself if it stands for all of them.
     shares: Vec<usize>,
+    /// Which hold pointers to free memory.
+    are_pointers: Vec<bool>,
 }
 
 impl Conflicts {
     fn new(registers: usize) -> Self {
-        Self { rows: Rows::new(registers, registers), shares: (0..registers).collect() }
+        Self {
+            rows: Rows::new(registers, registers),
+            shares: (0..registers).collect(),
+            are_pointers: vec![false; registers],
+        }
     }
 
     /// A register may not share with those of a set, one excepted.
@@ -341,7 +352,8 @@ impl Conflicts {
     /// Makes two share, if they may.
     fn coalesce(&mut self, one: usize, other: usize) {
         let (one, other) = (self.find(one), self.find(other));
-        if one == other || has(self.rows.row(one), other) {
+        let are_alike = self.are_pointers[one] == self.are_pointers[other];
+        if one == other || !are_alike || has(self.rows.row(one), other) {
             return;
         }
         let row = self.rows.row(other).to_vec();
@@ -352,32 +364,36 @@ impl Conflicts {
         self.shares[other] = one;
     }
 
-    /// The number of each register, and how many there are; those that are live at
-    /// entry are the first.
-    fn numbers(mut self, at_entry: &[usize]) -> (Vec<u16>, u16) {
+    /// The number of each register, how many there are, and how many hold pointers;
+    /// those that are live at entry are the first, pointers the last.
+    fn numbers(mut self, at_entry: &[usize]) -> (Vec<u16>, u16, u16) {
         let count = self.shares.len();
         let shares: Vec<usize> = (0..count).map(|register| self.find(register)).collect();
         let mut numbers: Vec<Option<u16>> = vec![None; count];
-        let mut last = 0;
+        let (mut first, mut last) = (0, 0);
         let mut taken = Vec::new();
-        for register in at_entry.iter().copied().chain(0..count) {
-            let register = shares[register];
-            if numbers[register].is_some() {
-                continue;
-            }
-            taken.clear();
-            taken.resize(usize::from(last) + 1, false);
-            for neighbour in members(self.rows.row(register)) {
-                if let Some(number) = numbers[shares[neighbour]] {
-                    taken[usize::from(number)] = true;
+        for are_pointers in [false, true] {
+            first = last;
+            for register in at_entry.iter().copied().chain(0..count) {
+                let register = shares[register];
+                if numbers[register].is_some() || self.are_pointers[register] != are_pointers {
+                    continue;
                 }
+                taken.clear();
+                taken.resize(usize::from(last) + 1, false);
+                taken[..first.into()].fill(true);
+                for neighbour in members(self.rows.row(register)) {
+                    if let Some(number) = numbers[shares[neighbour]] {
+                        taken[usize::from(number)] = true;
+                    }
+                }
+                let free = taken.iter().position(|taken| !taken).unwrap_or(taken.len());
+                let number = u16::try_from(free).unwrap_or(u16::MAX);
+                numbers[register] = Some(number);
+                last = last.max(number + 1);
             }
-            let free = taken.iter().position(|taken| !taken).unwrap_or(taken.len());
-            let number = u16::try_from(free).unwrap_or(u16::MAX);
-            numbers[register] = Some(number);
-            last = last.max(number + 1);
         }
         let number = |register: &usize| numbers[*register].unwrap_or(u16::MAX);
-        (shares.iter().map(number).collect(), last)
+        (shares.iter().map(number).collect(), last, last - first)
     }
 }

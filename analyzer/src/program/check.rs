@@ -10,6 +10,7 @@ impl Program {
         !self.stretches.is_empty()
             && self.registers < Operand::CONSTANTS
             && self.assigned <= self.registers
+            && self.pointers <= self.registers
             && self.parts.iter().all(|(bytes, word)| *bytes <= 32 && self.reads(*word))
             && self.binds.iter().all(|(to, word)| self.sets(*to) && self.reads(*word))
             && self.calls.iter().all(|call| {

@@ -274,19 +274,21 @@ impl<'a> Lowering<'a> {
             || registers >= Operand::CONSTANTS
             || self.constants.len() >= usize::from(Operand::CONSTANTS) - 1
             || self.calls.len().max(self.creations.len()) > usize::from(u16::MAX);
-        (!is_too_large)
-            .then(|| Program {
-                stretches: stretches.into(),
-                operations: operations.into(),
-                constants: self.constants.into(),
-                parts: self.parts.into(),
-                binds: self.binds.into(),
-                calls: self.calls.into(),
-                creations: self.creations.into(),
-                registers,
-                assigned: u16::try_from(self.assigned).unwrap_or(u16::MAX),
-            })
-            .map(Program::with_few_registers)
+        let of_pointer = |pointer| Some(self.registers.get(pointer)?.0);
+        let pointers: Vec<u16> = self.graph.pointers.iter().filter_map(of_pointer).collect();
+        let program = (!is_too_large).then(|| Program {
+            stretches: stretches.into(),
+            operations: operations.into(),
+            constants: self.constants.into(),
+            parts: self.parts.into(),
+            binds: self.binds.into(),
+            calls: self.calls.into(),
+            creations: self.creations.into(),
+            registers,
+            assigned: u16::try_from(self.assigned).unwrap_or(u16::MAX),
+            pointers: 0,
+        });
+        program.map(|program| program.with_few_registers(&pointers))
     }
 }
 

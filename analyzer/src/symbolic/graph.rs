@@ -8,6 +8,8 @@
 //! Only what is on a way to some end that is no revert counts: what a reverting
 //! path writes is undone, and what it reads decides nothing but that.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -166,6 +168,8 @@ pub(crate) struct Node {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Graph {
     nodes: Vec<Node>,
+    /// What varies of the pointer to free memory.
+    pub(crate) pointers: BTreeSet<ExprId>,
 }
 
 impl Graph {

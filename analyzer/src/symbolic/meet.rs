@@ -7,6 +7,7 @@ use super::{
     explore::{Explorer, turn},
     generalize::generalize,
     graph::{Edge, Exit},
+    memory::FREE_POINTER,
     path::{Cell, Path, is_pattern_of},
 };
 use crate::expr::{ExprArena, ExprId, KeyExpr};
@@ -70,12 +71,17 @@ impl Explorer<'_> {
             return Some(path);
         }
         let (varying, varying_at) = (&mut self.varying, &mut self.varying_at);
+        let pointers = &mut self.graph.pointers;
         let mut vary = |arena: &mut ExprArena, cell: Cell, [mine, theirs]: [ExprId; 2]| {
             let mut at = |arena: &mut ExprArena, position: u32| {
                 *varying.entry((number, cell, position)).or_insert_with(|| {
                     varying_at.push(number);
                     let count = u32::try_from(varying_at.len() - 1).unwrap_or(u32::MAX);
-                    arena.intern(KeyExpr::Varying(count))
+                    let id = arena.intern(KeyExpr::Varying(count));
+                    if cell == Cell::Memory(FREE_POINTER) {
+                        pointers.insert(id);
+                    }
+                    id
                 })
             };
             let whole = at(arena, 1);

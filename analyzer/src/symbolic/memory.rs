@@ -17,6 +17,9 @@ const WORD_BYTES: u32 = 32;
 /// Scratch space, the free memory pointer and the zero word of Solidity's layout.
 const FIXED_BYTES: u32 = 0x80;
 
+/// Where Solidity keeps the pointer to free memory.
+pub(super) const FREE_POINTER: Place = Place { base: None, offset: 0x40 };
+
 /// A region's base and an offset in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Place {
