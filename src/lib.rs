@@ -50,7 +50,7 @@ pub use forewave_analyzer::{
     AccessKind, AccessListPredictor, AccessSet, AccessSetBuilder, AccessSummary, AnalyzeError,
     Block, BlockReward, CallKind, Completeness, Confidence, Effect, Entry, EntrySummary,
     EvaluationLimits, ExactPaths, ExprArena, ExprId, GaveUp, Implementation, InterpretingPredictor,
-    KeyExpr, KeyOrigin, LatePredictor, Limits, Location, MemoryState, ObservedAccess, Ommer,
+    KeyExpr, KeyOrigin, LatePredictor, Learnt, LearntEffect, LearntFunction, LearntInput, Limits, Location, MemoryState, ObservedAccess, Ommer,
     PanickedError, Payers, PredictedAccess, Predictor, ProtocolPredictor, Scope, Scratch,
     StateError, StateExtent, StaticPredictor, SummaryCache, SummaryError, SummaryLimits, Target,
     TemplateCache, TxEvaluator, TxIndex, WidenedAccess, WideningCause, Words, commute_payments,
@@ -58,8 +58,8 @@ pub use forewave_analyzer::{
 };
 pub use forewave_executor::{
     AccountChange, BlockOutcome, CancelToken, Cancellable, CancellableError, ExecutionError,
-    ExecutionMode, ExecutionStats, HybridPredictor, Observation, OneByOne, OraclePredictor,
-    OutcomeNote, PrefetchStats, Prefetched, ReconPredictor, Reexecution, ReexecutionReason,
+    ExecutionMode, ExecutionStats, HybridPredictor, Learner, Lesson, Observation, OneByOne, OraclePredictor,
+    OutcomeNote, PrefetchStats, Prefetched, ReconPredictor, Reexecution, ReexecutionReason, Sampling,
     SequentialRun, StateChanges, StateView, SystemFailure, SystemOperation, TxReceipt, Workers,
     execute, execute_as, execute_overlapped, execute_predicted, execute_unplanned,
     is_worth_planning, observe, sequential, sequential_until, with_prefetch,

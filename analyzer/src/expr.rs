@@ -19,6 +19,7 @@ use revm::{
     bytecode::opcode as op,
     primitives::{U256, keccak256, map::DefaultHashBuilder},
 };
+use serde::{Deserialize, Serialize};
 
 pub(crate) use self::words::declared_slot;
 pub use self::words::{Namer, Words};
@@ -34,7 +35,7 @@ pub(crate) const KECCAK_PARTS_MAX: usize = 8;
 const TERMS_MAX: usize = 16;
 
 /// The name of an expression in its [`ExprArena`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ExprId(u32);
 
 impl ExprId {
@@ -62,7 +63,7 @@ impl fmt::Display for ExprId {
 }
 
 /// Consecutive bytes of the input of a hash: the low `bytes` of a word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct KeccakPart {
     /// The word.
     pub word: ExprId,
@@ -71,7 +72,7 @@ pub struct KeccakPart {
 }
 
 /// What a word of unknown value is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum KeyExpr {
     /// A known number.
     Constant(U256),

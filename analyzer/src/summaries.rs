@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::saved::SummaryError;
 use crate::{
+    learnt::Learnt,
     program::{Program, lower},
     skeleton::{Skeleton, skeleton},
     symbolic::{Completeness, Entry, GaveUp, SummaryLimits, summarize_skeleton},
@@ -57,6 +58,7 @@ impl Programs {
 pub(crate) struct CodeSummary {
     pub(crate) programs: Arc<Programs>,
     pub(crate) inputs: Arc<[U256]>,
+    pub(crate) skeleton: B256,
 }
 
 #[derive(Debug, Default)]
@@ -72,6 +74,7 @@ pub struct SummaryCache {
     limits: SummaryLimits,
     bytes_max: usize,
     kept: RwLock<Kept>,
+    learnt: Learnt,
 }
 
 impl Default for SummaryCache {
@@ -83,7 +86,19 @@ impl Default for SummaryCache {
 impl SummaryCache {
     /// An empty cache that keeps up to `bytes_max` bytes of programs.
     pub fn new(limits: SummaryLimits, bytes_max: usize) -> Self {
-        Self { limits, bytes_max, kept: RwLock::default() }
+        Self { limits, bytes_max, kept: RwLock::default(), learnt: Learnt::default() }
+    }
+
+    /// The same, with what was learnt replaced.
+    #[must_use]
+    pub fn with_learnt(mut self, learnt: Learnt) -> Self {
+        self.learnt = learnt;
+        self
+    }
+
+    /// What was learnt of functions where they ran.
+    pub const fn learnt(&self) -> &Learnt {
+        &self.learnt
     }
 
     /// How many pieces of code are summarized.
@@ -130,7 +145,7 @@ impl SummaryCache {
             kept.by_skeleton.insert(skeleton.hash, programs.clone());
             programs
         };
-        let summary = CodeSummary { programs, inputs: skeleton.inputs.into() };
+        let summary = CodeSummary { programs, inputs: skeleton.inputs.into(), skeleton: skeleton.hash };
         kept.by_code.insert(code_hash, summary);
     }
 }

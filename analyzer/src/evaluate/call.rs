@@ -77,10 +77,12 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             None if calldata.len() == 0 => programs.receive.as_ref(),
             None => programs.fallback.as_ref(),
         };
-        match program {
-            Some(program) => self.descend(frame, program, &summary.inputs, code),
-            None => false,
-        }
+        let before = self.mark();
+        let succeeds =
+            program.is_some_and(|program| self.descend(frame, program, &summary.inputs, code));
+        let key = (summary.skeleton, selected);
+        let run = (&*summary.inputs, code);
+        succeeds | self.ask_learnt(frame, key, run, before, program.is_some())
     }
 
     fn descend(

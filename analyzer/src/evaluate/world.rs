@@ -251,6 +251,10 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         let is_must = self.must();
         let position = self.scratch.record.slot(this, key.word);
         self.scratch.record.use_slot(position, AccessKind::Write, is_must);
+        // Of what was learnt only the key is known: what was read may well still hold.
+        if self.learnt_depth > 0 && !value.is_known() {
+            return;
+        }
         let slot = &mut self.scratch.record.slots[position];
         // On one of two ways it may be stored or not.
         let before = slot.value.filter(|before| before.is_known() && before.word == value.word);

@@ -1,0 +1,101 @@
+//! Where a function's summary does not suffice, what real runs of it did.
+//!
+//! ```text
+//! follow the summary ──something widened──> follow what was learnt, as accesses that may be
+//!                                           made; what the function widened is dropped if
+//!                                           runs were seen whole
+//! ```
+//!
+//! What was learnt is a program like any other, of one stretch. Calls in it are followed into
+//! the summaries of the called code, and from there again into what was learnt. It is paid
+//! from a budget of its own, so that a transaction that has reached a limit has some left.
+
+use std::sync::Arc;
+
+use revm::{DatabaseRef, bytecode::Bytecode, primitives::U256};
+
+use super::{Evaluation, frame::Frame};
+use crate::learnt::{FunctionKey, LearntProgram};
+
+/// How much was widened when a call began.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark {
+    widened: usize,
+    widenings: u32,
+}
+
+impl<DB: DatabaseRef> Evaluation<'_, DB> {
+    /// How much is widened so far.
+    pub(super) const fn mark(&self) -> Mark {
+        Mark { widened: self.scratch.widened.len(), widenings: self.widenings }
+    }
+
+    /// Follows what was learnt of a function if its summary widened something since, is not
+    /// there, or is known to miss slots. Whether it did.
+    pub(super) fn ask_learnt(
+        &mut self,
+        frame: Frame,
+        key: FunctionKey,
+        (inputs, code): (&[U256], &Bytecode),
+        before: Mark,
+        has_summary: bool,
+    ) -> bool {
+        if !self.evaluator.uses_learnt || self.scratch.learnt_edition == 0 {
+            return false;
+        }
+        let is_widened = self.widenings != before.widenings;
+        let Some(learnt) = self.learnt(key) else { return false };
+        let is_asked = is_widened || !has_summary || learnt.is_missed;
+        let has_room = self.depth < self.evaluator.limits.depth_max
+            && self.calls_left > 0
+            && self.learnt_left > 0;
+        if !is_asked || !has_room {
+            return false;
+        }
+        if learnt.is_sure {
+            self.scratch.widened.truncate(before.widened);
+        }
+        self.follow_learnt(frame, &learnt, inputs, code);
+        true
+    }
+
+    fn follow_learnt(
+        &mut self,
+        frame: Frame,
+        learnt: &LearntProgram,
+        inputs: &[U256],
+        code: &Bytecode,
+    ) {
+        self.depth += 1;
+        self.calls_left -= 1;
+        self.may += 1;
+        self.learnt_depth += 1;
+        let used = self.scratch.data_used;
+        let answer = self.scratch.open();
+        let given = Frame { answer, is_returned: false, ..frame };
+        self.follow(given, &learnt.program, inputs, code);
+        if learnt.has_answer && self.scratch.data[frame.answer].is_lost {
+            self.scratch.data.swap(answer, frame.answer);
+        }
+        self.scratch.data_used = used;
+        self.learnt_depth -= 1;
+        self.may -= 1;
+        self.depth -= 1;
+    }
+
+    /// What was learnt of a function, looked up once for each thread and edition.
+    fn learnt(&mut self, key: FunctionKey) -> Option<Arc<LearntProgram>> {
+        let learnt = self.evaluator.summaries.learnt();
+        let known = &mut self.scratch.learnt;
+        known.entry(key).or_insert_with(|| learnt.program(&key)).clone()
+    }
+
+    /// Forgets what was looked up before something new was learnt.
+    pub(super) fn renew_learnt(&mut self) {
+        let edition = self.evaluator.summaries.learnt().edition();
+        if self.scratch.learnt_edition != edition {
+            self.scratch.learnt.clear();
+            self.scratch.learnt_edition = edition;
+        }
+    }
+}

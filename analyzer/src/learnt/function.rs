@@ -1,0 +1,515 @@
+//! What runs of one function did: effects with how often, merged run by run.
+
+use std::sync::Arc;
+
+use hashbrown::{HashMap, HashSet};
+use revm::{
+    bytecode::opcode as op,
+    primitives::{U256, map::DefaultHashBuilder},
+};
+
+use super::{
+    LearntLimits,
+    effect::{LearntEffect, LearntInput},
+    trace::{Node, Trace, TraceEvent, TraceInput, Word},
+};
+use crate::{
+    expr::{ADDRESS_MASK, ExprArena, ExprId, KeccakPart, KeyExpr, Words},
+    program::{Program, lower},
+    symbolic::graph::{Bytes, Exit, Graph},
+};
+
+/// Nesting of an expression.
+const DEPTH_MAX: u32 = 96;
+
+/// Bytes of an effect and of an expression, for the bound on what is held.
+const EFFECT_BYTES: usize = 160;
+const EXPR_BYTES: usize = 160;
+
+/// Runs after which all counts are halved, so that what changed is noticed.
+const RUNS_MAX: u32 = 1 << 12;
+
+/// An effect, and in how many runs it happened.
+#[derive(Clone, Debug)]
+pub(super) struct Counted {
+    pub(super) effect: LearntEffect,
+    pub(super) runs: u32,
+    /// Names its answer in expressions.
+    pub(super) site: u32,
+}
+
+/// The words of an answer.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Answer {
+    /// No run has ended yet.
+    #[default]
+    None,
+    Words(Vec<(u8, ExprId)>),
+    /// Runs differ.
+    Unknown,
+}
+
+/// What is known of one function.
+#[derive(Debug)]
+pub(super) struct Function {
+    pub(super) exprs: ExprArena,
+    pub(super) effects: Vec<Counted>,
+    /// Where each effect that is no call is.
+    positions: HashMap<(u8, ExprId), usize, DefaultHashBuilder>,
+    pub(super) runs: u32,
+    /// Runs with something that could not be expressed.
+    pub(super) dropped: u32,
+    /// Slots that runs touched, and those of them that the summary alone missed.
+    pub(super) slots: u32,
+    pub(super) missed: u32,
+    pub(super) answer: Answer,
+    /// When it was seen last.
+    seen: u64,
+    program: Option<Arc<LearntProgram>>,
+    is_changed: bool,
+}
+
+impl Default for Function {
+    fn default() -> Self {
+        Self::new(LearntLimits::default().exprs_max)
+    }
+}
+
+/// What was learnt of a function, ready for evaluation.
+#[derive(Debug)]
+pub(crate) struct LearntProgram {
+    pub(crate) program: Program,
+    /// Whether it stands for all that the function does.
+    pub(crate) is_sure: bool,
+    /// Whether the summary alone is known to miss slots.
+    pub(crate) is_missed: bool,
+    pub(crate) has_answer: bool,
+}
+
+/// How often something happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told {
+    /// Runs that were seen.
+    pub runs: u32,
+    /// Runs with something that could not be expressed.
+    pub dropped: u32,
+    /// Slots that they touched.
+    pub slots: u32,
+    /// Those of them that the summary alone missed.
+    pub missed: u32,
+}
+
+/// What was learnt of one function, for people.
+#[derive(Clone, Debug)]
+pub struct LearntFunction {
+    selector: Option<u32>,
+    told: Told,
+    exprs: ExprArena,
+    effects: Vec<(LearntEffect, u32)>,
+}
+
+impl LearntFunction {
+    /// The selector; none for a call with fewer than four bytes.
+    pub const fn selector(&self) -> Option<u32> {
+        self.selector
+    }
+
+    /// How often it was seen.
+    pub const fn told(&self) -> Told {
+        self.told
+    }
+
+    /// The effects, each with the runs in which it happened.
+    pub fn effects(&self) -> &[(LearntEffect, u32)] {
+        &self.effects
+    }
+
+    /// How a person reads an expression.
+    pub fn words(&self, id: ExprId) -> Words<'_> {
+        Words::new(&self.exprs, id)
+    }
+}
+
+impl Function {
+    pub(super) fn new(exprs_max: usize) -> Self {
+        Self {
+            exprs: ExprArena::new(exprs_max),
+            effects: Vec::new(),
+            positions: HashMap::default(),
+            runs: 0,
+            dropped: 0,
+            slots: 0,
+            missed: 0,
+            answer: Answer::None,
+            seen: 0,
+            program: None,
+            is_changed: true,
+        }
+    }
+
+    pub(super) const fn runs(&self) -> u32 {
+        self.runs
+    }
+
+    pub(super) const fn seen(&self) -> u64 {
+        self.seen
+    }
+
+    pub(super) fn size(&self) -> usize {
+        let program = self.program.as_ref().map_or(0, |program| program.program.size());
+        let words = |counted: &Counted| match &counted.effect {
+            LearntEffect::Call { input: LearntInput::Words(words), .. }
+            | LearntEffect::Create { init: LearntInput::Words(words), .. } => words.len() * 8,
+            _ => 0,
+        };
+        let inputs: usize = self.effects.iter().map(words).sum();
+        size_of::<Self>()
+            + self.effects.len() * EFFECT_BYTES
+            + self.exprs.len() * EXPR_BYTES
+            + inputs
+            + program
+    }
+
+    /// Takes in a run.
+    pub(super) fn learn(
+        &mut self,
+        trace: &Trace,
+        is_predicted: impl Fn(&U256) -> bool,
+        limits: &LearntLimits,
+        now: u64,
+    ) {
+        if self.runs >= RUNS_MAX {
+            self.halve();
+        }
+        self.runs += 1;
+        self.seen = now;
+        self.is_changed = true;
+        let mut reader = Reader {
+            trace,
+            exprs: &mut self.exprs,
+            known: HashMap::default(),
+            sites: vec![None; trace.events.len()],
+        };
+        let mut run = Run { counted: HashSet::new(), places: HashMap::default(), dropped: false };
+        let mut touched: HashSet<U256> = HashSet::new();
+        for (at, event) in trace.events.iter().enumerate() {
+            if let TraceEvent::Load { slot, .. } | TraceEvent::Store { slot, .. } = event
+                && touched.insert(*slot)
+            {
+                self.slots += 1;
+                self.missed += u32::from(!is_predicted(slot));
+            }
+            let Some((effect, values)) = reader.effect(event, &mut run) else {
+                run.dropped |= !matches!(event, TraceEvent::Other);
+                continue;
+            };
+            let found = find(&self.effects, &self.positions, reader.exprs, &effect, &values);
+            let position = if let Some(found) = found {
+                self.effects[found].effect.join(&effect);
+                found
+            } else if self.effects.len() < limits.effects_max {
+                let position = self.effects.len();
+                if let Some(place) = place(&effect) {
+                    self.positions.insert(place, position);
+                }
+                let site = u32::try_from(position).unwrap_or(u32::MAX);
+                self.effects.push(Counted { effect, runs: 0, site });
+                position
+            } else {
+                run.dropped = true;
+                continue;
+            };
+            reader.sites[at] = Some(self.effects[position].site);
+            if run.counted.insert(position) {
+                self.effects[position].runs += 1;
+            }
+        }
+        self.dropped += u32::from(run.dropped || trace.is_cut);
+        let answer = trace.answer.as_ref();
+        let answer: Option<Vec<_>> = answer.map(|words| {
+            words.iter().map(|(bytes, word, value)| (*bytes, reader.read(*word, value))).collect()
+        });
+        self.answer = join_answers(core::mem::take(&mut self.answer), answer);
+    }
+
+    fn halve(&mut self) {
+        for count in [&mut self.runs, &mut self.dropped, &mut self.slots, &mut self.missed] {
+            *count /= 2;
+        }
+        for counted in &mut self.effects {
+            counted.runs /= 2;
+        }
+    }
+
+    /// Finds the places of effects again, after they were loaded.
+    pub(super) fn index(&mut self) {
+        let places = self.effects.iter().enumerate();
+        self.positions =
+            places.filter_map(|(at, it)| place(&it.effect).map(|place| (place, at))).collect();
+    }
+
+    /// Makes the program of what enough runs did.
+    pub(super) fn compile(&mut self, limits: &LearntLimits) {
+        if !core::mem::take(&mut self.is_changed) {
+            return;
+        }
+        self.program = None;
+        if self.runs < limits.runs_min {
+            return;
+        }
+        let is_share = |part: u32, whole: u32, share: u32| {
+            u64::from(part) * 1000 >= u64::from(whole) * u64::from(share)
+        };
+        let mut graph = Graph::default();
+        let root = graph.add(None);
+        for counted in &self.effects {
+            if is_share(counted.runs, self.runs, limits.share_min)
+                && let Some(event) = counted.effect.event(counted.site)
+            {
+                graph.push(root, event);
+            }
+        }
+        let answer = match &self.answer {
+            Answer::Words(words) => words.as_slice(),
+            _ => &[],
+        };
+        graph.exit(root, Exit::Return(Bytes::Words(answer.into())));
+        let is_dropped = is_share(self.dropped, self.runs, limits.dropped_share_max + 1);
+        self.program = lower(&self.exprs, &graph).map(|program| {
+            Arc::new(LearntProgram {
+                program,
+                is_sure: !is_dropped,
+                is_missed: self.missed > 0
+                    && is_share(self.missed, self.slots, limits.missed_share_min),
+                has_answer: matches!(self.answer, Answer::Words(_)),
+            })
+        });
+    }
+
+    pub(super) fn program(&self) -> Option<Arc<LearntProgram>> {
+        self.program.clone()
+    }
+
+    pub(super) fn told(&self, selector: Option<u32>) -> LearntFunction {
+        let &Self { runs, dropped, slots, missed, .. } = self;
+        LearntFunction {
+            selector,
+            told: Told { runs, dropped, slots, missed },
+            exprs: self.exprs.clone(),
+            effects: self.effects.iter().map(|it| (it.effect.clone(), it.runs)).collect(),
+        }
+    }
+}
+
+/// Two answers as one: words that differ are not known.
+fn join_answers(before: Answer, now: Option<Vec<(u8, ExprId)>>) -> Answer {
+    match (before, now) {
+        (Answer::None, Some(words)) => Answer::Words(words),
+        (Answer::Words(mut before), Some(words)) if before.len() == words.len() => {
+            for ((_, word), (_, other)) in before.iter_mut().zip(words) {
+                if *word != other {
+                    *word = ExprId::UNKNOWN;
+                }
+            }
+            Answer::Words(before)
+        }
+        _ => Answer::Unknown,
+    }
+}
+
+/// What tells effects apart that are no calls.
+const fn place(effect: &LearntEffect) -> Option<(u8, ExprId)> {
+    match *effect {
+        LearntEffect::Read(key) => Some((op::SLOAD, key)),
+        LearntEffect::Write(key) => Some((op::SSTORE, key)),
+        LearntEffect::Account { code, of } => Some((code, of)),
+        LearntEffect::Destroy(to) => Some((op::SELFDESTRUCT, to)),
+        _ => None,
+    }
+}
+
+fn find(
+    effects: &[Counted],
+    positions: &HashMap<(u8, ExprId), usize, DefaultHashBuilder>,
+    exprs: &ExprArena,
+    effect: &LearntEffect,
+    values: &[U256],
+) -> Option<usize> {
+    match place(effect) {
+        Some(place) => positions.get(&place).copied(),
+        None => effects.iter().position(|it| it.effect.admits(exprs, effect, values)),
+    }
+}
+
+/// What was met in a run so far.
+struct Run {
+    counted: HashSet<usize>,
+    /// Calls from each place of the code to each account.
+    places: HashMap<(u32, ExprId), u16, DefaultHashBuilder>,
+    dropped: bool,
+}
+
+/// Reads a trace as expressions.
+struct Reader<'a> {
+    trace: &'a Trace,
+    exprs: &'a mut ExprArena,
+    known: HashMap<Word, ExprId, DefaultHashBuilder>,
+    /// The sites of calls, by the number of the event.
+    sites: Vec<Option<u32>>,
+}
+
+impl Reader<'_> {
+    /// An event as an effect, with the values of its data; none if it cannot be expressed.
+    fn effect(&mut self, event: &TraceEvent, run: &mut Run) -> Option<(LearntEffect, Vec<U256>)> {
+        let effect = match event {
+            TraceEvent::Load { key, slot } => LearntEffect::Read(self.whole(*key, slot)?),
+            TraceEvent::Store { key, slot } => LearntEffect::Write(self.whole(*key, slot)?),
+            TraceEvent::Account { code, of } => {
+                LearntEffect::Account { code: *code, of: self.address(*of)? }
+            }
+            TraceEvent::Destroy(to) => LearntEffect::Destroy(self.address(*to)?),
+            TraceEvent::Call { pc, code, target, value, input } => {
+                let target = self.address(*target)?;
+                let nth = run.next(*pc, target);
+                let value = value.map(|value| self.expr(value, 0));
+                let (input, values) = self.input(input);
+                let (pc, code) = (*pc, *code);
+                return Some((LearntEffect::Call { pc, nth, code, target, value, input }, values));
+            }
+            TraceEvent::Create { pc, value, init, salt, init_hash } => {
+                let salt = salt.map(|salt| self.expr(salt, 0));
+                let Some(init) = init else {
+                    return self.created(salt?, (*init_hash)?).map(|it| (it, Vec::new()));
+                };
+                let nth = run.next(*pc, ExprId::ZERO);
+                let value = self.expr(*value, 0);
+                let (init, values) = self.input(init);
+                let pc = *pc;
+                return Some((LearntEffect::Create { pc, nth, value, init, salt }, values));
+            }
+            TraceEvent::Other => return None,
+        };
+        Some((effect, Vec::new()))
+    }
+
+    /// The account that `CREATE2` makes, whose code is asked for.
+    fn created(&mut self, salt: ExprId, init_hash: Word) -> Option<LearntEffect> {
+        let init_hash = self.expr(init_hash, 0);
+        let prefix = self.exprs.constant(U256::from(0xff));
+        let this = self.exprs.intern(KeyExpr::Environment(op::ADDRESS));
+        let parts = [(prefix, 1), (this, 20), (salt, 32), (init_hash, 32)];
+        let parts = parts.map(|(word, bytes)| KeccakPart { word, bytes });
+        let hash = self.exprs.intern(KeyExpr::Keccak(parts.into()));
+        let mask = self.exprs.constant(ADDRESS_MASK);
+        let of = self.exprs.operation(op::AND, [hash, mask, ExprId::ZERO]);
+        let is_known = !self.exprs.is_vague(of);
+        is_known.then_some(LearntEffect::Account { code: op::EXTCODESIZE, of })
+    }
+
+    fn input(&mut self, input: &TraceInput) -> (LearntInput, Vec<U256>) {
+        let TraceInput::Words(words) = input else { return (LearntInput::CallData, Vec::new()) };
+        let read = words.iter().map(|(bytes, word, value)| (*bytes, self.read(*word, value)));
+        let read = read.collect();
+        (LearntInput::Words(read), words.iter().map(|(.., value)| *value).collect())
+    }
+
+    /// A word that must be known as a whole.
+    fn whole(&mut self, word: Word, value: &U256) -> Option<ExprId> {
+        let id = self.read(word, value);
+        (!self.exprs.is_vague(id)).then_some(id)
+    }
+
+    /// An address, without the mask that leaves nothing else.
+    fn address(&mut self, word: Word) -> Option<ExprId> {
+        let id = self.expr(word, 0);
+        let inner = match *self.exprs.get(id) {
+            KeyExpr::Operation(op::AND, [inner, mask, _])
+                if self.exprs.value(mask) == Some(ADDRESS_MASK) =>
+            {
+                inner
+            }
+            _ => id,
+        };
+        (!self.exprs.is_vague(inner)).then_some(inner)
+    }
+
+    fn read(&mut self, word: Word, value: &U256) -> ExprId {
+        if word == Word::CONSTANT { self.exprs.constant(*value) } else { self.expr(word, 0) }
+    }
+
+    fn expr(&mut self, word: Word, depth: u32) -> ExprId {
+        let Some(node) = word.index().and_then(|at| self.trace.nodes.get(at)) else {
+            return ExprId::UNKNOWN;
+        };
+        if depth == DEPTH_MAX {
+            return ExprId::UNKNOWN;
+        }
+        if let Some(known) = self.known.get(&word) {
+            return *known;
+        }
+        let id = match *node {
+            Node::Constant(at) => {
+                let value = self.trace.constants.get(at as usize).copied();
+                self.exprs.constant(value.unwrap_or_default())
+            }
+            Node::Environment(code) => self.exprs.intern(KeyExpr::Environment(code)),
+            Node::Immutable(index) => self.exprs.intern(KeyExpr::Immutable(index)),
+            Node::CallData(at) => {
+                let at = self.expr(at, depth + 1);
+                self.made_of(&[at], KeyExpr::CallData(at))
+            }
+            Node::Load(key) => {
+                let key = self.expr(key, depth + 1);
+                self.made_of(&[key], KeyExpr::Load(key))
+            }
+            Node::Operation(code, operands) => {
+                let count = op::OpCode::info_by_op(code).map_or(0, |info| info.inputs());
+                let mut ids = [ExprId::ZERO; 3];
+                for (id, operand) in ids.iter_mut().zip(operands).take(count.into()) {
+                    *id = self.expr(operand, depth + 1);
+                }
+                if ids.iter().any(|id| self.exprs.is_vague(*id)) {
+                    ExprId::UNKNOWN
+                } else {
+                    self.exprs.operation(code, ids)
+                }
+            }
+            Node::Keccak { start, len } => {
+                let parts = &self.trace.parts[start as usize..][..len as usize];
+                let parts: Box<[KeccakPart]> = parts
+                    .iter()
+                    .map(|(bytes, word)| {
+                        KeccakPart { word: self.expr(*word, depth + 1), bytes: *bytes }
+                    })
+                    .collect();
+                let words: Vec<_> = parts.iter().map(|part| part.word).collect();
+                self.made_of(&words, KeyExpr::Keccak(parts))
+            }
+            Node::Returned { event, word } => match self.sites.get(event as usize) {
+                Some(Some(site)) => self.exprs.intern(KeyExpr::Returned {
+                    site: *site,
+                    target: ExprId::ZERO,
+                    selector: None,
+                    word: Some(word),
+                }),
+                _ => ExprId::UNKNOWN,
+            },
+        };
+        self.known.insert(word, id);
+        id
+    }
+
+    fn made_of(&mut self, words: &[ExprId], expr: KeyExpr) -> ExprId {
+        let is_vague = words.iter().any(|word| self.exprs.is_vague(*word));
+        if is_vague { ExprId::UNKNOWN } else { self.exprs.intern(expr) }
+    }
+}
+
+impl Run {
+    /// Which call from this place to this account it is.
+    fn next(&mut self, pc: u32, target: ExprId) -> u16 {
+        let count = self.places.entry((pc, target)).or_default();
+        *count = count.saturating_add(1);
+        *count
+    }
+}
