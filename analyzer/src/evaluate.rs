@@ -102,6 +102,7 @@ pub struct Scratch {
     used: Vec<finish::Used>,
     learnt: HashMap<FunctionKey, Option<Arc<LearntProgram>>, DefaultHashBuilder>,
     learnt_edition: u64,
+    stores: Vec<learnt::Stored>,
 }
 
 /// Predicts what transactions touch, from summaries of the code that they call.
@@ -221,6 +222,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         scratch.reads.clear();
         scratch.data_used = 0;
         scratch.registers_used = 0;
+        scratch.stores.clear();
         self.renew_learnt();
         let scratch = &mut *self.scratch;
         let tx = self.tx;

@@ -31,6 +31,9 @@ pub(crate) const ADDRESS_MASK: U256 = U256::from_limbs([u64::MAX, u64::MAX, u32:
 /// Parts of a Keccak-256's input that are told apart; longer inputs keep the last.
 pub(crate) const KECCAK_PARTS_MAX: usize = 8;
 
+/// Parts of the input of a hash that was recorded from a run, or is evaluated.
+pub(crate) const HASHED_PARTS_MAX: usize = 64;
+
 /// Terms of a sum that are brought into one order.
 const TERMS_MAX: usize = 16;
 

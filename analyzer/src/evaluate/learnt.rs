@@ -12,22 +12,53 @@
 
 use std::sync::Arc;
 
-use revm::{DatabaseRef, bytecode::Bytecode, primitives::U256};
+use revm::{
+    DatabaseRef,
+    bytecode::Bytecode,
+    primitives::{U256, keccak256},
+};
 
-use super::{Evaluation, frame::Frame};
-use crate::learnt::{FunctionKey, LearntProgram};
+use super::{
+    Evaluation,
+    data::{UNKNOWN, Value},
+    frame::{Frame, Running},
+};
+use crate::{
+    learnt::{FunctionKey, LearntProgram},
+    program::Span,
+};
 
-/// How much was widened when a call began.
+/// How much was widened and stored when a call began.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mark {
     widened: usize,
     widenings: u32,
+    stores: usize,
+}
+
+/// A slot that was stored, and what it held before.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stored {
+    slot: usize,
+    before: Option<Value>,
 }
 
 impl<DB: DatabaseRef> Evaluation<'_, DB> {
     /// How much is widened so far.
     pub(super) const fn mark(&self) -> Mark {
-        Mark { widened: self.scratch.widened.len(), widenings: self.widenings }
+        Mark {
+            widened: self.scratch.widened.len(),
+            widenings: self.widenings,
+            stores: self.scratch.stores.len(),
+        }
+    }
+
+    /// A slot is about to be stored.
+    pub(super) fn note_store(&mut self, slot: usize) {
+        if self.evaluator.uses_learnt && self.scratch.learnt_edition != 0 {
+            let before = self.scratch.record.slots[slot].value;
+            self.scratch.stores.push(Stored { slot, before });
+        }
     }
 
     /// Follows what was learnt of a function if its summary widened something since, is not
@@ -55,8 +86,27 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         if learnt.is_sure {
             self.scratch.widened.truncate(before.widened);
         }
+        // What was learnt is what happens from the beginning of the call on.
+        let after = self.take_back_stores(before.stores);
         self.follow_learnt(frame, &learnt, inputs, code);
+        for (slot, value) in after {
+            self.scratch.record.slots[slot].value = value;
+        }
         true
+    }
+
+    /// Gives slots what they held before the stores since; what they held until now.
+    fn take_back_stores(&mut self, since: usize) -> Vec<(usize, Option<Value>)> {
+        let slots = &mut self.scratch.record.slots;
+        let stores = self.scratch.stores[since..].iter().rev();
+        let mut after: Vec<_> = stores
+            .map(|stored| {
+                let held = core::mem::replace(&mut slots[stored.slot].value, stored.before);
+                (stored.slot, held)
+            })
+            .collect();
+        after.reverse();
+        after
     }
 
     fn follow_learnt(
@@ -81,6 +131,22 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         self.learnt_depth -= 1;
         self.may -= 1;
         self.depth -= 1;
+    }
+
+    /// The hash of more parts than a summary of code has.
+    pub(super) fn long_keccak(&self, running: &Running<'_>, parts: Span) -> Value {
+        let mut bytes = Vec::with_capacity(32 * parts.len as usize);
+        let mut origin = 0;
+        for (part, word) in parts.of(&running.program.parts) {
+            let value = self.value(running, *word);
+            origin |= value.origin;
+            let word = value.word.to_be_bytes::<32>();
+            bytes.extend(&word[32 - usize::from(*part)..]);
+        }
+        if origin & UNKNOWN != 0 {
+            return Value::UNKNOWN;
+        }
+        Value { word: keccak256(bytes).into(), origin }
     }
 
     /// What was learnt of a function, looked up once for each thread and edition.

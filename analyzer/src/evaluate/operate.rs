@@ -239,6 +239,9 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
     }
 
     fn keccak(&self, running: &Running<'_>, parts: Span) -> Value {
+        if parts.len as usize > crate::expr::KECCAK_PARTS_MAX {
+            return self.long_keccak(running, parts);
+        }
         let mut bytes = [0; 32 * crate::expr::KECCAK_PARTS_MAX];
         let (mut len, mut origin) = (0, 0);
         for (part, word) in parts.of(&running.program.parts) {

@@ -255,6 +255,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         if self.learnt_depth > 0 && !value.is_known() {
             return;
         }
+        self.note_store(position);
         let slot = &mut self.scratch.record.slots[position];
         // On one of two ways it may be stored or not.
         let before = slot.value.filter(|before| before.is_known() && before.word == value.word);

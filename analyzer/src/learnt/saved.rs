@@ -14,7 +14,7 @@ use super::{
     function::{Answer, Counted, Function},
     trace::INPUT_WORDS_MAX,
 };
-use crate::expr::{ExprArena, ExprId, KECCAK_PARTS_MAX, KeyExpr};
+use crate::expr::{ExprArena, ExprId, HASHED_PARTS_MAX, KeyExpr};
 
 /// Nesting of a saved expression: sums are put in order, which can nest them deeper than
 /// they were recorded.
@@ -140,7 +140,7 @@ fn parts(expr: &KeyExpr, sites: usize) -> Option<Vec<ExprId>> {
         KeyExpr::CallData(of) | KeyExpr::Load(of) => Some(vec![*of]),
         KeyExpr::Operation(_, operands) => Some(operands.to_vec()),
         KeyExpr::Keccak(parts) => {
-            let is_whole = parts.len() <= KECCAK_PARTS_MAX
+            let is_whole = parts.len() <= HASHED_PARTS_MAX
                 && parts.iter().all(|part| (1..=32).contains(&part.bytes));
             is_whole.then(|| parts.iter().map(|part| part.word).collect())
         }

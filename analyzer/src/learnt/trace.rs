@@ -179,7 +179,7 @@ impl Trace {
     /// The Keccak-256 of the low bytes of words.
     pub fn keccak(&mut self, parts: &[(u8, Word)]) -> Word {
         if parts.iter().any(|(_, word)| *word == Word::UNKNOWN)
-            || parts.len() > crate::expr::KECCAK_PARTS_MAX
+            || parts.len() > crate::expr::HASHED_PARTS_MAX
         {
             return Word::UNKNOWN;
         }

@@ -2,7 +2,7 @@
 //! Programs that were saved are checked when they are loaded.
 
 use super::{BytesOperand, End, NO_STRETCH, Operand, Operation, Program, Span, Way};
-use crate::expr::KECCAK_PARTS_MAX;
+use crate::expr::HASHED_PARTS_MAX;
 
 impl Program {
     /// Whether every operand, span, call and way lies within the program.
@@ -79,7 +79,7 @@ impl Program {
             Operation::Keccak { to, parts } => {
                 self.sets(to)
                     && within(parts, self.parts.len())
-                    && parts.len as usize <= KECCAK_PARTS_MAX
+                    && parts.len as usize <= HASHED_PARTS_MAX
             }
             Operation::Load { to, key, scope } => {
                 self.sets(to) && self.reads(key) && self.is_scope(scope)

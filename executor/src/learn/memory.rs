@@ -16,6 +16,9 @@ const STORES_MAX: usize = 1 << 16;
 /// Pieces of one word that are told apart.
 const PIECES_MAX: usize = 6;
 
+/// Parts of what is hashed.
+const PARTS_MAX: usize = 64;
+
 /// The store of what is not known.
 const UNKNOWN: u32 = 1;
 
@@ -267,7 +270,7 @@ impl ShadowMemory {
                     0 => trace.constant(word_of(real, part.at, part.len)),
                     _ => self.piece(trace, part, false),
                 };
-                if word == Word::UNKNOWN || parts.len() >= 16 {
+                if word == Word::UNKNOWN || parts.len() >= PARTS_MAX {
                     return None;
                 }
                 parts.push((u8::try_from(part.len).unwrap_or(32), word));
