@@ -32,6 +32,8 @@ pub use self::{
     function::{LearntFunction, Told},
     trace::{ANSWER_LEN, INPUT_WORDS_MAX, Trace, TraceEvent, TraceInput, Word},
 };
+use serde::{Deserialize, Serialize};
+
 use crate::skeleton::skeleton;
 
 /// Bounds of what is learnt, and from when on it is used.
@@ -73,8 +75,29 @@ impl Default for LearntLimits {
     }
 }
 
-/// A function: its skeleton, and the selector if it was called with four bytes or more.
-pub(crate) type FunctionKey = (B256, Option<u32>);
+/// Which function of a piece of code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Selected {
+    /// Called with fewer than four bytes.
+    Short,
+    /// What takes calls of any selector without an entry of its own.
+    Fallback,
+    /// Called with this selector.
+    Selector(u32),
+}
+
+impl Selected {
+    /// What call data with this selector, or shorter, calls.
+    pub const fn by(selector: Option<u32>) -> Self {
+        match selector {
+            Some(selector) => Self::Selector(selector),
+            None => Self::Short,
+        }
+    }
+}
+
+/// A function: its skeleton, and which one.
+pub(crate) type FunctionKey = (B256, Selected);
 
 /// What has to be known of a piece of code to record its runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,8 +173,8 @@ impl Learnt {
     }
 
     /// How often a function was recorded.
-    pub fn runs(&self, code: &LearntCode, selector: Option<u32>) -> u32 {
-        self.read().functions.get(&(code.skeleton, selector)).map_or(0, Function::runs)
+    pub fn runs(&self, code: &LearntCode, selected: Selected) -> u32 {
+        self.read().functions.get(&(code.skeleton, selected)).map_or(0, Function::runs)
     }
 
     /// Takes in one run of a function that succeeded. `is_predicted` says whether the
@@ -159,7 +182,7 @@ impl Learnt {
     pub fn learn(
         &self,
         code: &LearntCode,
-        selector: Option<u32>,
+        selected: Selected,
         trace: &Trace,
         is_predicted: impl Fn(&U256) -> bool,
     ) {
@@ -167,7 +190,7 @@ impl Learnt {
         kept.frames += 1;
         let frames = kept.frames;
         let function =
-            kept.functions.entry((code.skeleton, selector)).or_insert_with(Function::default);
+            kept.functions.entry((code.skeleton, selected)).or_insert_with(Function::default);
         let before = function.size();
         function.learn(trace, is_predicted, &self.limits, frames);
         let after = function.size();
@@ -197,13 +220,13 @@ impl Learnt {
         self.read().functions.get(key).and_then(Function::program)
     }
 
-    /// What was learnt of a piece of code, by selector, those without one first.
+    /// What was learnt of a piece of code, in the order of the functions.
     pub fn told(&self, code: &Bytecode) -> Vec<LearntFunction> {
         let skeleton = skeleton(code.original_byte_slice()).hash;
         let kept = self.read();
         let of = kept.functions.iter().filter(|((of, _), _)| *of == skeleton);
-        let mut told: Vec<_> = of.map(|((_, selector), it)| it.told(*selector)).collect();
-        told.sort_by_key(LearntFunction::selector);
+        let mut told: Vec<_> = of.map(|((_, selected), it)| it.told(*selected)).collect();
+        told.sort_by_key(LearntFunction::selected);
         told
     }
 }

@@ -46,7 +46,7 @@ pub use expr::{ExprArena, ExprId, KeccakPart, KeyExpr, Namer, Words};
 pub use interpreting::InterpretingPredictor;
 pub use learnt::{
     ANSWER_LEN, INPUT_WORDS_MAX, Learnt, LearntCode, LearntEffect, LearntFunction, LearntInput,
-    LearntLimits, Told, Trace, TraceEvent, TraceInput, Word,
+    LearntLimits, Selected, Told, Trace, TraceEvent, TraceInput, Word,
 };
 pub use limits::Limits;
 pub use panicked::PanickedError;

@@ -42,6 +42,12 @@ impl Programs {
         functions.chain(&self.receive).chain(&self.fallback)
     }
 
+    /// The program of the function of that selector, if it has an entry of its own.
+    pub(crate) fn function(&self, selector: u32) -> Option<&Program> {
+        let found = self.functions.binary_search_by_key(&selector, |(selector, _)| *selector);
+        found.ok().map(|at| &self.functions[at].1)
+    }
+
     fn size(&self) -> usize {
         size_of_val(&*self.functions) + self.all().map(Program::size).sum::<usize>()
     }
@@ -115,6 +121,13 @@ impl SummaryCache {
     pub fn skeletons(&self) -> (usize, usize) {
         let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
         (kept.by_skeleton.len(), kept.bytes)
+    }
+
+    /// Whether code is summarized and has no entry of its own for a selector.
+    pub fn falls_back(&self, code_hash: &B256, selector: u32) -> bool {
+        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
+        let known = kept.by_code.get(code_hash);
+        known.is_some_and(|known| known.programs.function(selector).is_none())
     }
 
     pub(crate) fn get(&self, code_hash: &B256) -> Option<CodeSummary> {

@@ -15,8 +15,8 @@ mod memory;
 use std::sync::Arc;
 
 use forewave_analyzer::{
-    AccessKind, AccessSet, Block, Learnt, LearntCode, Location, PredictedAccess, Scratch,
-    StaticPredictor,
+    AccessKind, AccessSet, Block, LearntCode, Location, PredictedAccess, Scratch, Selected,
+    StaticPredictor, SummaryCache,
 };
 use hashbrown::HashMap;
 use revm::{
@@ -27,7 +27,7 @@ use revm::{
         CallInputs, CallOutcome, CreateInputs, CreateOutcome, Interpreter,
         interpreter::EthInterpreter,
     },
-    primitives::{Address, B256},
+    primitives::B256,
 };
 
 use self::frame::ShadowFrame;
@@ -86,9 +86,8 @@ impl Learner {
         block: &Block,
         state: &DB,
     ) -> Result<Lesson, ExecutionError<DB::Error>> {
-        let learnt = self.predictor.summaries().learnt();
-        let observed = self.run(block, state, learnt);
-        learnt.publish();
+        let observed = self.run(block, state);
+        self.predictor.summaries().learnt().publish();
         observed
     }
 
@@ -96,11 +95,11 @@ impl Learner {
         &self,
         block: &Block,
         state: &DB,
-        learnt: &Learnt,
     ) -> Result<Lesson, ExecutionError<DB::Error>> {
         let mut flat = FlatState::for_block(state, block);
         let mut system = apply_pre_block(block, &mut flat)?;
-        let recorder = Recorder::new(learnt, self.sampling, EthPrecompiles::new(block.spec()));
+        let precompiles = EthPrecompiles::new(block.spec());
+        let recorder = Recorder::new(self.predictor.summaries(), self.sampling, precompiles);
         let mut evm = Context::mainnet()
             .with_db(flat)
             .with_block(block.env.clone())
@@ -132,7 +131,7 @@ impl Learner {
 
 /// Follows frames as they run.
 struct Recorder<'a> {
-    learnt: &'a Learnt,
+    summaries: &'a SummaryCache,
     sampling: Sampling,
     precompiles: EthPrecompiles,
     codes: HashMap<B256, Arc<LearntCode>>,
@@ -145,9 +144,9 @@ struct Recorder<'a> {
 }
 
 impl<'a> Recorder<'a> {
-    fn new(learnt: &'a Learnt, sampling: Sampling, precompiles: EthPrecompiles) -> Self {
+    fn new(summaries: &'a SummaryCache, sampling: Sampling, precompiles: EthPrecompiles) -> Self {
         Self {
-            learnt,
+            summaries,
             sampling,
             precompiles,
             codes: HashMap::default(),
@@ -159,9 +158,13 @@ impl<'a> Recorder<'a> {
         }
     }
 
-    fn begin(&mut self, code: Option<Arc<LearntCode>>, selector: Option<u32>, this: Address) {
+    fn begin(&mut self, code: Option<Arc<LearntCode>>, selector: Option<u32>, called: &CallInputs) {
         let mut frame = self.spare.pop().unwrap_or_default();
-        frame.begin(code, selector, this);
+        let hash = &called.known_bytecode.0;
+        let falls_back = code.is_some()
+            && selector.is_some_and(|selector| self.summaries.falls_back(hash, selector));
+        let selected = Some(Selected::by(selector));
+        frame.begin(code, selected, falls_back, called.target_address);
         self.frames.push(frame);
     }
 
@@ -172,7 +175,10 @@ impl<'a> Recorder<'a> {
             self.recorded += 1;
             let (this, set) = (frame.this, self.predicted.set());
             let is_predicted = |key: &_| names(set, Location::Storage(this, *key));
-            self.learnt.learn(code, frame.selector, &frame.trace, is_predicted);
+            let fallback = frame.falls_back.then_some(Selected::Fallback);
+            for selected in frame.selected.into_iter().chain(fallback) {
+                self.summaries.learnt().learn(code, selected, &frame.trace, is_predicted);
+            }
         }
         if self.spare.len() < DEPTH_MAX {
             self.spare.push(frame);
@@ -185,10 +191,10 @@ impl<'a> Recorder<'a> {
         if code.is_empty() || self.frames.len() >= DEPTH_MAX {
             return None;
         }
-        let learnt = self.learnt;
+        let learnt = self.summaries.learnt();
         let known = self.codes.entry(*hash).or_insert_with(|| learnt.code(*hash, code));
         self.seen = self.seen.wrapping_add(1);
-        let is_wanted = learnt.runs(known, selector) < self.sampling.runs_max
+        let is_wanted = learnt.runs(known, Selected::by(selector)) < self.sampling.runs_max
             || self.seen.is_multiple_of(self.sampling.runs.max(1));
         is_wanted.then(|| Arc::clone(known))
     }
@@ -213,7 +219,7 @@ impl<CTX: ContextTr> Inspector<CTX, EthInterpreter> for Recorder<'_> {
             data.first_chunk::<4>().map(|bytes| u32::from_be_bytes(*bytes))
         };
         let code = self.wanted(inputs, selector);
-        self.begin(code, selector, inputs.target_address);
+        self.begin(code, selector, inputs);
         None
     }
 
@@ -228,7 +234,8 @@ impl<CTX: ContextTr> Inspector<CTX, EthInterpreter> for Recorder<'_> {
     }
 
     fn create(&mut self, _context: &mut CTX, _inputs: &mut CreateInputs) -> Option<CreateOutcome> {
-        self.begin(None, None, Address::ZERO);
+        // What init code does is not learnt.
+        self.frames.push(ShadowFrame::default());
         None
     }
 

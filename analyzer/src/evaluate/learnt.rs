@@ -24,7 +24,7 @@ use super::{
     frame::{Frame, Running},
 };
 use crate::{
-    learnt::{FunctionKey, LearntProgram},
+    learnt::{FunctionKey, LearntProgram, Selected},
     program::Span,
 };
 
@@ -69,21 +69,22 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         key: FunctionKey,
         (inputs, code): (&[U256], &Bytecode),
         before: Mark,
-        has_summary: bool,
+        [has_summary, has_own_entry]: [bool; 2],
     ) -> bool {
         if !self.evaluator.uses_learnt || self.scratch.learnt_edition == 0 {
             return false;
         }
         let is_widened = self.widenings != before.widenings;
-        let Some(learnt) = self.learnt(key) else { return false };
-        let is_asked = is_widened || !has_summary || learnt.is_missed;
+        let Some(learnt) = self.learnt_for(key, has_own_entry) else { return false };
+        let wants_answer = learnt.has_answer && !self.is_answer_known(frame.answer);
+        let is_asked = is_widened || !has_summary || learnt.is_missed || wants_answer;
         let has_room = self.depth < self.evaluator.limits.depth_max
             && self.calls_left > 0
             && self.learnt_left > 0;
         if !is_asked || !has_room {
             return false;
         }
-        if learnt.is_sure {
+        if learnt.is_sure && is_widened {
             self.scratch.widened.truncate(before.widened);
         }
         // What was learnt is what happens from the beginning of the call on.
@@ -124,13 +125,29 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         let answer = self.scratch.open();
         let given = Frame { answer, is_returned: false, ..frame };
         self.follow(given, &learnt.program, inputs, code);
-        if learnt.has_answer && self.scratch.data[frame.answer].is_lost {
+        let is_better = !self.is_answer_known(frame.answer) || learnt.is_missed;
+        if learnt.has_answer && is_better && self.is_answer_known(answer) {
             self.scratch.data.swap(answer, frame.answer);
         }
         self.scratch.data_used = used;
         self.learnt_depth -= 1;
         self.may -= 1;
         self.depth -= 1;
+    }
+
+    /// Whether all words of an answer are known.
+    fn is_answer_known(&self, answer: usize) -> bool {
+        let answer = &self.scratch.data[answer];
+        (answer.origin(0, answer.len()) | answer.len_origin) & UNKNOWN == 0
+    }
+
+    /// What was learnt of a function, or of the fallback if it has no entry of its own.
+    fn learnt_for(&mut self, key: FunctionKey, has_own_entry: bool) -> Option<Arc<LearntProgram>> {
+        let own = self.learnt(key);
+        if own.is_some() || has_own_entry {
+            return own;
+        }
+        self.learnt((key.0, Selected::Fallback))
     }
 
     /// The hash of more parts than a summary of code has.

@@ -9,7 +9,7 @@ use revm::{
 };
 
 use super::{
-    LearntLimits,
+    LearntLimits, Selected,
     effect::{LearntEffect, LearntInput},
     trace::{Node, Trace, TraceEvent, TraceInput, Word},
 };
@@ -102,16 +102,16 @@ pub struct Told {
 /// What was learnt of one function, for people.
 #[derive(Clone, Debug)]
 pub struct LearntFunction {
-    selector: Option<u32>,
+    selected: Selected,
     told: Told,
     exprs: ExprArena,
     effects: Vec<(LearntEffect, u32)>,
 }
 
 impl LearntFunction {
-    /// The selector; none for a call with fewer than four bytes.
-    pub const fn selector(&self) -> Option<u32> {
-        self.selector
+    /// Which function.
+    pub const fn selected(&self) -> Selected {
+        self.selected
     }
 
     /// How often it was seen.
@@ -290,10 +290,10 @@ impl Function {
         self.program.clone()
     }
 
-    pub(super) fn told(&self, selector: Option<u32>) -> LearntFunction {
+    pub(super) fn told(&self, selected: Selected) -> LearntFunction {
         let &Self { runs, dropped, slots, missed, .. } = self;
         LearntFunction {
-            selector,
+            selected,
             told: Told { runs, dropped, slots, missed },
             exprs: self.exprs.clone(),
             effects: self.effects.iter().map(|it| (it.effect.clone(), it.runs)).collect(),

@@ -9,7 +9,7 @@ use revm::primitives::B256;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Learnt, LearntLimits,
+    Learnt, LearntLimits, Selected,
     effect::LearntEffect,
     function::{Answer, Counted, Function},
     trace::INPUT_WORDS_MAX,
@@ -24,7 +24,7 @@ const DEPTH_MAX: u32 = 1 << 9;
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct SavedLearnt {
     skeleton: B256,
-    selector: Option<u32>,
+    selected: Selected,
     runs: u32,
     dropped: u32,
     slots: u32,
@@ -43,9 +43,9 @@ impl Learnt {
         let mut saved: Vec<_> = kept
             .functions
             .iter()
-            .map(|((skeleton, selector), function)| SavedLearnt {
+            .map(|((skeleton, selected), function)| SavedLearnt {
                 skeleton: *skeleton,
-                selector: *selector,
+                selected: *selected,
                 runs: function.runs,
                 dropped: function.dropped,
                 slots: function.slots,
@@ -58,7 +58,7 @@ impl Learnt {
                 },
             })
             .collect();
-        saved.sort_unstable_by_key(|function| (function.skeleton, function.selector));
+        saved.sort_unstable_by_key(|function| (function.skeleton, function.selected));
         saved
     }
 
@@ -69,7 +69,7 @@ impl Learnt {
         {
             let mut kept = learnt.write();
             for (at, saved) in saved.into_iter().enumerate() {
-                let key = (saved.skeleton, saved.selector);
+                let key = (saved.skeleton, saved.selected);
                 let function = saved.restore(&limits).ok_or(at)?;
                 kept.bytes += function.size();
                 kept.functions.insert(key, function);

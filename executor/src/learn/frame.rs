@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use forewave_analyzer::{
-    ANSWER_LEN, INPUT_WORDS_MAX, LearntCode, Trace, TraceEvent, TraceInput, Word,
+    ANSWER_LEN, INPUT_WORDS_MAX, LearntCode, Selected, Trace, TraceEvent, TraceInput, Word,
 };
 use revm::{
     bytecode::opcode::{self as op, OpCode},
@@ -47,7 +47,9 @@ enum Received {
 pub(super) struct ShadowFrame {
     /// Its code; none if it is not recorded.
     pub(super) code: Option<Arc<LearntCode>>,
-    pub(super) selector: Option<u32>,
+    /// Which function it runs, and whether it is also a run of the fallback.
+    pub(super) selected: Option<Selected>,
+    pub(super) falls_back: bool,
     /// Whose storage it uses.
     pub(super) this: Address,
     pub(super) trace: Trace,
@@ -70,11 +72,13 @@ impl ShadowFrame {
     pub(super) fn begin(
         &mut self,
         code: Option<Arc<LearntCode>>,
-        selector: Option<u32>,
+        selected: Option<Selected>,
+        falls_back: bool,
         this: Address,
     ) {
         self.code = code;
-        self.selector = selector;
+        self.selected = selected;
+        self.falls_back = falls_back;
         self.this = this;
         self.trace.clear();
         self.stack.clear();
