@@ -110,21 +110,13 @@ pub struct Scratch {
 pub struct TxEvaluator<'a> {
     summaries: &'a SummaryCache,
     limits: EvaluationLimits,
-    uses_learnt: bool,
 }
 
 impl<'a> TxEvaluator<'a> {
     /// An evaluator over the summaries of a cache, and over what was learnt where they do
     /// not suffice.
     pub const fn new(summaries: &'a SummaryCache, limits: EvaluationLimits) -> Self {
-        Self { summaries, limits, uses_learnt: true }
-    }
-
-    /// The same over summaries of code alone.
-    #[must_use]
-    pub const fn from_code_alone(mut self) -> Self {
-        self.uses_learnt = false;
-        self
+        Self { summaries, limits }
     }
 
     /// What `tx` touches if it runs on `state`.

@@ -55,9 +55,6 @@ pub struct LearntLimits {
     /// Share of the runs, of 1000, with something that cannot be expressed up to which
     /// what was learnt stands for all that the function does.
     pub dropped_share_max: u32,
-    /// Share of a function's slots, of 1000, that its summary missed from which on what was
-    /// learnt is predicted besides.
-    pub missed_share_min: u32,
 }
 
 impl Default for LearntLimits {
@@ -70,7 +67,6 @@ impl Default for LearntLimits {
             runs_min: 1,
             share_min: 500,
             dropped_share_max: 200,
-            missed_share_min: 20,
         }
     }
 }
@@ -177,22 +173,15 @@ impl Learnt {
         self.read().functions.get(&(code.skeleton, selected)).map_or(0, Function::runs)
     }
 
-    /// Takes in one run of a function that succeeded. `is_predicted` says whether the
-    /// summary alone named a slot of this account.
-    pub fn learn(
-        &self,
-        code: &LearntCode,
-        selected: Selected,
-        trace: &Trace,
-        is_predicted: impl Fn(&U256) -> bool,
-    ) {
+    /// Takes in one run of a function that succeeded.
+    pub fn learn(&self, code: &LearntCode, selected: Selected, trace: &Trace) {
         let mut kept = self.write();
         kept.frames += 1;
         let frames = kept.frames;
         let function =
             kept.functions.entry((code.skeleton, selected)).or_insert_with(Function::default);
         let before = function.size();
-        function.learn(trace, is_predicted, &self.limits, frames);
+        function.learn(trace, &self.limits, frames);
         let after = function.size();
         kept.bytes = (kept.bytes + after).saturating_sub(before);
         if kept.bytes > self.limits.bytes_max {

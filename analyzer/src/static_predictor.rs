@@ -56,18 +56,6 @@ impl StaticPredictor {
         self.predict_each(block, state, &mut |_| ControlFlow::Continue(()))
     }
 
-    /// Predicts one transaction from the summaries of its code alone: nothing that was
-    /// learnt is used. Code that is not summarized yet is.
-    pub fn predict_from_code<DB: DatabaseRef>(
-        &self,
-        scratch: &mut Scratch,
-        block: &Block,
-        state: &DB,
-        tx: &TxEnv,
-    ) -> Result<PredictedAccess, DB::Error> {
-        self.predict_by(self.evaluator().from_code_alone(), scratch, block, state, tx)
-    }
-
     /// Predicts one transaction, once all code that it calls is summarized.
     fn predict_tx<DB: DatabaseRef>(
         &self,
@@ -76,17 +64,7 @@ impl StaticPredictor {
         state: &DB,
         tx: &TxEnv,
     ) -> Result<PredictedAccess, DB::Error> {
-        self.predict_by(self.evaluator(), scratch, block, state, tx)
-    }
-
-    fn predict_by<DB: DatabaseRef>(
-        &self,
-        evaluator: TxEvaluator<'_>,
-        scratch: &mut Scratch,
-        block: &Block,
-        state: &DB,
-        tx: &TxEnv,
-    ) -> Result<PredictedAccess, DB::Error> {
+        let evaluator = self.evaluator();
         for _ in 0..ROUNDS_MAX {
             let prediction = evaluator.predict_tx(scratch, block, state, tx)?;
             let missing = scratch.take_missing();

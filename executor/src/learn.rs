@@ -14,10 +14,7 @@ mod memory;
 
 use std::sync::Arc;
 
-use forewave_analyzer::{
-    AccessKind, AccessSet, Block, LearntCode, Location, PredictedAccess, Scratch, Selected,
-    StaticPredictor, SummaryCache,
-};
+use forewave_analyzer::{Block, LearntCode, Selected, StaticPredictor, SummaryCache};
 use hashbrown::HashMap;
 use revm::{
     Context, DatabaseRef, ExecuteCommitEvm, InspectCommitEvm, Inspector, MainBuilder, MainContext,
@@ -105,17 +102,12 @@ impl Learner {
             .with_block(block.env.clone())
             .with_cfg(block.cfg.clone())
             .build_mainnet_with_inspector(recorder);
-        let mut scratch = Scratch::default();
         let (mut gas_used, mut txs) = (0, 0);
         for (tx, env) in block.indexed() {
             check_gas_limit(block, tx, gas_used)?;
             let is_recorded = tx.index() % self.sampling.txs.max(1) as usize == 0;
             let result = if is_recorded {
                 txs += 1;
-                let predicted = self.predictor.predict_from_code(&mut scratch, block, state, env);
-                let predicted =
-                    predicted.map_err(|source| ExecutionError::State { tx, source })?;
-                evm.inspector.predicted = predicted;
                 evm.inspect_tx_commit(env.clone())
             } else {
                 evm.transact_commit(env.clone())
@@ -137,8 +129,6 @@ struct Recorder<'a> {
     codes: HashMap<B256, Arc<LearntCode>>,
     frames: Vec<ShadowFrame>,
     spare: Vec<ShadowFrame>,
-    /// What the summaries alone say of the transaction.
-    predicted: PredictedAccess,
     seen: u32,
     recorded: usize,
 }
@@ -152,7 +142,6 @@ impl<'a> Recorder<'a> {
             codes: HashMap::default(),
             frames: Vec::new(),
             spare: Vec::new(),
-            predicted: PredictedAccess::default(),
             seen: 0,
             recorded: 0,
         }
@@ -164,7 +153,7 @@ impl<'a> Recorder<'a> {
         let falls_back = code.is_some()
             && selector.is_some_and(|selector| self.summaries.falls_back(hash, selector));
         let selected = Some(Selected::by(selector));
-        frame.begin(code, selected, falls_back, called.target_address);
+        frame.begin(code, selected, falls_back);
         self.frames.push(frame);
     }
 
@@ -173,11 +162,9 @@ impl<'a> Recorder<'a> {
         let Some(frame) = self.frames.pop() else { return };
         if let Some(code) = frame.code.as_ref().filter(|_| succeeded) {
             self.recorded += 1;
-            let (this, set) = (frame.this, self.predicted.set());
-            let is_predicted = |key: &_| names(set, Location::Storage(this, *key));
             let fallback = frame.falls_back.then_some(Selected::Fallback);
             for selected in frame.selected.into_iter().chain(fallback) {
-                self.summaries.learnt().learn(code, selected, &frame.trace, is_predicted);
+                self.summaries.learnt().learn(code, selected, &frame.trace);
             }
         }
         if self.spare.len() < DEPTH_MAX {
@@ -198,11 +185,6 @@ impl<'a> Recorder<'a> {
             || self.seen.is_multiple_of(self.sampling.runs.max(1));
         is_wanted.then(|| Arc::clone(known))
     }
-}
-
-/// Whether a set names a location, in whatever way.
-fn names(set: &AccessSet, location: Location) -> bool {
-    set.contains(&location, AccessKind::Read) || set.contains(&location, AccessKind::Write)
 }
 
 impl<CTX: ContextTr> Inspector<CTX, EthInterpreter> for Recorder<'_> {

@@ -272,6 +272,10 @@ pub(super) struct AnalyzeArgs {
     /// the artifact]
     #[arg(long, value_name = "FILE")]
     pub(super) abi: Option<PathBuf>,
+    /// Show what runs of these functions have taught, too, from a FILE that `score --learn --cache`
+    /// has saved.
+    #[arg(long, value_name = "FILE")]
+    pub(super) cache: Option<PathBuf>,
     /// Print JSON (docs/json.md describes the fields).
     #[arg(long)]
     pub(super) json: bool,

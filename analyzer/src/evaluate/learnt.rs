@@ -55,14 +55,14 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
 
     /// A slot is about to be stored.
     pub(super) fn note_store(&mut self, slot: usize) {
-        if self.evaluator.uses_learnt && self.scratch.learnt_edition != 0 {
+        if self.scratch.learnt_edition != 0 {
             let before = self.scratch.record.slots[slot].value;
             self.scratch.stores.push(Stored { slot, before });
         }
     }
 
     /// Follows what was learnt of a function if its summary widened something since, is not
-    /// there, or is known to miss slots. Whether it did.
+    /// there, or does not say what it answers. Whether it did.
     pub(super) fn ask_learnt(
         &mut self,
         frame: Frame,
@@ -71,13 +71,13 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         before: Mark,
         [has_summary, has_own_entry]: [bool; 2],
     ) -> bool {
-        if !self.evaluator.uses_learnt || self.scratch.learnt_edition == 0 {
+        if self.scratch.learnt_edition == 0 {
             return false;
         }
         let is_widened = self.widenings != before.widenings;
         let Some(learnt) = self.learnt_for(key, has_own_entry) else { return false };
         let wants_answer = learnt.has_answer && !self.is_answer_known(frame.answer);
-        let is_asked = is_widened || !has_summary || learnt.is_missed || wants_answer;
+        let is_asked = is_widened || !has_summary || wants_answer;
         let has_room = self.depth < self.evaluator.limits.depth_max
             && self.calls_left > 0
             && self.learnt_left > 0;
@@ -125,7 +125,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         let answer = self.scratch.open();
         let given = Frame { answer, is_returned: false, ..frame };
         self.follow(given, &learnt.program, inputs, code);
-        let is_better = !self.is_answer_known(frame.answer) || learnt.is_missed;
+        let is_better = !self.is_answer_known(frame.answer);
         if learnt.has_answer && is_better && self.is_answer_known(answer) {
             self.scratch.data.swap(answer, frame.answer);
         }

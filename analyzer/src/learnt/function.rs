@@ -59,9 +59,6 @@ pub(super) struct Function {
     pub(super) runs: u32,
     /// Runs with something that could not be expressed.
     pub(super) dropped: u32,
-    /// Slots that runs touched, and those of them that the summary alone missed.
-    pub(super) slots: u32,
-    pub(super) missed: u32,
     pub(super) answer: Answer,
     /// When it was seen last.
     seen: u64,
@@ -81,8 +78,7 @@ pub(crate) struct LearntProgram {
     pub(crate) program: Program,
     /// Whether it stands for all that the function does.
     pub(crate) is_sure: bool,
-    /// Whether the summary alone is known to miss slots.
-    pub(crate) is_missed: bool,
+    /// Whether it says what the function answers.
     pub(crate) has_answer: bool,
 }
 
@@ -93,10 +89,6 @@ pub struct Told {
     pub runs: u32,
     /// Runs with something that could not be expressed.
     pub dropped: u32,
-    /// Slots that they touched.
-    pub slots: u32,
-    /// Those of them that the summary alone missed.
-    pub missed: u32,
 }
 
 /// What was learnt of one function, for people.
@@ -124,6 +116,11 @@ impl LearntFunction {
         &self.effects
     }
 
+    /// The value of an expression that is a constant.
+    pub fn value(&self, id: ExprId) -> Option<U256> {
+        self.exprs.value(id)
+    }
+
     /// How a person reads an expression.
     pub fn words(&self, id: ExprId) -> Words<'_> {
         Words::new(&self.exprs, id)
@@ -138,8 +135,6 @@ impl Function {
             positions: HashMap::default(),
             runs: 0,
             dropped: 0,
-            slots: 0,
-            missed: 0,
             answer: Answer::None,
             seen: 0,
             program: None,
@@ -174,7 +169,6 @@ impl Function {
     pub(super) fn learn(
         &mut self,
         trace: &Trace,
-        is_predicted: impl Fn(&U256) -> bool,
         limits: &LearntLimits,
         now: u64,
     ) {
@@ -191,14 +185,7 @@ impl Function {
             sites: vec![None; trace.events.len()],
         };
         let mut run = Run { counted: HashSet::new(), places: HashMap::default(), dropped: false };
-        let mut touched: HashSet<U256> = HashSet::new();
         for (at, event) in trace.events.iter().enumerate() {
-            if let TraceEvent::Load { slot, .. } | TraceEvent::Store { slot, .. } = event
-                && touched.insert(*slot)
-            {
-                self.slots += 1;
-                self.missed += u32::from(!is_predicted(slot));
-            }
             let Some((effect, values)) = reader.effect(event, &mut run) else {
                 run.dropped |= !matches!(event, TraceEvent::Other);
                 continue;
@@ -233,9 +220,8 @@ impl Function {
     }
 
     fn halve(&mut self) {
-        for count in [&mut self.runs, &mut self.dropped, &mut self.slots, &mut self.missed] {
-            *count /= 2;
-        }
+        self.runs /= 2;
+        self.dropped /= 2;
         for counted in &mut self.effects {
             counted.runs /= 2;
         }
@@ -279,8 +265,6 @@ impl Function {
             Arc::new(LearntProgram {
                 program,
                 is_sure: !is_dropped,
-                is_missed: self.missed > 0
-                    && is_share(self.missed, self.slots, limits.missed_share_min),
                 has_answer: matches!(self.answer, Answer::Words(_)),
             })
         });
@@ -291,10 +275,10 @@ impl Function {
     }
 
     pub(super) fn told(&self, selected: Selected) -> LearntFunction {
-        let &Self { runs, dropped, slots, missed, .. } = self;
+        let &Self { runs, dropped, .. } = self;
         LearntFunction {
             selected,
-            told: Told { runs, dropped, slots, missed },
+            told: Told { runs, dropped },
             exprs: self.exprs.clone(),
             effects: self.effects.iter().map(|it| (it.effect.clone(), it.runs)).collect(),
         }

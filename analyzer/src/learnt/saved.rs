@@ -27,8 +27,6 @@ pub(crate) struct SavedLearnt {
     selected: Selected,
     runs: u32,
     dropped: u32,
-    slots: u32,
-    missed: u32,
     /// All but those that every arena has.
     exprs: Vec<KeyExpr>,
     effects: Vec<(LearntEffect, u32)>,
@@ -48,8 +46,6 @@ impl Learnt {
                 selected: *selected,
                 runs: function.runs,
                 dropped: function.dropped,
-                slots: function.slots,
-                missed: function.missed,
                 exprs: own(&function.exprs).map(|id| function.exprs.get(id).clone()).collect(),
                 effects: function.effects.iter().map(|it| (it.effect.clone(), it.runs)).collect(),
                 answer: match &function.answer {
@@ -106,8 +102,7 @@ impl SavedLearnt {
             depths.push(depth);
         }
         let is_known = |id: &ExprId| id.number() < depths.len();
-        let counts = [self.dropped <= self.runs, self.missed <= self.slots];
-        let is_sound = counts == [true; 2]
+        let is_sound = self.dropped <= self.runs
             && sites <= limits.effects_max
             && self.effects.iter().all(|(effect, runs)| {
                 *runs <= self.runs && effect.is_bounded() && effect.words().iter().all(is_known)
@@ -119,8 +114,6 @@ impl SavedLearnt {
         }
         function.runs = self.runs;
         function.dropped = self.dropped;
-        function.slots = self.slots;
-        function.missed = self.missed;
         function.answer = self.answer.map_or(Answer::Unknown, Answer::Words);
         let effects = self.effects.into_iter().zip(0..);
         function.effects =

@@ -57,7 +57,7 @@ fn a_cache_that_is_damaged_older_or_too_long_is_refused_with_the_reason() {
     };
     let cases = [
         (changed(0), "these are no summaries"),
-        (changed(11), "of version 0, expected 1"),
+        (changed(11), "of version 3, expected 2"),
         (changed(12), "more than the 1000000 allowed"),
         (changed(25), "checksum"),
         (changed(bytes.len() - 1), "checksum"),

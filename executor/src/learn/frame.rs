@@ -50,8 +50,6 @@ pub(super) struct ShadowFrame {
     /// Which function it runs, and whether it is also a run of the fallback.
     pub(super) selected: Option<Selected>,
     pub(super) falls_back: bool,
-    /// Whose storage it uses.
-    pub(super) this: Address,
     pub(super) trace: Trace,
     stack: Vec<Word>,
     memory: ShadowMemory,
@@ -74,12 +72,10 @@ impl ShadowFrame {
         code: Option<Arc<LearntCode>>,
         selected: Option<Selected>,
         falls_back: bool,
-        this: Address,
     ) {
         self.code = code;
         self.selected = selected;
         self.falls_back = falls_back;
-        self.this = this;
         self.trace.clear();
         self.stack.clear();
         self.memory.clear();
