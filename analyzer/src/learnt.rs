@@ -50,6 +50,9 @@ pub struct LearntLimits {
     pub codes_max: usize,
     /// Runs from which a function is known well enough to be used.
     pub runs_min: u32,
+    /// Effects of a function that was seen once up to which it is used: more are rounds of a
+    /// loop, of which another run makes more or fewer.
+    pub once_effects_max: usize,
     /// Share of the runs, of 1000, in which an effect happened that is predicted.
     pub share_min: u32,
     /// Share of the runs, of 1000, with something that cannot be expressed up to which
@@ -65,6 +68,7 @@ impl Default for LearntLimits {
             exprs_max: 1 << 13,
             codes_max: 1 << 16,
             runs_min: 1,
+            once_effects_max: 64,
             share_min: 500,
             dropped_share_max: 200,
         }
@@ -175,11 +179,12 @@ impl Learnt {
 
     /// Takes in one run of a function that succeeded.
     pub fn learn(&self, code: &LearntCode, selected: Selected, trace: &Trace) {
+        let exprs_max = self.limits.exprs_max;
         let mut kept = self.write();
         kept.frames += 1;
         let frames = kept.frames;
         let function =
-            kept.functions.entry((code.skeleton, selected)).or_insert_with(Function::default);
+            kept.functions.entry((code.skeleton, selected)).or_insert_with(|| Function::new(exprs_max));
         let before = function.size();
         function.learn(trace, &self.limits, frames);
         let after = function.size();

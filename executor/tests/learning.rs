@@ -3,6 +3,7 @@
 #![allow(missing_docs, unreachable_pub, reason = "test crate")]
 
 #[path = "../../analyzer/tests/analysis/assembler.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
 mod assembler;
 #[allow(dead_code, reason = "shared with other tests")]
 mod common;
@@ -50,6 +51,11 @@ fn state(code: &[u8]) -> MemoryState {
 fn data(words: &[u64]) -> Vec<u8> {
     let words = words.iter().flat_map(|word| U256::from(*word).to_be_bytes::<32>());
     SELECTOR.into_iter().chain(words).collect()
+}
+
+/// Uses what one run has shown.
+fn at_once() -> LearntLimits {
+    LearntLimits { runs_min: 1, ..LearntLimits::default() }
 }
 
 fn learner(limits: LearntLimits) -> (Learner, StaticPredictor) {
@@ -107,7 +113,7 @@ fn keys_targets_and_arguments_are_recorded_as_expressions_over_the_inputs() {
                 "0 loop: 1 DUP2 32 MUL 4 ADD CALLDATALOAD SSTORE
                 1 ADD DUP1 2 GT @loop JUMPI STOP",
             ),
-            &["write slot arg0", "write slot arg1"],
+            &["write slot(arg0)", "write slot(arg1)"],
         ),
         (
             code("CALLDATASIZE 0 0 CALLDATACOPY 0 0 CALLDATASIZE 0 0 SLOAD GAS DELEGATECALL STOP"),
@@ -165,7 +171,7 @@ fn mapped(caller: Address) -> Location {
 
 #[test]
 fn what_the_code_does_not_say_is_predicted_once_a_block_has_shown_it() {
-    let (learner, predictor) = learner(LearntLimits::default());
+    let (learner, predictor) = learner(at_once());
     let before = predicted(&predictor, 2);
     assert!(matches!(before.confidence(), Confidence::Widened(_)));
     let tx = call(1, 0, contract(), 0, &data(&[9, there()]));
@@ -250,8 +256,10 @@ fn random_code_is_recorded_without_harm_and_changes_nothing() {
 #[test]
 fn what_was_learnt_is_saved_and_loaded_and_what_is_spoilt_is_refused_or_harmless() {
     let (learner, predictor) = learner(LearntLimits::default());
-    let tx = call(1, 0, contract(), 0, &data(&[9, there()]));
-    learner.observe(&block(SpecId::CANCUN, vec![tx]), &state(&opaque())).unwrap();
+    // As often as it takes until it is used.
+    let tx = |nonce| call(1, nonce, contract(), 0, &data(&[9, there()]));
+    let txs = vec![tx(0), tx(1)];
+    learner.observe(&block(SpecId::CANCUN, txs), &state(&opaque())).unwrap();
     let mut bytes = Vec::new();
     predictor.summaries().save(&mut bytes).unwrap();
     let load = |bytes: &[u8]| {

@@ -2,8 +2,7 @@
 //!
 //! ```text
 //! follow the summary ──something widened──> follow what was learnt, as accesses that may be
-//!                                           made; what the function widened is dropped if
-//!                                           runs were seen whole
+//!                                           made; keep what is widened less
 //! ```
 //!
 //! What was learnt is a program like any other, of one stretch. Calls in it are followed into
@@ -24,6 +23,7 @@ use super::{
     frame::{Frame, Running},
 };
 use crate::{
+    Scope, WidenedAccess, WideningCause,
     learnt::{FunctionKey, LearntProgram, Selected},
     program::Span,
 };
@@ -84,14 +84,22 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         if !is_asked || !has_room {
             return false;
         }
-        if learnt.is_sure && is_widened {
-            self.scratch.widened.truncate(before.widened);
-        }
+        let widened = self.scratch.widened.split_off(before.widened);
         // What was learnt is what happens from the beginning of the call on.
         let after = self.take_back_stores(before.stores);
         self.follow_learnt(frame, &learnt, inputs, code);
         for (slot, value) in after {
             self.scratch.record.slots[slot].value = value;
+        }
+        // The narrower of both, if runs were seen whole.
+        let narrows = learnt.is_sure
+            && widest(&self.scratch.widened[before.widened..]) < widest(&widened);
+        if !narrows {
+            self.scratch.widened.truncate(before.widened);
+            self.scratch.widened.extend(widened);
+        }
+        if self.scratch.widened.len() == before.widened {
+            self.widenings = before.widenings;
         }
         true
     }
@@ -181,4 +189,14 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             self.scratch.learnt_edition = edition;
         }
     }
+}
+
+/// How far widened accesses reach at most.
+fn widest(widened: &[(WidenedAccess, WideningCause)]) -> Option<u8> {
+    let reach = widened.iter().map(|(widened, _)| match widened.scope {
+        Scope::Mapping { .. } => 0,
+        Scope::Contract { .. } => 1,
+        Scope::Everything => 2,
+    });
+    reach.max()
 }

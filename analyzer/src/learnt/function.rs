@@ -66,12 +66,6 @@ pub(super) struct Function {
     is_changed: bool,
 }
 
-impl Default for Function {
-    fn default() -> Self {
-        Self::new(LearntLimits::default().exprs_max)
-    }
-}
-
 /// What was learnt of a function, ready for evaluation.
 #[derive(Debug)]
 pub(crate) struct LearntProgram {
@@ -240,7 +234,8 @@ impl Function {
             return;
         }
         self.program = None;
-        if self.runs < limits.runs_min {
+        let is_loop = self.runs < 2 && self.effects.len() > limits.once_effects_max;
+        if self.runs < limits.runs_min || is_loop {
             return;
         }
         let is_share = |part: u32, whole: u32, share: u32| {
