@@ -26,12 +26,12 @@ use revm::{
 };
 
 use self::function::Function;
-pub(crate) use self::{function::LearntProgram, saved::SavedLearnt};
 pub use self::{
     effect::{LearntEffect, LearntInput},
     function::{LearntFunction, Told},
     trace::{ANSWER_LEN, INPUT_WORDS_MAX, Trace, TraceEvent, TraceInput, Word},
 };
+pub(crate) use self::{function::LearntProgram, saved::SavedLearnt};
 use serde::{Deserialize, Serialize};
 
 use crate::skeleton::skeleton;
@@ -183,8 +183,10 @@ impl Learnt {
         let mut kept = self.write();
         kept.frames += 1;
         let frames = kept.frames;
-        let function =
-            kept.functions.entry((code.skeleton, selected)).or_insert_with(|| Function::new(exprs_max));
+        let function = kept
+            .functions
+            .entry((code.skeleton, selected))
+            .or_insert_with(|| Function::new(exprs_max));
         let before = function.size();
         function.learn(trace, &self.limits, frames);
         let after = function.size();

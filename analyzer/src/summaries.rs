@@ -158,7 +158,8 @@ impl SummaryCache {
             kept.by_skeleton.insert(skeleton.hash, programs.clone());
             programs
         };
-        let summary = CodeSummary { programs, inputs: skeleton.inputs.into(), skeleton: skeleton.hash };
+        let summary =
+            CodeSummary { programs, inputs: skeleton.inputs.into(), skeleton: skeleton.hash };
         kept.by_code.insert(code_hash, summary);
     }
 }

@@ -78,7 +78,8 @@ fn shown(function: &LearntFunction) -> Vec<String> {
     let data = |input: &LearntInput| match input {
         LearntInput::CallData => "forwarded".to_owned(),
         LearntInput::Words(words) => {
-            let words = words.iter().map(|(bytes, word)| format!("{bytes}:{}", function.words(*word)));
+            let words =
+                words.iter().map(|(bytes, word)| format!("{bytes}:{}", function.words(*word)));
             words.collect::<Vec<_>>().join(" ")
         }
     };
@@ -132,10 +133,7 @@ fn keys_targets_and_arguments_are_recorded_as_expressions_over_the_inputs() {
         ),
         (code("4 CALLDATALOAD 1 0 0 CREATE2 STOP"), &["create arg0 1:0"]),
         // The init code is long, but the same in every run.
-        (
-            code("CALLER 4096 0 0 CREATE2 STOP"),
-            &["account keccak(255, this, caller, ..)"],
-        ),
+        (code("CALLER 4096 0 0 CREATE2 STOP"), &["account keccak(255, this, caller, ..)"]),
     ];
     for (code, expected) in cases {
         let (_, function) = learnt(code, &[5, 6], LearntLimits::default());
@@ -240,8 +238,10 @@ fn random_code_is_recorded_without_harm_and_changes_nothing() {
         code.extend((0..200).map(|_| match next() % 4 {
             0 => (next() % 0x100).to_le_bytes()[0],
             1 => opcode::PUSH1,
-            _ => [0x01, 0x20, 0x35, 0x37, 0x39, 0x51, 0x52, 0x53, 0x54, 0x55, 0x5e, 0x80, 0x90,
-                0xf1, 0xf4, 0xf5, 0x3d, 0x3e][next() as usize % 18],
+            _ => [
+                0x01, 0x20, 0x35, 0x37, 0x39, 0x51, 0x52, 0x53, 0x54, 0x55, 0x5e, 0x80, 0x90, 0xf1,
+                0xf4, 0xf5, 0x3d, 0x3e,
+            ][next() as usize % 18],
         }));
         let block = block(SpecId::CANCUN, vec![call(1, 0, contract(), 0, &data(&[3, 4]))]);
         let state = state(&code);

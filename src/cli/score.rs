@@ -8,7 +8,8 @@ use std::{
 };
 
 use forewave::{
-    BlockError, ConflictGraph, Learner, Lesson, Observation, Plan, PredictorKind, Sampling, StaticPredictor,
+    BlockError, ConflictGraph, Learner, Lesson, Observation, Plan, PredictorKind, Sampling,
+    StaticPredictor,
     input::BlockInput,
     measure::{BlockMeasure, Score, TxClass, measure_block},
     observe,
@@ -199,7 +200,12 @@ impl Report for Tally {
             }
             if self.lessons != Lesson::default() {
                 let ratio = self.learning.as_secs_f64() / self.sequential.as_secs_f64();
-                writeln!(out, "learning / sequential {ratio:.2}, {:?}", self.lessons)?;
+                let Lesson { txs, frames } = self.lessons;
+                let row = [format!("{ratio:.3}")].into_iter();
+                writeln!(out)?;
+                write_row(&mut out, "learning / sequential", row)?;
+                let what = format!("from {txs} transactions, {frames} calls");
+                writeln!(out, "{what}")?;
             }
             write_failed(&mut out, paint, &report.failed)?;
         }

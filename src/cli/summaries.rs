@@ -73,9 +73,9 @@ impl Summaries {
 
 /// Reads the summaries of a file that must be there.
 pub(super) fn read(file: &Path) -> Result<SummaryCache, Failure> {
-    let loaded = File::open(file).map_err(SummaryError::Read).and_then(|opened| {
-        SummaryCache::load(BufReader::new(opened), FILE_BYTES_MAX)
-    });
+    let loaded = File::open(file)
+        .map_err(SummaryError::Read)
+        .and_then(|opened| SummaryCache::load(BufReader::new(opened), FILE_BYTES_MAX));
     loaded.map_err(|error| {
         let source = match error {
             SummaryError::Read(source) => source,

@@ -35,7 +35,10 @@ pub(super) fn report(function: &LearntFunction, selectors: &Selectors) -> Learnt
     let mut effects: Vec<LearntLine> = function
         .effects()
         .iter()
-        .map(|(effect, runs)| LearntLine { runs: *runs, effect: words(function, effect, selectors) })
+        .map(|(effect, runs)| LearntLine {
+            runs: *runs,
+            effect: words(function, effect, selectors),
+        })
         .collect();
     effects.sort_by(|a, b| b.runs.cmp(&a.runs).then_with(|| a.effect.cmp(&b.effect)));
     LearntReport { runs: told.runs, runs_not_expressed: told.dropped, effects }
@@ -57,7 +60,9 @@ fn words(function: &LearntFunction, effect: &LearntEffect, selectors: &Selectors
     match effect {
         LearntEffect::Read(key) => format!("reads {}", slot(*key)),
         LearntEffect::Write(key) => format!("writes {}", slot(*key)),
-        LearntEffect::Account { code: op::BALANCE, of } => format!("reads balance of {}", value(*of)),
+        LearntEffect::Account { code: op::BALANCE, of } => {
+            format!("reads balance of {}", value(*of))
+        }
         LearntEffect::Account { of, .. } => format!("reads code of {}", value(*of)),
         LearntEffect::Destroy(to) => format!("destroys to {}", value(*to)),
         LearntEffect::Create { salt: Some(salt), .. } => {
@@ -70,7 +75,8 @@ fn words(function: &LearntFunction, effect: &LearntEffect, selectors: &Selectors
                 _ => "calls",
             };
             let target = function.words(*target).with_names(&names);
-            let target = target.as_address().map_or_else(|| target.to_string(), |it| it.to_string());
+            let target =
+                target.as_address().map_or_else(|| target.to_string(), |it| it.to_string());
             format!("{verb} {target}{}", arguments(function, input, selectors))
         }
     }
@@ -81,7 +87,8 @@ fn arguments(function: &LearntFunction, input: &LearntInput, selectors: &Selecto
     let LearntInput::Words(parts) = input else { return " with all its call data".to_owned() };
     let names = |selector: u32| selectors.name(selector).map(str::to_owned);
     let value = |id| function.words(id).with_names(&names).to_string();
-    let Some(((4, selector), words)) = parts.split_first().map(|(first, rest)| (*first, rest)) else {
+    let Some(((4, selector), words)) = parts.split_first().map(|(first, rest)| (*first, rest))
+    else {
         return String::new();
     };
     let selector = function.value(selector).and_then(|value| u32::try_from(value).ok());

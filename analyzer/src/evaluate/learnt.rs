@@ -92,8 +92,8 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             self.scratch.record.slots[slot].value = value;
         }
         // The narrower of both, if runs were seen whole.
-        let narrows = learnt.is_sure
-            && widest(&self.scratch.widened[before.widened..]) < widest(&widened);
+        let narrows =
+            learnt.is_sure && widest(&self.scratch.widened[before.widened..]) < widest(&widened);
         if !narrows {
             self.scratch.widened.truncate(before.widened);
             self.scratch.widened.extend(widened);

@@ -160,12 +160,7 @@ impl Function {
     }
 
     /// Takes in a run.
-    pub(super) fn learn(
-        &mut self,
-        trace: &Trace,
-        limits: &LearntLimits,
-        now: u64,
-    ) {
+    pub(super) fn learn(&mut self, trace: &Trace, limits: &LearntLimits, now: u64) {
         if self.runs >= RUNS_MAX {
             self.halve();
         }
@@ -457,8 +452,9 @@ impl Reader<'_> {
                 let parts = &self.trace.parts[start as usize..][..len as usize];
                 let parts: Box<[KeccakPart]> = parts
                     .iter()
-                    .map(|(bytes, word)| {
-                        KeccakPart { word: self.expr(*word, depth + 1), bytes: *bytes }
+                    .map(|(bytes, word)| KeccakPart {
+                        word: self.expr(*word, depth + 1),
+                        bytes: *bytes,
                     })
                     .collect();
                 let words: Vec<_> = parts.iter().map(|part| part.word).collect();

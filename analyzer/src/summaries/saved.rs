@@ -152,7 +152,9 @@ impl SummaryCache {
         let cache = Self::default().with_learnt(learnt);
         {
             let mut kept = cache.kept.write().unwrap_or_else(PoisonError::into_inner);
-            for (at, SavedSkeleton { hash, programs, codes }) in saved.skeletons.into_iter().enumerate() {
+            for (at, SavedSkeleton { hash, programs, codes }) in
+                saved.skeletons.into_iter().enumerate()
+            {
                 if !programs.are_sound() {
                     let what = format!("entry {at} names what its programs do not have");
                     return Err(SummaryError::Malformed(what));

@@ -120,27 +120,8 @@ impl ShadowFrame {
         if self.stack.len() != values.len() {
             return Err(Lost);
         }
-        match opcode {
-            op::PUSH0..=op::PUSH32 => {
-                let word = self.pushed(opcode, interpreter.bytecode.pc());
-                self.stack.push(word);
-                return Ok(());
-            }
-            op::DUP1..=op::DUP16 => {
-                let depth = usize::from(opcode - op::DUP1) + 1;
-                let word = self.stack.len().checked_sub(depth).ok_or(Lost)?;
-                self.stack.push(self.stack[word]);
-                return Ok(());
-            }
-            op::SWAP1..=op::SWAP16 => {
-                let top = self.stack.len().checked_sub(1).ok_or(Lost)?;
-                let other = top.checked_sub(usize::from(opcode - op::SWAP1) + 1).ok_or(Lost)?;
-                self.stack.swap(top, other);
-                return Ok(());
-            }
-            // Instructions with an operand in the code (EIP-8024).
-            0xe0..=0xef => return Err(Lost),
-            _ => {}
+        if self.arrange(opcode, interpreter.bytecode.pc())? {
+            return Ok(());
         }
         let info = OpCode::info_by_op(opcode).ok_or(Lost)?;
         let inputs = usize::from(info.inputs());
@@ -228,6 +209,30 @@ impl ShadowFrame {
         Ok(())
     }
 
+    /// Runs an instruction that only moves words on the stack; whether it is one.
+    fn arrange(&mut self, opcode: u8, pc: usize) -> Result<bool, Lost> {
+        match opcode {
+            op::PUSH0..=op::PUSH32 => {
+                let word = self.pushed(opcode, pc);
+                self.stack.push(word);
+            }
+            op::DUP1..=op::DUP16 => {
+                let depth = usize::from(opcode - op::DUP1) + 1;
+                let word = self.stack.len().checked_sub(depth).ok_or(Lost)?;
+                self.stack.push(self.stack[word]);
+            }
+            op::SWAP1..=op::SWAP16 => {
+                let top = self.stack.len().checked_sub(1).ok_or(Lost)?;
+                let other = top.checked_sub(usize::from(opcode - op::SWAP1) + 1).ok_or(Lost)?;
+                self.stack.swap(top, other);
+            }
+            // Instructions with an operand in the code (EIP-8024).
+            0xe0..=0xef => return Err(Lost),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
     /// What a push gives: a constant, or an input of the skeleton.
     fn pushed(&mut self, opcode: u8, pc: usize) -> Word {
         let input = match (opcode, &self.code) {
@@ -285,8 +290,7 @@ impl ShadowFrame {
             op::CALLDATACOPY => {
                 let (from, at) = (operands.words[1], second);
                 let is_known = from != Word::UNKNOWN;
-                let source =
-                    if is_known { Source::CallData { from, at } } else { Source::Unknown };
+                let source = if is_known { Source::CallData { from, at } } else { Source::Unknown };
                 self.memory.put_source(first, third, source);
             }
             op::CODECOPY => self.memory.put_constant(first, third),
@@ -325,16 +329,14 @@ impl ShadowFrame {
         }
         let mut stored = self.stored.iter();
         let known = stored.find(|(transient, key, _)| (*transient, *key) == (is_transient, slot));
-        Some(match known {
-            Some((.., word)) => *word,
-            None => {
-                let key = self.named(operands, 0);
-                if is_transient {
-                    self.trace.operation(opcode, [key, Word::CONSTANT, Word::CONSTANT])
-                } else {
-                    self.trace.load(key)
-                }
-            }
+        if let Some((.., word)) = known {
+            return Some(*word);
+        }
+        let key = self.named(operands, 0);
+        Some(if is_transient {
+            self.trace.operation(opcode, [key, Word::CONSTANT, Word::CONSTANT])
+        } else {
+            self.trace.load(key)
         })
     }
 
@@ -377,14 +379,13 @@ impl ShadowFrame {
         at: usize,
         len: usize,
     ) -> TraceInput {
-        let is_all = len > 0
-            && interpreter.input.input().len() == len
-            && self.memory.is_calldata(at, len);
+        let is_all =
+            len > 0 && interpreter.input.input().len() == len && self.memory.is_calldata(at, len);
         if is_all {
             return TraceInput::CallData;
         }
         // A selector, then words.
-        let head = if len % 32 == 0 { 0 } else { len.min(4) };
+        let head = if len.is_multiple_of(32) { 0 } else { len.min(4) };
         let cut = len.min(head + 32 * INPUT_WORDS_MAX);
         TraceInput::Words(self.words(interpreter, at, cut, head).unwrap_or_default())
     }

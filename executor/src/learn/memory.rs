@@ -28,9 +28,15 @@ pub(super) enum Source {
     Unknown,
     Word(Word),
     /// Call data from an offset on, given as word and value.
-    CallData { from: Word, at: usize },
+    CallData {
+        from: Word,
+        at: usize,
+    },
     /// What the call that was this event answered, from an offset on.
-    Answer { event: u32, at: usize },
+    Answer {
+        event: u32,
+        at: usize,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -187,9 +193,12 @@ impl ShadowMemory {
     pub(super) fn is_constant(&self, at: usize, len: usize) -> bool {
         let end = at.saturating_add(len);
         end <= BYTES_MAX
-            && self.bytes.get(at..end.min(self.bytes.len())).unwrap_or_default().iter().all(
-                |store| *store == 0,
-            )
+            && self
+                .bytes
+                .get(at..end.min(self.bytes.len()))
+                .unwrap_or_default()
+                .iter()
+                .all(|store| *store == 0)
     }
 
     /// Whether the range is one stretch of call data from its first byte on.
@@ -314,12 +323,7 @@ impl ShadowMemory {
 }
 
 /// `len` bytes of a word from its byte `first` on, as low bytes.
-fn low_bytes(
-    trace: &mut Trace,
-    word: Word,
-    (first, len): (usize, usize),
-    is_whole: bool,
-) -> Word {
+fn low_bytes(trace: &mut Trace, word: Word, (first, len): (usize, usize), is_whole: bool) -> Word {
     let end = first + len;
     if end > 32 {
         return Word::UNKNOWN;
