@@ -432,7 +432,10 @@ impl ShadowFrame {
         let is_constant = len <= INIT_BYTES_MAX && self.memory.is_constant(at, len);
         let init_hash = is_constant.then(|| {
             let real = interpreter.memory.context_memory();
-            let bytes = real.get(at..at.saturating_add(len)).unwrap_or_default();
+            // Memory grows only once the instruction runs.
+            let start = at.min(real.len());
+            let mut bytes = real[start..at.saturating_add(len).min(real.len()).max(start)].to_vec();
+            bytes.resize(len, 0);
             self.trace.constant(keccak256(bytes).into())
         });
         let pc = u32::try_from(interpreter.bytecode.pc()).unwrap_or(u32::MAX);
