@@ -196,13 +196,8 @@ impl Learnt {
         }
     }
 
-    /// Makes what was learnt ready for use.
+    /// Lets those who predict see what was learnt since.
     pub fn publish(&self) {
-        let mut kept = self.write();
-        for function in kept.functions.values_mut() {
-            function.compile(&self.limits);
-        }
-        drop(kept);
         self.edition.fetch_add(1, Ordering::Release);
     }
 
@@ -213,7 +208,7 @@ impl Learnt {
 
     /// What is known of a function, ready for use.
     pub(crate) fn program(&self, key: &FunctionKey) -> Option<Arc<LearntProgram>> {
-        self.read().functions.get(key).and_then(Function::program)
+        self.read().functions.get(key)?.program(&self.limits)
     }
 
     /// What was learnt of a piece of code, in the order of the functions.

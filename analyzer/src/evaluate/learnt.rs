@@ -75,9 +75,12 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             return false;
         }
         let is_widened = self.widenings != before.widenings;
+        let lacks_answer = !self.is_answer_known(frame.answer);
+        if !is_widened && has_summary && !lacks_answer {
+            return false;
+        }
         let Some(learnt) = self.learnt_for(key, has_own_entry) else { return false };
-        let wants_answer = learnt.has_answer && !self.is_answer_known(frame.answer);
-        let is_asked = is_widened || !has_summary || wants_answer;
+        let is_asked = is_widened || !has_summary || learnt.has_answer;
         let has_room = self.depth < self.evaluator.limits.depth_max
             && self.calls_left > 0
             && self.learnt_left > 0;

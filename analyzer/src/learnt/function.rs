@@ -1,6 +1,6 @@
 //! What runs of one function did: effects with how often, merged run by run.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use hashbrown::{HashMap, HashSet};
 use revm::{
@@ -62,8 +62,8 @@ pub(super) struct Function {
     pub(super) answer: Answer,
     /// When it was seen last.
     seen: u64,
-    program: Option<Arc<LearntProgram>>,
-    is_changed: bool,
+    /// Made when it is asked for first; most functions never are.
+    program: OnceLock<Option<Arc<LearntProgram>>>,
 }
 
 /// What was learnt of a function, ready for evaluation.
@@ -131,8 +131,7 @@ impl Function {
             dropped: 0,
             answer: Answer::None,
             seen: 0,
-            program: None,
-            is_changed: true,
+            program: OnceLock::new(),
         }
     }
 
@@ -145,7 +144,8 @@ impl Function {
     }
 
     pub(super) fn size(&self) -> usize {
-        let program = self.program.as_ref().map_or(0, |program| program.program.size());
+        let program = self.program.get().and_then(Option::as_ref);
+        let program = program.map_or(0, |learnt| learnt.program.size());
         let words = |counted: &Counted| match &counted.effect {
             LearntEffect::Call { input: LearntInput::Words(words), .. }
             | LearntEffect::Create { init: LearntInput::Words(words), .. } => words.len() * 8,
@@ -166,7 +166,7 @@ impl Function {
         }
         self.runs += 1;
         self.seen = now;
-        self.is_changed = true;
+        self.program = OnceLock::new();
         let mut reader = Reader {
             trace,
             exprs: &mut self.exprs,
@@ -223,15 +223,15 @@ impl Function {
             places.filter_map(|(at, it)| place(&it.effect).map(|place| (place, at))).collect();
     }
 
-    /// Makes the program of what enough runs did.
-    pub(super) fn compile(&mut self, limits: &LearntLimits) {
-        if !core::mem::take(&mut self.is_changed) {
-            return;
-        }
-        self.program = None;
+    /// The program of what enough runs did.
+    pub(super) fn program(&self, limits: &LearntLimits) -> Option<Arc<LearntProgram>> {
+        self.program.get_or_init(|| self.compile(limits).map(Arc::new)).clone()
+    }
+
+    fn compile(&self, limits: &LearntLimits) -> Option<LearntProgram> {
         let is_loop = self.runs < 2 && self.effects.len() > limits.once_effects_max;
         if self.runs < limits.runs_min || is_loop {
-            return;
+            return None;
         }
         let is_share = |part: u32, whole: u32, share: u32| {
             u64::from(part) * 1000 >= u64::from(whole) * u64::from(share)
@@ -251,17 +251,9 @@ impl Function {
         };
         graph.exit(root, Exit::Return(Bytes::Words(answer.into())));
         let is_dropped = is_share(self.dropped, self.runs, limits.dropped_share_max + 1);
-        self.program = lower(&self.exprs, &graph).map(|program| {
-            Arc::new(LearntProgram {
-                program,
-                is_sure: !is_dropped,
-                has_answer: matches!(self.answer, Answer::Words(_)),
-            })
-        });
-    }
-
-    pub(super) fn program(&self) -> Option<Arc<LearntProgram>> {
-        self.program.clone()
+        let program = lower(&self.exprs, &graph)?;
+        let has_answer = matches!(self.answer, Answer::Words(_));
+        Some(LearntProgram { program, is_sure: !is_dropped, has_answer })
     }
 
     pub(super) fn told(&self, selected: Selected) -> LearntFunction {
