@@ -13,6 +13,7 @@
 
 mod effect;
 mod function;
+mod reader;
 mod saved;
 mod trace;
 

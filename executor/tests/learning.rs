@@ -246,7 +246,7 @@ fn random_code_is_recorded_without_harm_and_changes_nothing() {
             _ => [
                 0x01, 0x20, 0x35, 0x37, 0x39, 0x51, 0x52, 0x53, 0x54, 0x55, 0x5e, 0x80, 0x90, 0xf1,
                 0xf4, 0xf5, 0x3d, 0x3e,
-            ][next() as usize % 18],
+            ][usize::from(next().to_le_bytes()[0]) % 18],
         }));
         let block = block(SpecId::CANCUN, vec![call(1, 0, contract(), 0, &data(&[3, 4]))]);
         let state = state(&code);
