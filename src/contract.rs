@@ -1,15 +1,18 @@
 //! From an [`AccessSummary`] to what is reported of a contract: what each
 //! function touches, in words. `forewave analyze` prints it, as text or JSON.
 
+mod learnt;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::Address;
 use forewave_analyzer::{
     AccessSummary, CallKind, Completeness, Effect, Entry, EntrySummary, ExprId, GaveUp,
-    Implementation, Target,
+    Implementation, LearntFunction, Selected, Target,
 };
 use serde::Serialize;
 
+pub use self::learnt::{LearntLine, LearntReport};
 use crate::selectors::Selectors;
 
 /// What a piece of code does, function by function.
@@ -58,9 +61,31 @@ pub struct FunctionReport {
     /// Why it is not complete.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'static str>,
+    /// What runs of it did, if some were seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learnt: Option<LearntReport>,
 }
 
 impl ContractReport {
+    /// The report with what was learnt of the code's functions.
+    #[must_use]
+    pub fn with_learnt(mut self, functions: &[LearntFunction], selectors: &Selectors) -> Self {
+        for function in functions {
+            let entry = learnt::entry(function.selected());
+            let selector = match function.selected() {
+                Selected::Selector(selector) => Some(format!("{selector:#010x}")),
+                _ => None,
+            };
+            let mut reports = self.functions.iter_mut();
+            if let Some(report) =
+                reports.find(|report| report.entry == entry && report.selector == selector)
+            {
+                report.learnt = Some(learnt::report(function, selectors));
+            }
+        }
+        self
+    }
+
     /// The report on code of which no account is known.
     pub fn new(summary: &AccessSummary, selectors: &Selectors) -> Self {
         let writer = Writer { summary, selectors };
@@ -110,6 +135,7 @@ impl Writer<'_> {
             destroys_to: Vec::new(),
             completeness,
             reason,
+            learnt: None,
         };
         let called: BTreeSet<String> = summary
             .effects

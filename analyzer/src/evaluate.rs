@@ -20,16 +20,20 @@ mod data;
 mod finish;
 mod fork;
 mod frame;
+mod learnt;
 mod operate;
 mod record;
 mod world;
 
+use std::sync::Arc;
+
+use hashbrown::HashMap;
 use revm::{
     DatabaseRef,
     bytecode::Bytecode,
     context::TxEnv,
     context_interface::Transaction as _,
-    primitives::{Address, B256, TxKind, U256},
+    primitives::{Address, B256, TxKind, U256, map::DefaultHashBuilder},
 };
 
 use self::{
@@ -41,7 +45,10 @@ use self::{
 };
 use crate::{
     AccessKind, Block, Location, PredictedAccess, Scope, SummaryCache, WidenedAccess,
-    WideningCause, protocol::Protocol, summaries::CodeSummary,
+    WideningCause,
+    learnt::{FunctionKey, LearntProgram},
+    protocol::Protocol,
+    summaries::CodeSummary,
 };
 
 /// Bounds of the evaluation of one transaction.
@@ -59,6 +66,8 @@ pub struct EvaluationLimits {
     pub forks_max: u32,
     /// Locations and scopes.
     pub accesses_max: usize,
+    /// Operations of what was learnt, and of what that calls.
+    pub learnt_operations_max: u32,
 }
 
 impl Default for EvaluationLimits {
@@ -70,6 +79,7 @@ impl Default for EvaluationLimits {
             calls_max: 1 << 12,
             forks_max: 256,
             accesses_max: 1 << 14,
+            learnt_operations_max: 1 << 14,
         }
     }
 }
@@ -82,7 +92,7 @@ pub struct Scratch {
     registers: Vec<Registers>,
     /// States of frames that no branch holds now.
     sides: Vec<Side>,
-    /// Stores that may not happen.
+    /// The stores so far.
     stores: Vec<Store>,
     assigned: Vec<Value>,
     data: Vec<Data>,
@@ -93,9 +103,11 @@ pub struct Scratch {
     transient: Transient,
     widened: Vec<(WidenedAccess, WideningCause)>,
     reads: Vec<Location>,
-    summaries: hashbrown::HashMap<B256, CodeSummary>,
+    summaries: HashMap<B256, CodeSummary>,
     missing: Vec<(B256, Bytecode)>,
     used: Vec<finish::Used>,
+    learnt: HashMap<FunctionKey, Option<Arc<LearntProgram>>, DefaultHashBuilder>,
+    learnt_edition: u64,
 }
 
 /// Predicts what transactions touch, from summaries of the code that they call.
@@ -106,7 +118,8 @@ pub struct TxEvaluator<'a> {
 }
 
 impl<'a> TxEvaluator<'a> {
-    /// An evaluator over the summaries of a cache.
+    /// An evaluator over the summaries of a cache, and over what was learnt where they do
+    /// not suffice.
     pub const fn new(summaries: &'a SummaryCache, limits: EvaluationLimits) -> Self {
         Self { summaries, limits }
     }
@@ -136,6 +149,9 @@ impl<'a> TxEvaluator<'a> {
             may_left: self.limits.may_operations_max,
             calls_left: self.limits.calls_max,
             forks_left: self.limits.forks_max,
+            learnt_left: self.limits.learnt_operations_max,
+            learnt_depth: 0,
+            widenings: 0,
             error: None,
         };
         evaluation.run();
@@ -184,6 +200,11 @@ struct Evaluation<'a, DB: DatabaseRef> {
     may_left: u32,
     calls_left: u32,
     forks_left: u32,
+    learnt_left: u32,
+    /// How many functions around here are followed as they were learnt.
+    learnt_depth: u32,
+    /// How often something could not be named.
+    widenings: u32,
     error: Option<DB::Error>,
 }
 
@@ -198,6 +219,8 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         scratch.widened.clear();
         scratch.reads.clear();
         scratch.data_used = 0;
+        self.renew_learnt();
+        let scratch = &mut *self.scratch;
         let tx = self.tx;
         self.gas = intrinsic_gas(tx);
         let record = &mut scratch.record;
@@ -253,6 +276,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
 
     /// Something cannot be named.
     fn widen(&mut self, scope: Scope, cause: WideningCause) {
+        self.widenings += 1;
         for kind in [AccessKind::Read, AccessKind::Write] {
             let widened = (WidenedAccess { scope, kind }, cause);
             if !self.scratch.widened.contains(&widened) {

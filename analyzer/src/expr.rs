@@ -19,6 +19,7 @@ use revm::{
     bytecode::opcode as op,
     primitives::{U256, keccak256, map::DefaultHashBuilder},
 };
+use serde::{Deserialize, Serialize};
 
 pub(crate) use self::words::declared_slot;
 pub use self::words::{Namer, Words};
@@ -30,11 +31,14 @@ pub(crate) const ADDRESS_MASK: U256 = U256::from_limbs([u64::MAX, u64::MAX, u32:
 /// Parts of a Keccak-256's input that are told apart; longer inputs keep the last.
 pub(crate) const KECCAK_PARTS_MAX: usize = 8;
 
+/// Parts of the input of a hash that was recorded from a run, or is evaluated.
+pub(crate) const HASHED_PARTS_MAX: usize = 64;
+
 /// Terms of a sum that are brought into one order.
 const TERMS_MAX: usize = 16;
 
 /// The name of an expression in its [`ExprArena`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ExprId(u32);
 
 impl ExprId {
@@ -62,7 +66,7 @@ impl fmt::Display for ExprId {
 }
 
 /// Consecutive bytes of the input of a hash: the low `bytes` of a word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct KeccakPart {
     /// The word.
     pub word: ExprId,
@@ -71,7 +75,7 @@ pub struct KeccakPart {
 }
 
 /// What a word of unknown value is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum KeyExpr {
     /// A known number.
     Constant(U256),

@@ -7,6 +7,8 @@
 //! calls: [`summarize`] looks at bytecode alone, inputs unknown, and says what each
 //! function of it can touch, as expressions over the call's inputs; a [`SummaryCache`]
 //! keeps that as programs, which a [`TxEvaluator`] follows with a transaction's values.
+//! What real runs of functions touched is [`Learnt`] as such expressions, for where the
+//! code alone does not say it.
 //! [`InterpretingPredictor`] interprets a block in its order, for exact paths.
 //!
 //! This crate knows no threads, no graph and no I/O. What it does not know it
@@ -20,6 +22,7 @@ mod expr;
 mod interpreter;
 mod interpreting;
 mod keys;
+mod learnt;
 mod limits;
 mod panicked;
 mod payments;
@@ -41,6 +44,10 @@ pub use block::{Block, BlockReward, Ommer, StateExtent};
 pub use evaluate::{EvaluationLimits, Scratch, TxEvaluator};
 pub use expr::{ExprArena, ExprId, KeccakPart, KeyExpr, Namer, Words};
 pub use interpreting::InterpretingPredictor;
+pub use learnt::{
+    ANSWER_LEN, INPUT_WORDS_MAX, Learnt, LearntCode, LearntEffect, LearntFunction, LearntInput,
+    LearntLimits, Selected, Told, Trace, TraceEvent, TraceInput, Word,
+};
 pub use limits::Limits;
 pub use panicked::PanickedError;
 pub use payments::{Payers, commute_payments};

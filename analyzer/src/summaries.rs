@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::saved::SummaryError;
 use crate::{
+    learnt::Learnt,
     program::{Program, lower},
     skeleton::{Skeleton, skeleton},
     symbolic::{Completeness, Entry, GaveUp, SummaryLimits, summarize_skeleton},
@@ -41,6 +42,12 @@ impl Programs {
         functions.chain(&self.receive).chain(&self.fallback)
     }
 
+    /// The program of the function of that selector, if it has an entry of its own.
+    pub(crate) fn function(&self, selector: u32) -> Option<&Program> {
+        let found = self.functions.binary_search_by_key(&selector, |(selector, _)| *selector);
+        found.ok().map(|at| &self.functions[at].1)
+    }
+
     fn size(&self) -> usize {
         size_of_val(&*self.functions) + self.all().map(Program::size).sum::<usize>()
     }
@@ -57,6 +64,7 @@ impl Programs {
 pub(crate) struct CodeSummary {
     pub(crate) programs: Arc<Programs>,
     pub(crate) inputs: Arc<[U256]>,
+    pub(crate) skeleton: B256,
 }
 
 #[derive(Debug, Default)]
@@ -72,6 +80,7 @@ pub struct SummaryCache {
     limits: SummaryLimits,
     bytes_max: usize,
     kept: RwLock<Kept>,
+    learnt: Learnt,
 }
 
 impl Default for SummaryCache {
@@ -83,7 +92,19 @@ impl Default for SummaryCache {
 impl SummaryCache {
     /// An empty cache that keeps up to `bytes_max` bytes of programs.
     pub fn new(limits: SummaryLimits, bytes_max: usize) -> Self {
-        Self { limits, bytes_max, kept: RwLock::default() }
+        Self { limits, bytes_max, kept: RwLock::default(), learnt: Learnt::default() }
+    }
+
+    /// The same, with what was learnt replaced.
+    #[must_use]
+    pub fn with_learnt(mut self, learnt: Learnt) -> Self {
+        self.learnt = learnt;
+        self
+    }
+
+    /// What was learnt of functions where they ran.
+    pub const fn learnt(&self) -> &Learnt {
+        &self.learnt
     }
 
     /// How many pieces of code are summarized.
@@ -100,6 +121,13 @@ impl SummaryCache {
     pub fn skeletons(&self) -> (usize, usize) {
         let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
         (kept.by_skeleton.len(), kept.bytes)
+    }
+
+    /// Whether code is summarized and has no entry of its own for a selector.
+    pub fn falls_back(&self, code_hash: &B256, selector: u32) -> bool {
+        let kept = self.kept.read().unwrap_or_else(PoisonError::into_inner);
+        let known = kept.by_code.get(code_hash);
+        known.is_some_and(|known| known.programs.function(selector).is_none())
     }
 
     pub(crate) fn get(&self, code_hash: &B256) -> Option<CodeSummary> {
@@ -130,7 +158,8 @@ impl SummaryCache {
             kept.by_skeleton.insert(skeleton.hash, programs.clone());
             programs
         };
-        let summary = CodeSummary { programs, inputs: skeleton.inputs.into() };
+        let summary =
+            CodeSummary { programs, inputs: skeleton.inputs.into(), skeleton: skeleton.hash };
         kept.by_code.insert(code_hash, summary);
     }
 }

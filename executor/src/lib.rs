@@ -11,6 +11,8 @@
 //! read; the results are taken in block order while others still run, and a
 //! transaction that read something stale runs again.
 //!
+//! [`Learner`] runs a block again once it is done and notes what its functions touch.
+//!
 //! Where reading the state takes long, [`with_prefetch`] reads ahead of any of
 //! these.
 //!
@@ -32,6 +34,7 @@ mod flat_state;
 mod flow;
 mod followers;
 mod history;
+mod learn;
 mod ledger;
 mod looks;
 mod needs;
@@ -64,6 +67,7 @@ mod workers;
 pub use cancel::{CancelToken, Cancellable, CancellableError};
 pub use choice::{ExecutionMode, is_worth_planning};
 pub use error::{ExecutionError, SystemFailure};
+pub use learn::{Learner, Lesson, Sampling};
 pub use observation::{Observation, observe};
 pub use outcome::{
     AccountChange, BlockOutcome, ExecutionStats, OutcomeNote, Reexecution, ReexecutionReason,

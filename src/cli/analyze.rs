@@ -7,12 +7,13 @@ pub(super) use self::code::CodeError;
 use std::io::{self, BufWriter, Write};
 
 use forewave::{
-    SummaryLimits,
+    Implementation, SummaryLimits,
     contract::{ContractReport, FunctionReport},
     input::load_state,
     selectors::Selectors,
     summarize, summarize_account,
 };
+use revm::{DatabaseRef, bytecode::Bytecode};
 use serde::Serialize;
 
 use self::code::{Loaded, load, load_abi};
@@ -20,6 +21,7 @@ use super::{
     Verdict,
     args::AnalyzeArgs,
     diagnostic::{Failure, report},
+    summaries,
     text::{Paint, counted, grouped},
 };
 
@@ -64,12 +66,17 @@ fn contracts(args: &AnalyzeArgs) -> Result<Vec<ContractReport>, Failure> {
         selectors.extend(&load_abi(path)?);
     }
     let limits = SummaryLimits::default();
+    let summaries = args.cache.as_deref().map(summaries::read).transpose()?;
+    let learnt = |code: &Bytecode| {
+        summaries.as_ref().map(|summaries| summaries.learnt().told(code)).unwrap_or_default()
+    };
     let Some(address) = args.address else {
         let Loaded { code, abi } = load(&args.code)?;
         if let Some(abi) = abi.filter(|_| args.abi.is_none()) {
             selectors.extend(&abi);
         }
-        return Ok(vec![ContractReport::new(&summarize(&code, limits), &selectors)]);
+        let report = ContractReport::new(&summarize(&code, limits), &selectors);
+        return Ok(vec![report.with_learnt(&learnt(&code), &selectors)]);
     };
     let state = load_state(args.code.as_ref())?;
     let chain = summarize_account(&state, address, limits).map_err(Failure::State)?;
@@ -77,7 +84,13 @@ fn contracts(args: &AnalyzeArgs) -> Result<Vec<ContractReport>, Failure> {
         let block = args.code.clone();
         return Err(CodeError::NoCode { address, block }.into());
     }
-    Ok(ContractReport::of_account(&chain, &selectors))
+    let reports = ContractReport::of_account(&chain, &selectors).into_iter();
+    let with_learnt = |(report, code): (ContractReport, &Implementation)| {
+        let info = state.basic_ref(code.address).map_err(Failure::State)?.unwrap_or_default();
+        let code = state.code_by_hash_ref(info.code_hash).map_err(Failure::State)?;
+        Ok(report.with_learnt(&learnt(&code), &selectors))
+    };
+    reports.zip(&chain).map(with_learnt).collect()
 }
 
 fn write_contracts(out: &mut impl Write, paint: Paint, code: &[ContractReport]) -> io::Result<()> {
@@ -189,6 +202,14 @@ fn lines(function: &FunctionReport, columns: usize) -> Vec<(String, String)> {
     if let Some(reason) = function.reason {
         let word = function.completeness.replace('_', " ");
         lines.push((format!("{word:<VERB_COLUMNS$}"), reason.to_owned()));
+    }
+    if let Some(learnt) = &function.learnt {
+        let head = format!("{:<VERB_COLUMNS$}", "learnt");
+        lines.push((head, format!("from {}", counted(learnt.runs as usize, "run"))));
+        for line in &learnt.effects {
+            let share = 100 * line.runs / learnt.runs.max(1);
+            lines.push((format!("{:<VERB_COLUMNS$}", ""), format!("{share:>3} % {}", line.effect)));
+        }
     }
     if lines.is_empty() {
         lines.push((format!("{:<VERB_COLUMNS$}", "touches"), "nothing".to_owned()));

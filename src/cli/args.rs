@@ -249,6 +249,10 @@ pub(super) struct ScoreArgs {
     #[arg(long, value_name = "K", default_value_t = 3,
           value_parser = clap::value_parser!(u32).range(1..=REPEAT_MAX))]
     pub(super) repeat: u32,
+    /// Learn from each block once it is scored, for the blocks after it. Blocks are taken in the
+    /// order in which they are named.
+    #[arg(long)]
+    pub(super) learn: bool,
     #[command(flatten)]
     pub(super) cache: CacheArgs,
 }
@@ -268,6 +272,10 @@ pub(super) struct AnalyzeArgs {
     /// the artifact]
     #[arg(long, value_name = "FILE")]
     pub(super) abi: Option<PathBuf>,
+    /// Show what runs of these functions have taught, too, from a FILE that `score --learn --cache`
+    /// has saved.
+    #[arg(long, value_name = "FILE")]
+    pub(super) cache: Option<PathBuf>,
     /// Print JSON (docs/json.md describes the fields).
     #[arg(long)]
     pub(super) json: bool,

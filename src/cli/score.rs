@@ -8,7 +8,8 @@ use std::{
 };
 
 use forewave::{
-    BlockError, ConflictGraph, Observation, Plan, PredictorKind, StaticPredictor,
+    BlockError, ConflictGraph, Learner, Lesson, Observation, Plan, PredictorKind, Sampling,
+    StaticPredictor,
     input::BlockInput,
     measure::{BlockMeasure, Score, TxClass, measure_block},
     observe,
@@ -50,6 +51,12 @@ pub(super) fn score(args: &ScoreArgs) -> io::Result<Verdict> {
         |heading, input| {
             let measured = score_block(args, &heading, input, &pool, &shared)?;
             tally.with(|tally| tally.add(heading, measured))?;
+            if args.learn {
+                let learner = Learner::new(shared.clone(), Sampling::default());
+                let (lesson, time) = timed(|| learner.observe(&input.block, &input.state));
+                let lesson = lesson?;
+                tally.with(|tally| tally.learn(lesson, time));
+            }
             Ok(Verdict::Fine)
         },
         |failed| tally.with(|tally| tally.failed.push(failed)),
@@ -128,9 +135,17 @@ struct Tally {
     failed: Vec<FailedBlock>,
     sequential: Duration,
     by_predictor: BTreeMap<PredictorKind, Measured>,
+    learning: Duration,
+    lessons: Lesson,
 }
 
 impl Tally {
+    fn learn(&mut self, lesson: Lesson, time: Duration) {
+        self.learning += time;
+        self.lessons.txs += lesson.txs;
+        self.lessons.frames += lesson.frames;
+    }
+
     fn add(&mut self, block: BlockHeading, measured: MeasuredBlock) -> io::Result<()> {
         let MeasuredBlock { sequential, by_predictor } = measured;
         let score =
@@ -182,6 +197,15 @@ impl Report for Tally {
             let paint = Paint::of_stdout();
             if let Some(total) = &report.total {
                 write_total(&mut out, paint, total)?;
+            }
+            if self.lessons != Lesson::default() {
+                let ratio = self.learning.as_secs_f64() / self.sequential.as_secs_f64();
+                let Lesson { txs, frames } = self.lessons;
+                let row = [format!("{ratio:.3}")].into_iter();
+                writeln!(out)?;
+                write_row(&mut out, "learning / sequential", row)?;
+                let what = format!("from {txs} transactions, {frames} calls");
+                writeln!(out, "{what}")?;
             }
             write_failed(&mut out, paint, &report.failed)?;
         }

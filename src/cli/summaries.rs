@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File},
-    io::{BufReader, ErrorKind},
+    io::{self, BufReader, ErrorKind},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -69,6 +69,20 @@ impl Summaries {
         report(&Failure::File { file: self.file.clone(), what: "summaries", source }, None);
         Verdict::Failed
     }
+}
+
+/// Reads the summaries of a file that must be there.
+pub(super) fn read(file: &Path) -> Result<SummaryCache, Failure> {
+    let loaded = File::open(file)
+        .map_err(SummaryError::Read)
+        .and_then(|opened| SummaryCache::load(BufReader::new(opened), FILE_BYTES_MAX));
+    loaded.map_err(|error| {
+        let source = match error {
+            SummaryError::Read(source) => source,
+            other => io::Error::new(ErrorKind::InvalidData, other),
+        };
+        Failure::File { file: file.to_owned(), what: "summaries", source }
+    })
 }
 
 fn load(file: &Path) -> Result<SummaryCache, SummaryError> {

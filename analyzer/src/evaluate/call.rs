@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     AccessKind, Location, Scope, WideningCause,
+    learnt::Selected,
     program::{CallOperation, CreateOperation, LENGTH, Program, SUCCESS},
     protocol::Protocol,
     summaries::CodeSummary,
@@ -68,19 +69,19 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         }
         let programs = summary.programs.clone();
         let selected = calldata.slice(0, 4).first_chunk::<4>().map(|it| u32::from_be_bytes(*it));
+        let own = selected.and_then(|selector| programs.function(selector));
         let program = match selected {
-            Some(selector) => {
-                let functions = &programs.functions;
-                let found = functions.binary_search_by_key(&selector, |(selector, _)| *selector);
-                found.ok().map(|at| &functions[at].1).or(programs.fallback.as_ref())
-            }
+            Some(_) => own.or(programs.fallback.as_ref()),
             None if calldata.len() == 0 => programs.receive.as_ref(),
             None => programs.fallback.as_ref(),
         };
-        match program {
-            Some(program) => self.descend(frame, program, &summary.inputs, code),
-            None => false,
-        }
+        let before = self.mark();
+        let succeeds =
+            program.is_some_and(|program| self.descend(frame, program, &summary.inputs, code));
+        let key = (summary.skeleton, Selected::by(selected));
+        let run = (&*summary.inputs, code);
+        let has = [program.is_some(), own.is_some() || selected.is_none()];
+        succeeds | self.ask_learnt(frame, key, run, before, has)
     }
 
     fn descend(

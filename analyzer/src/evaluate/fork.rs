@@ -27,7 +27,7 @@ pub(super) struct Side {
     stored: Vec<(usize, Value)>,
 }
 
-/// A store that may not happen: which slot, and what it held before.
+/// A store: which slot, and what it held before.
 pub(super) type Store = (usize, Option<Value>);
 
 impl Scratch {
@@ -63,12 +63,10 @@ impl Scratch {
         }
     }
 
-    /// A slot holds something from now on, unless this way is not taken.
-    pub(super) fn put_stored(&mut self, slot: usize, value: Value, is_must: bool) {
+    /// A slot holds something from now on, unless that is undone.
+    pub(super) fn put_stored(&mut self, slot: usize, value: Value) {
         let before = self.record.slots[slot].value.replace(value);
-        if !is_must {
-            self.stores.push((slot, before));
-        }
+        self.stores.push((slot, before));
     }
 
     /// Two ways meet: what differs is not known. The first keeps what is the same.
@@ -186,9 +184,8 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             met.map(|it| (it, true)).into_iter().chain(ended.map(|it| (it, !has_parted)))
         {
             if goes_on {
-                let is_must = self.must();
                 for (slot, value) in side.stored.drain(..) {
-                    self.scratch.put_stored(slot, value, is_must);
+                    self.scratch.put_stored(slot, value);
                 }
                 self.scratch.exchange(running, &mut side);
             } else {
@@ -209,12 +206,9 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
                 slots[*slot].value = Some(Value::UNKNOWN);
             }
         }
-        if self.may == 0 {
-            scratch.stores.clear();
-        }
         for (slot, value) in left {
             if scratch.record.slots[*slot].value != Some(*value) {
-                scratch.put_stored(*slot, Value::UNKNOWN, self.may == 0);
+                scratch.put_stored(*slot, Value::UNKNOWN);
             }
         }
     }

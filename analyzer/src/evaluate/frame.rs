@@ -262,7 +262,11 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
 
     /// What operations are paid from.
     fn budget(&mut self) -> &mut u32 {
-        if self.must() { &mut self.left } else { &mut self.may_left }
+        match () {
+            () if self.learnt_depth > 0 => &mut self.learnt_left,
+            () if self.must() => &mut self.left,
+            () => &mut self.may_left,
+        }
     }
 
     /// Pays for bytes that are copied or hashed.

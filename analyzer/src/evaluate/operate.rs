@@ -213,6 +213,9 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
     }
 
     fn keccak(running: &Running<'_>, parts: Span) -> Value {
+        if parts.len as usize > crate::expr::KECCAK_PARTS_MAX {
+            return Self::long_keccak(running, parts);
+        }
         let mut bytes = [0; 32 * crate::expr::KECCAK_PARTS_MAX];
         let (mut len, mut origin) = (0, 0);
         for (part, word) in parts.of(&running.program.parts) {

@@ -254,8 +254,11 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         let is_must = self.must();
         let position = self.scratch.record.slot(this, key.word);
         self.scratch.record.use_slot(position, AccessKind::Write, is_must);
-        self.scratch.put_stored(position, value, is_must);
-        self.scratch.record.slots[position].is_stored = true;
+        // Of what was learnt only the key is known: what was read may well still hold.
+        if self.learnt_depth == 0 || value.is_known() {
+            self.scratch.put_stored(position, value);
+            self.scratch.record.slots[position].is_stored = true;
+        }
     }
 
     /// A slot of some key is touched.

@@ -2,7 +2,7 @@
 //! Programs that were saved are checked when they are loaded.
 
 use super::{BytesOperand, End, NO_STRETCH, Operand, Operation, Program, Span, Way};
-use crate::expr::KECCAK_PARTS_MAX;
+use crate::expr::HASHED_PARTS_MAX;
 
 impl Program {
     /// Whether every operand, span, call and way lies within the program.
@@ -76,7 +76,7 @@ impl Program {
             && reads.into_iter().all(|word| self.reads(word))
             && match *operation {
                 Operation::Keccak { parts, .. } => {
-                    within(parts, self.parts.len()) && parts.len as usize <= KECCAK_PARTS_MAX
+                    within(parts, self.parts.len()) && parts.len as usize <= HASHED_PARTS_MAX
                 }
                 Operation::Load { scope, .. } | Operation::Store { scope, .. } => {
                     self.is_scope(scope)

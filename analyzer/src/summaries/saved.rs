@@ -1,5 +1,5 @@
 //! Summaries as bytes: a header, then the programs of every skeleton and the code
-//! hashes that share it.
+//! hashes that share it, and what was learnt of functions.
 //!
 //! The header names the format and its version and holds the length and the
 //! Keccak-256 of what follows. What does not fit is refused as a whole, with the
@@ -14,6 +14,7 @@ use revm::primitives::{B256, U256, keccak256};
 use serde::{Deserialize, Serialize};
 
 use super::{CodeSummary, Programs, SummaryCache};
+use crate::learnt::{Learnt, LearntLimits, SavedLearnt};
 
 /// What a file of summaries begins with.
 const MAGIC: [u8; 8] = *b"FWSUMM\r\n";
@@ -65,10 +66,17 @@ struct SavedSkeleton {
     codes: Vec<(B256, Vec<U256>)>,
 }
 
+/// Everything.
+#[derive(Debug, Serialize, Deserialize)]
+struct Saved {
+    skeletons: Vec<SavedSkeleton>,
+    learnt: Vec<SavedLearnt>,
+}
+
 impl SummaryCache {
     /// Writes every summary to `to`. The same summaries give the same bytes.
     pub fn save(&self, mut to: impl Write) -> io::Result<()> {
-        let saved = self.saved();
+        let saved = Saved { skeletons: self.saved(), learnt: self.learnt.saved() };
         let mut bytes = Vec::new();
         ciborium::into_writer(&saved, &mut bytes).map_err(io::Error::other)?;
         to.write_all(&MAGIC)?;
@@ -132,16 +140,21 @@ impl SummaryCache {
         if bytes.len() as u64 != found || keccak256(&bytes) != checksum {
             return Err(SummaryError::Checksum);
         }
-        let saved: Vec<SavedSkeleton> = ciborium::from_reader(&*bytes)
+        let saved: Saved = ciborium::from_reader(&*bytes)
             .map_err(|error| SummaryError::Malformed(error.to_string()))?;
         Self::restore(saved)
     }
 
-    fn restore(saved: Vec<SavedSkeleton>) -> Result<Self, SummaryError> {
-        let cache = Self::default();
+    fn restore(saved: Saved) -> Result<Self, SummaryError> {
+        let learnt = Learnt::restore(saved.learnt, LearntLimits::default()).map_err(|at| {
+            SummaryError::Malformed(format!("learnt entry {at} is none that was learnt"))
+        })?;
+        let cache = Self::default().with_learnt(learnt);
         {
             let mut kept = cache.kept.write().unwrap_or_else(PoisonError::into_inner);
-            for (at, SavedSkeleton { hash, programs, codes }) in saved.into_iter().enumerate() {
+            for (at, SavedSkeleton { hash, programs, codes }) in
+                saved.skeletons.into_iter().enumerate()
+            {
                 if !programs.are_sound() {
                     let what = format!("entry {at} names what its programs do not have");
                     return Err(SummaryError::Malformed(what));
@@ -149,7 +162,8 @@ impl SummaryCache {
                 kept.bytes += programs.size();
                 for (code, inputs) in codes {
                     let programs = Arc::clone(&programs);
-                    kept.by_code.insert(code, CodeSummary { programs, inputs: inputs.into() });
+                    let inputs = inputs.into();
+                    kept.by_code.insert(code, CodeSummary { programs, inputs, skeleton: hash });
                 }
                 kept.by_skeleton.insert(hash, programs);
             }

@@ -174,7 +174,7 @@ pub(crate) struct Graph {
 
 impl Graph {
     /// A new stretch, first reached from another.
-    pub(super) fn add(&mut self, parent: Option<NodeId>) -> NodeId {
+    pub(crate) fn add(&mut self, parent: Option<NodeId>) -> NodeId {
         let id = NodeId(u32::try_from(self.nodes.len()).expect("bounded by the steps"));
         self.nodes.push(Node { parent, events: Vec::new(), exit: Exit::Revert, gas: 0 });
         id
@@ -189,11 +189,11 @@ impl Graph {
         &self.nodes
     }
 
-    pub(super) fn push(&mut self, node: NodeId, event: Event) {
+    pub(crate) fn push(&mut self, node: NodeId, event: Event) {
         self.nodes[node.index()].events.push(event);
     }
 
-    pub(super) fn exit(&mut self, node: NodeId, exit: Exit) {
+    pub(crate) fn exit(&mut self, node: NodeId, exit: Exit) {
         self.nodes[node.index()].exit = exit;
     }
 
