@@ -66,6 +66,8 @@ pub struct EvaluationLimits {
     pub forks_max: u32,
     /// Locations and scopes.
     pub accesses_max: usize,
+    /// Gas of precompiles whose answers are computed.
+    pub precompile_gas_max: u64,
     /// Operations of what was learnt, and of what that calls.
     pub learnt_operations_max: u32,
 }
@@ -78,6 +80,7 @@ impl Default for EvaluationLimits {
             depth_max: 96,
             calls_max: 1 << 12,
             forks_max: 256,
+            precompile_gas_max: 1 << 17,
             accesses_max: 1 << 14,
             learnt_operations_max: 1 << 14,
         }
@@ -149,6 +152,7 @@ impl<'a> TxEvaluator<'a> {
             may_left: self.limits.may_operations_max,
             calls_left: self.limits.calls_max,
             forks_left: self.limits.forks_max,
+            precompile_gas_left: self.limits.precompile_gas_max,
             learnt_left: self.limits.learnt_operations_max,
             learnt_depth: 0,
             widenings: 0,
@@ -200,6 +204,7 @@ struct Evaluation<'a, DB: DatabaseRef> {
     may_left: u32,
     calls_left: u32,
     forks_left: u32,
+    precompile_gas_left: u64,
     learnt_left: u32,
     /// How many functions around here are followed as they were learnt.
     learnt_depth: u32,

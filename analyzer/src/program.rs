@@ -212,6 +212,8 @@ pub(crate) struct CallOperation {
     pub(crate) input: BytesOperand,
     /// Where the answer goes in memory; no bytes of it if memory is not followed.
     pub(crate) output: [Operand; 2],
+    /// Whether something is computed from the answer.
+    pub(crate) is_answer_asked: bool,
 }
 
 /// A creation.

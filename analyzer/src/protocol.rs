@@ -17,7 +17,7 @@ use revm::{
         Cfg, Transaction as _,
         transaction::{AccessListItemTr, AuthorizationTr},
     },
-    precompile::{PrecompileSpecId, Precompiles},
+    precompile::{Precompile, PrecompileSpecId, Precompiles},
     primitives::{Address, TxKind, U256},
     state::AccountInfo,
 };
@@ -119,6 +119,10 @@ impl<'a, DB: DatabaseRef> Protocol<'a, DB> {
     pub(crate) fn new(block: &'a Block, state: &'a DB) -> Self {
         let precompiles = Precompiles::new(PrecompileSpecId::from_spec_id(block.spec()));
         Self { block, state, precompiles }
+    }
+
+    pub(crate) fn precompile(&self, address: &Address) -> Option<&'static Precompile> {
+        self.precompiles.get(address)
     }
 
     pub(crate) fn is_precompile(&self, address: &Address) -> bool {

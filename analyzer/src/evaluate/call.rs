@@ -3,6 +3,7 @@
 use revm::{
     DatabaseRef,
     bytecode::{Bytecode, opcode as op},
+    precompile::PrecompileId,
     primitives::{Address, B256, U256, keccak256},
 };
 
@@ -18,10 +19,11 @@ use crate::{
     protocol::Protocol,
     summaries::CodeSummary,
     symbolic::CallKind,
+    template::answer,
 };
 
-/// The precompile that returns its input.
-const IDENTITY: u8 = 4;
+/// Gas of a precompile, for an estimate.
+const PRECOMPILE_GAS: u64 = 3000;
 
 /// Gas of a call to an account that was not used yet, for an estimate (EIP-2929).
 const CALL_GAS: u64 = 2600;
@@ -152,7 +154,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         let received = running.received;
         let this = running.frame.this;
         if self.protocol.is_precompile(&to) {
-            return self.call_precompile(to, input, received);
+            return self.call_precompile(to, input, received, call.is_answer_asked);
         }
         self.gas += CALL_GAS;
         self.touch(AccessKind::Read, Location::Code(to));
@@ -198,17 +200,35 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         }
     }
 
-    /// A precompile: what it answers is not computed, but for copies.
-    fn call_precompile(&mut self, to: Address, input: usize, received: usize) -> Value {
-        let [zeros @ .., number] = &to.0.0;
-        let is_identity = zeros.iter().all(|byte| *byte == 0) && *number == IDENTITY;
-        if is_identity {
-            let input = self.scratch.data[input].clone();
+    /// A precompile: what it answers is computed if that is asked for, up to a limit.
+    fn call_precompile(
+        &mut self,
+        to: Address,
+        input: usize,
+        received: usize,
+        is_asked: bool,
+    ) -> Value {
+        let data = &self.scratch.data[input];
+        let origin = data.origin(0, data.len()) | data.len_origin;
+        let precompile = self.protocol.precompile(&to);
+        if precompile.is_some_and(|it| *it.id() == PrecompileId::Identity) {
+            let input = data.clone();
             self.scratch.data[received] = input;
+            return Value::input(U256::ONE);
+        }
+        self.gas += PRECOMPILE_GAS;
+        let precompile = precompile.filter(|_| is_asked && origin & UNKNOWN == 0);
+        let answered = precompile.and_then(|precompile| {
+            let input = data.slice(0, data.len());
+            answer(precompile, input, self.precompile_gas_left)
+        });
+        let answer = &mut self.scratch.data[received];
+        answer.clear();
+        if let Some(answered) = answered {
+            self.precompile_gas_left -= answered.gas;
+            answer.assign(&answered.output);
+            answer.depend_on(origin);
         } else {
-            self.gas += 3000;
-            let answer = &mut self.scratch.data[received];
-            answer.clear();
             answer.push(&Value::UNKNOWN, 32);
             answer.push(&Value::UNKNOWN, 32);
             answer.len_origin = UNKNOWN;
@@ -222,6 +242,8 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         match word {
             SUCCESS => running.success,
             LENGTH => Value { word: U256::from(received.len()), origin: received.len_origin },
+            // Behind its end memory keeps what it held.
+            word if (word as usize + 1) * 32 > received.len() => Value::UNKNOWN,
             word => received.word(word as usize * 32),
         }
     }

@@ -87,6 +87,12 @@ impl Data {
             (other.len_origin, other.is_lost, other.is_open);
     }
 
+    /// Everything depends on something.
+    pub(super) fn depend_on(&mut self, origin: Origin) {
+        self.mark(0, self.len(), origin);
+        self.len_origin |= origin;
+    }
+
     /// A pointer to memory that nothing known lies in.
     pub(super) fn fresh_pointer(&self) -> Value {
         let held = self.word(POINTER).offset().unwrap_or(0);

@@ -177,7 +177,18 @@ impl Lowering<'_> {
         let (code, kind) = (call.code, call.kind);
         // A value that is not known is still a value.
         let value = if has_value { value } else { self.constant(U256::ZERO) };
-        self.calls.push(CallOperation { code, kind, target, value, input, output });
+        let is_word_asked = |id: &ExprId| matches!(*self.arena.get(*id), KeyExpr::Returned { word: Some(word), .. } if word != RETURNED_LEN);
+        let is_answer_asked = self.needed.memory
+            || self.by_site.get(&call.site).is_some_and(|ids| ids.iter().any(is_word_asked));
+        self.calls.push(CallOperation {
+            code,
+            kind,
+            target,
+            value,
+            input,
+            output,
+            is_answer_asked,
+        });
         out.push(Operation::Call(position));
         self.answers(call.site, out);
     }
