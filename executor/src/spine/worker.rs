@@ -1,0 +1,127 @@
+//! One thread of a run: takes transactions, runs them on the versions that others have
+//! published, publishes what they did, and commits what can be committed.
+
+use forewave_analyzer::TxIndex;
+use revm::{DatabaseRef, ExecuteEvm, context::result::EVMError};
+
+use super::{
+    commit::Committer,
+    dispatch::{Dispatch, Take},
+    shared::Shared,
+    versions::point_after,
+    view::VersionedState,
+};
+use crate::{
+    ExecutionError,
+    runs::{Basis, TxRun},
+    tracking::{TrackingEvm, discard_record, take_record, tracking_evm},
+};
+
+/// The most accounts of a transaction for which the room is kept for the next.
+const KEPT_ACCOUNTS_MAX: usize = 256;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(super) struct Worker<'v, 'r, DB: DatabaseRef> {
+    /// Used again and again, over the versions.
+    evm: TrackingEvm<VersionedState<'v, 'r, DB>>,
+}
+
+impl<'v, 'r, DB: DatabaseRef> Worker<'v, 'r, DB> {
+    pub(super) fn new(shared: &'v Shared<'r, DB>) -> Self {
+        Self { evm: tracking_evm(shared.block, VersionedState::new(&shared.versions)) }
+    }
+
+    /// Works until the run is over.
+    pub(super) fn work(&mut self, shared: &Shared<'r, DB>, dispatch: &Dispatch<'_, Committer>) {
+        let _guard = dispatch.stop_on_panic();
+        let mut taken = Vec::new();
+        loop {
+            match dispatch.take(&mut taken) {
+                Take::Over => return,
+                Take::Idle => dispatch.wait(),
+                Take::Some => {
+                    for task in taken.drain(..) {
+                        let ran = self.run_ahead(shared, TxIndex::new(task), dispatch.committed());
+                        if let Err(error) = ran {
+                            shared.fail(error);
+                            return dispatch.stop();
+                        }
+                        dispatch.finish(task);
+                    }
+                }
+            }
+            dispatch.commit(|committer, next| committer.commit(shared, self, TxIndex::new(next)));
+        }
+    }
+
+    /// Runs and publishes a transaction, the first `committed` of those before which are
+    /// committed. If it cannot be executed, that is found out again at its turn.
+    fn run_ahead(
+        &mut self,
+        shared: &Shared<'r, DB>,
+        tx: TxIndex,
+        committed: usize,
+    ) -> Result<(), ExecutionError<DB::Error>> {
+        shared.deadline.check()?;
+        let basis = if committed == tx.index() { Basis::Settled } else { Basis::Ahead };
+        let run = self.run(shared, tx, basis).ok();
+        let first = shared.runs[tx.index()].first.get_or_init(|| run);
+        first.as_ref().map_or(Ok(()), |run| shared.publish(tx, run))
+    }
+
+    /// Runs and publishes a transaction at its turn.
+    pub(super) fn run_again(
+        &mut self,
+        shared: &Shared<'r, DB>,
+        tx: TxIndex,
+    ) -> Result<(), ExecutionError<DB::Error>> {
+        shared.deadline.check()?;
+        let run = self.run(shared, tx, Basis::Settled);
+        let run = run.map_err(|error| ExecutionError::at(tx, error))?;
+        let run = shared.runs[tx.index()].again.get_or_init(|| run);
+        shared.publish(tx, run)
+    }
+
+    fn run(
+        &mut self,
+        shared: &Shared<'r, DB>,
+        tx: TxIndex,
+        basis: Basis,
+    ) -> Result<TxRun, EVMError<DB::Error>> {
+        let env = &shared.block.transactions[tx.index()];
+        let database = &mut self.evm.ctx.journaled_state.database;
+        let point = point_after(tx) - 1;
+        match basis {
+            Basis::Settled => database.inner.turn_to(point),
+            Basis::Behind { .. } | Basis::Ahead => database.inner.turn_ahead_to(point, env),
+        }
+        if let Some(transfer) =
+            shared.rules.and_then(|rules| rules.transfer(&mut database.inner, env))
+        {
+            let names_nonce = database.inner.names_nonce();
+            let (result, record) = (transfer.result(), transfer.record());
+            return Ok(TxRun { result, record, basis, names_nonce, is_evaluated: false });
+        }
+        database.set_enabled(basis != Basis::Settled);
+        let result = self.evm.transact_one(env.clone());
+        let mut state = self.evm.finalize();
+        let run = match result {
+            Ok(result) => {
+                let record = take_record(&mut self.evm, env, &state);
+                let names_nonce = self.evm.ctx.journaled_state.database.inner.names_nonce();
+                Ok(TxRun { result, record, basis, names_nonce, is_evaluated: false })
+            }
+            Err(error) => {
+                discard_record(&mut self.evm);
+                Err(error)
+            }
+        };
+        // The next transaction finds the room that this one's accounts took.
+        state.clear();
+        if state.capacity() <= KEPT_ACCOUNTS_MAX {
+            self.evm.ctx.journaled_state.inner.state = state;
+        }
+        run
+    }
+}
