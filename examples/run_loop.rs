@@ -1,6 +1,8 @@
 //! The run loop on real blocks: speed-up and processor time against sequential execution.
 //!
-//! `cargo run --release --example run_loop -- [--threads 2,8] [--repeat 7] [--only PART]... [DIR]...`
+//! `cargo run --release --example run_loop -- [--threads 2,8] [--repeat 7] [--only PART]... [--ways A,B] [DIR]...`
+//!
+//! `--profile N` runs the first way N times and measures nothing: for a profiler.
 //!
 //! The ways to run a block take turns, so that other work on the machine slows all of them.
 //! Each outcome is compared with sequential execution. Medians count.
@@ -42,7 +44,7 @@ struct Case {
     block: Block,
     state: MemoryState,
     plan: Plan,
-    run_plans: BTreeMap<&'static str, RunPlan>,
+    run_plans: BTreeMap<(&'static str, usize), RunPlan>,
 }
 
 impl Case {
@@ -55,12 +57,13 @@ impl Case {
         let predictions = predict(&block, &state, &OraclePredictor).ok()?;
         let plan = Plan::to_run(&block, &state, predictions).ok()?;
         let name = directory.file_name()?.to_string_lossy().into_owned();
-        let of_graph = |policy| RunPlan::of_graph(&block, plan.graph(), policy);
-        let run_plans = BTreeMap::from([
-            ("loop", RunPlan::in_block_order(&block)),
-            ("every", of_graph(WaitPolicy::EveryWriter)),
-            ("nobody", of_graph(WaitPolicy::Nobody)),
-        ]);
+        let mut run_plans = BTreeMap::new();
+        for threads in 1..=16 {
+            let of_graph = |policy| RunPlan::of_graph(&block, plan.graph(), policy, threads);
+            run_plans.insert(("loop", threads), RunPlan::in_block_order(&block));
+            run_plans.insert(("every", threads), of_graph(WaitPolicy::EveryWriter));
+            run_plans.insert(("nobody", threads), of_graph(WaitPolicy::Nobody));
+        }
         Some(Self { name, block, state, plan, run_plans })
     }
 
@@ -73,8 +76,10 @@ impl Case {
                 return execute_block(block, state, &PredictorKind::Static, pool).expect("valid");
             }
             "planned" => plan.execute(block, state, pool),
-            _ if run_plans.contains_key(way) => run_block(block, state, &run_plans[way], pool),
-            _ => panic!("{way} is no way to run a block"),
+            _ => {
+                let plan = &run_plans[&(way, pool.current_num_threads())];
+                run_block(block, state, plan, pool)
+            }
         };
         outcome.expect("a valid block")
     }
@@ -84,7 +89,7 @@ fn main() {
     let (mut threads, mut repeat, mut only) = (vec![2, 8], 7, Vec::new());
     let mut ways: Vec<String> =
         ["unplanned", "planned", "loop", "every", "nobody"].map(str::to_owned).to_vec();
-    let mut directories = Vec::new();
+    let (mut directories, mut profiled) = (Vec::new(), 0);
     let mut args = env::args().skip(1);
     while let Some(arg) = args.next() {
         let mut value = || args.next().expect("a value follows");
@@ -92,6 +97,7 @@ fn main() {
             "--threads" => threads = value().split(',').map(|n| n.parse().unwrap()).collect(),
             "--repeat" => repeat = value().parse().unwrap(),
             "--only" => only.push(value()),
+            "--profile" => profiled = value().parse().unwrap(),
             "--ways" => ways = value().split(',').map(str::to_owned).collect(),
             directory => directories.push(PathBuf::from(directory)),
         }
@@ -109,6 +115,11 @@ fn main() {
     println!("{} blocks", cases.len());
     for threads in threads {
         let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        if profiled > 0 {
+            let runs = (0..profiled).flat_map(|_| &cases);
+            runs.for_each(|case| drop(case.run(&ways[0], &pool)));
+            continue;
+        }
         measure(&cases, &ways, threads, repeat, &pool);
     }
 }

@@ -92,7 +92,7 @@ where
     let transactions = block.transactions.len();
     let runs: Vec<_> = core::iter::repeat_with(TxRuns::default).take(transactions).collect();
     let (changes, committer) = {
-        let versions = Versions::new(state, transactions);
+        let versions = Versions::new(state, block);
         versions.publish(0, &before).map_err(ExecutionError::SystemState)?;
         let (rules, failed, runs) = (rules.as_ref(), Mutex::default(), runs.as_slice());
         let shared = Shared { block, rules, runs, versions, deadline: workers.deadline, failed };

@@ -74,9 +74,10 @@ impl Committer {
         } else if runs.first.get().is_none() {
             worker.run_again(shared, tx)?;
         }
-        self.gas_used += runs.settled().result.tx_gas_used();
-        shared.versions.note_committed(point_after(tx));
-        Ok(())
+        let run = runs.settled();
+        self.gas_used += run.result.tx_gas_used();
+        let committed = shared.versions.commit(point_after(tx), &run.record.transition);
+        committed.map_err(|source| ExecutionError::State { tx, source })
     }
 }
 

@@ -1,7 +1,5 @@
 //! Block and predictions -> what waits for what, and who goes first.
 
-use core::cmp::Reverse;
-
 use forewave_analyzer::{Block, PredictedAccess, TxIndex};
 use forewave_scheduler::ConflictGraph;
 use revm::{
@@ -23,11 +21,6 @@ const INTRINSIC_GAS: u64 = 21_000;
 
 /// What gas beyond the intrinsic costs: nanoseconds for each thousand.
 const NS_PER_KILOGAS: u64 = 400;
-
-/// Paths that differ by less than the work of a block over this count as equally heavy:
-/// of them the earlier transaction goes first, because what runs far ahead of its turn
-/// is committed late.
-const PATH_STEPS: u64 = 48;
 
 /// Which writers a transaction waits for before it runs.
 #[derive(Clone, Copy, Debug)]
@@ -63,17 +56,23 @@ impl RunPlan {
         Self { order: TaskOrder::new(costs, &waits), predicted: 0, waves: 0 }
     }
 
-    /// The heaviest remaining path of the graph first.
+    /// Block order for so many threads, except that what has a heavy path of the graph
+    /// after it goes early enough.
     ///
     /// # Panics
     ///
     /// If the graph is of another block.
-    pub fn of_graph(block: &Block, graph: &ConflictGraph, policy: WaitPolicy<'_>) -> Self {
+    pub fn of_graph(
+        block: &Block,
+        graph: &ConflictGraph,
+        policy: WaitPolicy<'_>,
+        threads: usize,
+    ) -> Self {
         let costs: Vec<u64> = graph
             .transactions()
             .map(|tx| cost(&block.transactions[tx.index()], graph.gas(tx)))
             .collect();
-        let by_rank = by_remaining_cost(&costs, graph);
+        let by_rank = by_start(&costs, graph, threads);
         let order = TaskOrder::new(costs, &waits(graph, policy)).ranked(by_rank);
         Self { order, predicted: graph.len(), waves: 0 }
     }
@@ -98,8 +97,10 @@ fn waits(graph: &ConflictGraph, policy: WaitPolicy<'_>) -> Vec<(u32, u32)> {
     pairs.collect()
 }
 
-/// The transactions, those with the heaviest path after them first, by steps.
-fn by_remaining_cost(costs: &[u64], graph: &ConflictGraph) -> Vec<u32> {
+/// The transactions in the order in which they are to start on so many threads: block
+/// order, because what runs far ahead of its turn is committed late, except that those
+/// with a heavy path after them start early enough for it.
+fn by_start(costs: &[u64], graph: &ConflictGraph, threads: usize) -> Vec<u32> {
     let mut remaining = costs.to_vec();
     for tx in graph.transactions().rev() {
         let after = graph.successors(tx).map(|later| remaining[later.index()]).max();
@@ -107,9 +108,20 @@ fn by_remaining_cost(costs: &[u64], graph: &ConflictGraph) -> Vec<u32> {
         *own = own.saturating_add(after.unwrap_or(0));
     }
     let work = costs.iter().fold(0u64, |sum, &cost| sum.saturating_add(cost));
-    let step = (work / PATH_STEPS).max(1);
+    let span = remaining.iter().copied().max().unwrap_or(0);
+    let end = span.max(work / threads as u64);
+    let mut before = 0u64;
+    let starts: Vec<u64> = costs
+        .iter()
+        .zip(&remaining)
+        .map(|(&cost, &remaining)| {
+            let in_order = before / threads as u64;
+            before = before.saturating_add(cost);
+            in_order.min(end - remaining)
+        })
+        .collect();
     let mut by_rank: Vec<u32> = (0..narrow(costs.len())).collect();
-    by_rank.sort_by_key(|&task| Reverse(remaining[task as usize] / step));
+    by_rank.sort_by_key(|&task| starts[task as usize]);
     by_rank
 }
 

@@ -15,16 +15,16 @@
 use core::hash::BuildHasher;
 use std::sync::{
     Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicU32, Ordering},
+    atomic::{AtomicU32, AtomicU64, Ordering},
 };
 
-use forewave_analyzer::TxIndex;
+use forewave_analyzer::{Block, TxIndex};
 use hashbrown::{HashMap, HashTable};
 use revm::{
     DatabaseRef,
     bytecode::Bytecode,
     primitives::{
-        Address, B256, KECCAK_EMPTY, StorageKey, StorageValue, U256,
+        Address, B256, StorageKey, StorageValue,
         map::{DefaultHashBuilder, FbBuildHasher},
     },
     state::AccountInfo,
@@ -42,6 +42,9 @@ const SHARDS: usize = 128;
 /// Versions of one account from which on those of committed transactions are merged.
 const MERGED_MIN: usize = 8;
 
+/// Words of the filter of accounts whose storage was cleared.
+const WIPE_WORDS: usize = 16;
+
 /// A point in the block: 0 is before the transactions, `t + 1` is after transaction `t`.
 /// A version carries the point after the transaction that wrote it.
 pub(crate) type Point = u32;
@@ -57,9 +60,11 @@ pub(crate) struct Versions<'r, DB> {
     base: &'r DB,
     accounts: Box<[Mutex<HashTable<AccountEntry<'r>>>]>,
     slots: Box<[Mutex<HashTable<SlotEntry>>]>,
-    /// When the storage of accounts was cleared.
+    /// When the storage of accounts was cleared, and a filter of these accounts by hash.
     wipes: Mutex<HashMap<Address, Vec<Point>, DefaultHashBuilder>>,
-    wipe_count: AtomicU32,
+    wiped: [AtomicU64; WIPE_WORDS],
+    /// Who is credited with fees by nearly every transaction.
+    beneficiary: Address,
     /// The transactions before this point are committed.
     committed: AtomicU32,
     by_address: FbBuildHasher<20>,
@@ -77,7 +82,7 @@ pub(super) struct AccountEntry<'r> {
     /// Whether one of those cleared its storage.
     is_cleared: bool,
     /// Ascending.
-    versions: Vec<(Point, &'r AccountTransition)>,
+    versions: Vec<AccountVersion<'r>>,
 }
 
 /// A slot that was loaded or written.
@@ -91,66 +96,90 @@ pub(super) struct SlotEntry {
     versions: Vec<(Point, StorageValue)>,
 }
 
-/// An account at some point, its code not cloned.
-#[derive(Clone, Copy, Debug)]
-struct Fields<'e> {
-    seen: Seen,
-    code: Option<&'e Bytecode>,
+/// What a transaction did to an account, and what that made of it.
+#[derive(Debug)]
+struct AccountVersion<'r> {
+    written: Point,
+    change: &'r AccountTransition,
+    /// The account after it, as far as earlier versions are known.
+    after: Seen,
 }
 
-impl<'e> Fields<'e> {
-    fn of(info: Option<&'e AccountInfo>) -> Self {
-        Self { seen: Seen::new(info), code: info.and_then(|info| info.code.as_ref()) }
+/// What a transaction makes of an account.
+fn after(before: Seen, change: &AccountTransition) -> Seen {
+    if change.lifecycle == Lifecycle::Destroyed {
+        return Seen::new(None);
     }
-
-    const NONE: Self = Self {
-        seen: Seen { exists: false, balance: U256::ZERO, nonce: 0, code_hash: KECCAK_EMPTY },
-        code: None,
-    };
-
-    /// What a transaction makes of it.
-    fn after(mut self, change: &'e AccountTransition) -> Self {
-        if change.lifecycle == Lifecycle::Destroyed {
-            return Self::NONE;
-        }
-        self.seen.balance = change.balance.apply(self.seen.balance);
-        self.seen.nonce = change.nonce.unwrap_or(self.seen.nonce);
-        if let Some((hash, code)) = &change.code {
-            (self.seen.code_hash, self.code) = (*hash, code.as_ref());
-        }
-        // EIP-161: what is empty and was touched ceases to exist.
-        self.seen.exists = change.lifecycle == Lifecycle::Created || !self.seen.is_empty();
-        if self.seen.exists { self } else { Self::NONE }
-    }
-
-    fn info(self) -> Option<AccountInfo> {
-        let Seen { exists, balance, nonce, code_hash } = self.seen;
-        let info = || AccountInfo {
-            balance,
-            nonce,
-            code_hash,
-            account_id: None,
-            code: self.code.cloned(),
-        };
-        exists.then(info)
-    }
+    let mut seen = before;
+    seen.balance = change.balance.apply(before.balance);
+    seen.nonce = change.nonce.unwrap_or(before.nonce);
+    seen.code_hash = change.code.as_ref().map_or(before.code_hash, |(hash, _)| *hash);
+    // EIP-161: what is empty and was touched ceases to exist.
+    seen.exists = change.lifecycle == Lifecycle::Created || !seen.is_empty();
+    if seen.exists { seen } else { Seen::new(None) }
 }
 
-impl AccountEntry<'_> {
+impl<'r> AccountEntry<'r> {
+    /// The versions up to a point.
+    fn until(&self, point: Point) -> &[AccountVersion<'r>] {
+        let later = self.versions.iter().rev().take_while(|version| version.written > point);
+        &self.versions[..self.versions.len() - later.count()]
+    }
+
+    /// The account as the versions up to a point have it, its code aside.
+    fn seen(&self, point: Point) -> Seen {
+        let last = self.until(point).last();
+        last.map_or_else(|| Seen::new(self.info.as_ref()), |last| last.after)
+    }
+
     /// The account as the versions up to a point have it.
-    fn at(&self, point: Point) -> Fields<'_> {
-        let versions = self.versions.iter().take_while(|(written, _)| *written <= point);
-        versions.fold(Fields::of(self.info.as_ref()), |fields, (_, change)| fields.after(change))
+    fn info(&self, point: Point) -> Option<AccountInfo> {
+        let versions = self.until(point);
+        let Some(last) = versions.last() else { return self.info.clone() };
+        let Seen { exists, balance, nonce, code_hash } = last.after;
+        let of_versions = || {
+            let mut codes = versions.iter().rev().filter_map(|version| version.change.code.as_ref());
+            codes.find(|(hash, _)| *hash == code_hash).and_then(|(_, code)| code.clone())
+        };
+        let code = match &self.info {
+            Some(info) if info.code_hash == code_hash => info.code.clone(),
+            _ => of_versions(),
+        };
+        exists.then_some(AccountInfo { balance, nonce, code_hash, account_id: None, code })
+    }
+
+    /// Adds a version where it belongs.
+    fn insert(&mut self, written: Point, change: &'r AccountTransition) {
+        let at = self.until(written).len();
+        let mut seen = self.seen(written);
+        self.versions.insert(at, AccountVersion { written, change, after: seen });
+        for version in &mut self.versions[at..] {
+            seen = after(seen, version.change);
+            version.after = seen;
+        }
+    }
+
+    /// Takes a version back, if there is one of that point.
+    fn remove(&mut self, written: Point) {
+        let Some(at) = self.versions.iter().position(|version| version.written == written) else {
+            return;
+        };
+        let mut seen = self.seen(written - 1);
+        self.versions.remove(at);
+        for version in &mut self.versions[at..] {
+            seen = after(seen, version.change);
+            version.after = seen;
+        }
     }
 
     /// Merges the versions up to a point, which are final.
     fn merge(&mut self, point: Point) {
-        let merged = self.versions.partition_point(|(written, _)| *written <= point);
+        let merged = self.until(point).len();
         if merged == 0 {
             return;
         }
-        let info = self.at(point).info();
-        let cleared = |(_, change): &(_, &AccountTransition)| change.lifecycle != Lifecycle::Kept;
+        let info = self.info(point);
+        let cleared = |version: &AccountVersion<'_>| version.change.lifecycle != Lifecycle::Kept;
         self.is_cleared |= self.versions[..merged].iter().any(cleared);
         self.original.get_or_insert_with(|| Seen::new(self.info.as_ref()));
         self.info = info;
@@ -190,8 +219,9 @@ impl SlotEntry {
 }
 
 impl<'r, DB: DatabaseRef> Versions<'r, DB> {
-    /// The state before the transactions; `transactions` says how much room is needed.
-    pub(crate) fn new(base: &'r DB, transactions: usize) -> Self {
+    /// The state before the block.
+    pub(crate) fn new(base: &'r DB, block: &Block) -> Self {
+        let transactions = block.transactions.len();
         let room = (2 * transactions).div_ceil(SHARDS);
         let accounts = (0..SHARDS).map(|_| Mutex::new(HashTable::with_capacity(room)));
         let slots = (0..SHARDS).map(|_| Mutex::new(HashTable::with_capacity(2 * room)));
@@ -200,7 +230,8 @@ impl<'r, DB: DatabaseRef> Versions<'r, DB> {
             accounts: accounts.collect(),
             slots: slots.collect(),
             wipes: Mutex::default(),
-            wipe_count: AtomicU32::new(0),
+            wiped: Default::default(),
+            beneficiary: block.env.beneficiary,
             committed: AtomicU32::new(0),
             by_address: FbBuildHasher::default(),
             by_key: FbBuildHasher::default(),
@@ -213,14 +244,12 @@ impl<'r, DB: DatabaseRef> Versions<'r, DB> {
         address: Address,
         point: Point,
     ) -> Result<Option<AccountInfo>, DB::Error> {
-        self.with_account(address, |entry| {
-            if entry.versions.is_empty() { entry.info.clone() } else { entry.at(point).info() }
-        })
+        self.with_account(address, |entry| entry.info(point))
     }
 
     /// The same without the code.
     pub(crate) fn seen(&self, address: Address, point: Point) -> Result<Seen, DB::Error> {
-        self.with_account(address, |entry| entry.at(point).seen)
+        self.with_account(address, |entry| entry.seen(point))
     }
 
     /// The slot as the transactions before a point have left it.
@@ -230,8 +259,8 @@ impl<'r, DB: DatabaseRef> Versions<'r, DB> {
         key: StorageKey,
         point: Point,
     ) -> Result<StorageValue, DB::Error> {
-        let wiped = self.wiped(address, point);
-        let hash = self.hash_slot(address, key);
+        let (account, hash) = self.hash_slot(address, key);
+        let wiped = self.last_wipe(address, account, point);
         let is_it = |entry: &SlotEntry| entry.key == key && entry.address == address;
         let shard = &self.slots[shard(hash)];
         let known = lock(shard).find(hash, is_it).and_then(|entry| entry.at(point, wiped));
@@ -241,15 +270,15 @@ impl<'r, DB: DatabaseRef> Versions<'r, DB> {
         let original = self.base.storage_ref(address, key)?;
         let mut table = lock(shard);
         let new = || SlotEntry { address, key, original: None, versions: Vec::new() };
-        let hasher = |entry: &SlotEntry| self.hash_slot(entry.address, entry.key);
+        let hasher = |entry: &SlotEntry| self.hash_slot(entry.address, entry.key).1;
         let mut entry = table.entry(hash, is_it, hasher).or_insert_with(new);
         let entry = entry.get_mut();
         let original = *entry.original.get_or_insert(original);
         Ok(entry.at(point, wiped).unwrap_or(original))
     }
 
-    /// Adds what a transaction does. Later transactions that have read something else are
-    /// found stale when they are committed.
+    /// Adds what a transaction does, fees aside. Later transactions that have read
+    /// something else are found stale when they are committed.
     pub(crate) fn publish(
         &self,
         point: Point,
@@ -258,12 +287,11 @@ impl<'r, DB: DatabaseRef> Versions<'r, DB> {
         for (address, change) in transition.accounts() {
             if change.lifecycle != Lifecycle::Kept {
                 lock(&self.wipes).entry(*address).or_default().push(point);
-                self.wipe_count.fetch_add(1, Ordering::Release);
+                let (word, bit) = wipe_bit(self.by_address.hash_one(address));
+                self.wiped[word].fetch_or(bit, Ordering::Release);
             }
-            if change.changes_account() {
-                self.with_account(*address, |entry| {
-                    insert(&mut entry.versions, point, change);
-                })?;
+            if change.changes_account() && !self.is_fee(*address, change) {
+                self.with_account(*address, |entry| entry.insert(point, change))?;
             }
             for slot in change.slots() {
                 self.publish_slot(*address, slot.key, (point, slot.value));
@@ -272,11 +300,32 @@ impl<'r, DB: DatabaseRef> Versions<'r, DB> {
         Ok(())
     }
 
+    /// Adds the fees of a transaction that is being committed: nobody looks at what the
+    /// beneficiary has, so earlier they would only cost time. Then the transactions up to
+    /// this one are committed.
+    pub(crate) fn commit(
+        &self,
+        point: Point,
+        transition: &'r Transition,
+    ) -> Result<(), DB::Error> {
+        let fees = transition.account(self.beneficiary);
+        if let Some(fees) = fees.filter(|change| self.is_fee(self.beneficiary, change)) {
+            self.with_account(self.beneficiary, |entry| entry.insert(point, fees))?;
+        }
+        self.committed.store(point, Ordering::Release);
+        Ok(())
+    }
+
+    /// Whether a change only credits the beneficiary.
+    fn is_fee(&self, address: Address, change: &AccountTransition) -> bool {
+        address == self.beneficiary && change.only_credits()
+    }
+
     fn publish_slot(&self, address: Address, key: StorageKey, version: (Point, StorageValue)) {
-        let hash = self.hash_slot(address, key);
+        let (_, hash) = self.hash_slot(address, key);
         let is_it = |entry: &SlotEntry| entry.key == key && entry.address == address;
         let new = || SlotEntry { address, key, original: None, versions: Vec::new() };
-        let hasher = |entry: &SlotEntry| self.hash_slot(entry.address, entry.key);
+        let hasher = |entry: &SlotEntry| self.hash_slot(entry.address, entry.key).1;
         let mut table = lock(&self.slots[shard(hash)]);
         let mut entry = table.entry(hash, is_it, hasher).or_insert_with(new);
         insert(&mut entry.get_mut().versions, version.0, version.1);
@@ -288,11 +337,9 @@ impl<'r, DB: DatabaseRef> Versions<'r, DB> {
             if change.lifecycle != Lifecycle::Kept {
                 lock(&self.wipes).entry(*address).or_default().retain(|wipe| *wipe != point);
             }
-            self.with_account(*address, |entry| {
-                entry.versions.retain(|(written, _)| *written != point);
-            })?;
+            self.with_account(*address, |entry| entry.remove(point))?;
             for slot in change.slots() {
-                let hash = self.hash_slot(*address, slot.key);
+                let (_, hash) = self.hash_slot(*address, slot.key);
                 let is_it = |entry: &SlotEntry| entry.key == slot.key && entry.address == *address;
                 if let Some(entry) = lock(&self.slots[shard(hash)]).find_mut(hash, is_it) {
                     entry.versions.retain(|(written, _)| *written != point);
@@ -300,11 +347,6 @@ impl<'r, DB: DatabaseRef> Versions<'r, DB> {
             }
         }
         Ok(())
-    }
-
-    /// Notes that the transactions before a point are committed.
-    pub(crate) fn note_committed(&self, point: Point) {
-        self.committed.store(point, Ordering::Release);
     }
 
     pub(crate) fn code_by_hash(&self, code_hash: B256) -> Result<Bytecode, DB::Error> {
@@ -315,9 +357,11 @@ impl<'r, DB: DatabaseRef> Versions<'r, DB> {
         self.base.block_hash_ref(number)
     }
 
-    /// The last point up to `point` at which the account's storage was cleared.
-    fn wiped(&self, address: Address, point: Point) -> Option<Point> {
-        if self.wipe_count.load(Ordering::Acquire) == 0 {
+    /// The last point up to `point` at which the storage of an account, which has this
+    /// hash, was cleared.
+    fn last_wipe(&self, address: Address, hash: u64, point: Point) -> Option<Point> {
+        let (word, bit) = wipe_bit(hash);
+        if self.wiped[word].load(Ordering::Acquire) & bit == 0 {
             return None;
         }
         let wipes = lock(&self.wipes);
@@ -352,9 +396,10 @@ impl<'r, DB: DatabaseRef> Versions<'r, DB> {
         Ok(look(entry.get_mut()))
     }
 
-    fn hash_slot(&self, address: Address, key: StorageKey) -> u64 {
-        let account = self.by_address.hash_one(address).rotate_left(u64::BITS / 2);
-        account ^ self.by_key.hash_one(B256::from(key))
+    /// The hashes of an account and of one of its slots.
+    fn hash_slot(&self, address: Address, key: StorageKey) -> (u64, u64) {
+        let account = self.by_address.hash_one(address);
+        (account, account.rotate_left(u64::BITS / 2) ^ self.by_key.hash_one(B256::from(key)))
     }
 }
 
@@ -362,6 +407,13 @@ impl<'r, DB: DatabaseRef> Versions<'r, DB> {
 fn insert<V>(versions: &mut Vec<(Point, V)>, point: Point, version: V) {
     let at = versions.iter().rposition(|(written, _)| *written < point).map_or(0, |at| at + 1);
     versions.insert(at, (point, version));
+}
+
+/// Where an account is in the filter.
+#[expect(clippy::cast_possible_truncation, reason = "what is cut off is masked out")]
+fn wipe_bit(hash: u64) -> (usize, u64) {
+    let at = (hash >> 40) as usize;
+    (at / 64 % WIPE_WORDS, 1 << (at % 64))
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "what is cut off is masked out")]

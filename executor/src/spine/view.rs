@@ -19,11 +19,15 @@ pub(super) struct VersionedState<'v, 'r, DB> {
     /// will be at its turn, whichever transactions of the sender have not run yet.
     sender: Option<(Address, u64)>,
     names_nonce: bool,
+    beneficiary: Address,
+    /// The beneficiary as this thread found it first. Every transaction loads it to add
+    /// its fee; one that looks at it is found stale.
+    cached: Option<Option<AccountInfo>>,
 }
 
 impl<'v, 'r, DB: DatabaseRef> VersionedState<'v, 'r, DB> {
-    pub(super) const fn new(versions: &'v Versions<'r, DB>) -> Self {
-        Self { versions, point: 0, sender: None, names_nonce: false }
+    pub(super) const fn new(versions: &'v Versions<'r, DB>, beneficiary: Address) -> Self {
+        Self { versions, point: 0, sender: None, names_nonce: false, beneficiary, cached: None }
     }
 
     /// Turns to the place of a transaction, some of those before which are not committed.
@@ -48,6 +52,12 @@ impl<DB: DatabaseRef> Database for VersionedState<'_, '_, DB> {
     type Error = DB::Error;
 
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, DB::Error> {
+        if address == self.beneficiary && self.sender.is_some_and(|(sender, _)| sender != address) {
+            if self.cached.is_none() {
+                self.cached = Some(self.versions.account(address, self.point)?);
+            }
+            return Ok(self.cached.clone().flatten());
+        }
         let mut info = self.versions.account(address, self.point)?;
         if let (Some((sender, named)), Some(info)) = (self.sender, &mut info)
             && sender == address

@@ -29,7 +29,8 @@ pub(super) struct Worker<'v, 'r, DB: DatabaseRef> {
 
 impl<'v, 'r, DB: DatabaseRef> Worker<'v, 'r, DB> {
     pub(super) fn new(shared: &'v Shared<'r, DB>) -> Self {
-        Self { evm: tracking_evm(shared.block, VersionedState::new(&shared.versions)) }
+        let view = VersionedState::new(&shared.versions, shared.block.env.beneficiary);
+        Self { evm: tracking_evm(shared.block, view) }
     }
 
     /// Works until the run is over.
