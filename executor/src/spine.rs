@@ -63,7 +63,8 @@ where
     if scheduled != transactions {
         return Err(ExecutionError::ScheduleMismatch { scheduled, transactions });
     }
-    let is_shared = workers.threads() > 1 && plan.order.work() >= SHARED_NS_MIN;
+    let is_large = plan.is_shared || plan.order.work() >= SHARED_NS_MIN;
+    let is_shared = workers.threads() > 1 && is_large;
     PanickedError::catch(|| {
         if is_shared {
             return run_shared(block, state, plan, workers);

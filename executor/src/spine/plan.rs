@@ -40,6 +40,8 @@ pub struct RunPlan {
     pub(super) order: TaskOrder,
     pub(super) predicted: usize,
     pub(super) waves: usize,
+    /// Whether several threads run it however small it is.
+    pub(super) is_shared: bool,
 }
 
 impl RunPlan {
@@ -53,7 +55,7 @@ impl RunPlan {
             waits.extend(last.insert(env.caller, tx).map(|earlier| (earlier, tx)));
         }
         let costs = block.transactions.iter().map(|tx| cost(tx, tx.gas_limit)).collect();
-        Self { order: TaskOrder::new(costs, &waits), predicted: 0, waves: 0 }
+        Self { order: TaskOrder::new(costs, &waits), predicted: 0, waves: 0, is_shared: false }
     }
 
     /// Block order for so many threads, except that what has a heavy path of the graph
@@ -74,7 +76,13 @@ impl RunPlan {
             .collect();
         let by_rank = by_start(&costs, graph, threads);
         let order = TaskOrder::new(costs, &waits(graph, policy)).ranked(by_rank);
-        Self { order, predicted: graph.len(), waves: 0 }
+        Self { order, predicted: graph.len(), waves: 0, is_shared: false }
+    }
+
+    /// The same, on all threads however small the block is.
+    #[must_use]
+    pub fn on_all_threads(self) -> Self {
+        Self { is_shared: true, ..self }
     }
 }
 
