@@ -114,7 +114,11 @@ fn main() {
     let cases: Vec<_> = directories.iter().filter_map(|path| Case::load(path)).collect();
     println!("{} blocks", cases.len());
     for threads in threads {
-        let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let pool = ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .thread_name(|n| format!("pool-{n}"))
+            .build()
+            .unwrap();
         if profiled > 0 {
             let runs = (0..profiled).flat_map(|_| &cases);
             runs.for_each(|case| drop(case.run(&ways[0], &pool)));

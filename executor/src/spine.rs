@@ -16,25 +16,35 @@ mod dispatch;
 mod order;
 mod plan;
 mod shared;
+mod slots;
 mod versions;
 mod view;
 mod worker;
 
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
-use forewave_analyzer::{Block, PanickedError};
+use forewave_analyzer::{Block, PanickedError, TxIndex};
 use revm::DatabaseRef;
 
-use self::{close::transition_of, shared::Shared, versions::Versions};
+use self::{
+    close::{AfterTransactions, Closing, add_later, transition_of},
+    commit::Committer,
+    dispatch::Dispatch,
+    shared::Shared,
+    slots::TxSlot,
+    versions::{Versions, point_after},
+    worker::Worker,
+};
 use crate::{
-    BlockOutcome, ExecutionError, ExecutionMode, ExecutionStats,
+    BlockOutcome, ExecutionError, ExecutionMode, ExecutionStats, StateChanges,
+    at_work::AtWork,
     choice::Way,
     flat_state::FlatState,
     needs::{Earlier, Needs},
-    parallel::{Plan, receipts, run_planned},
-    runs::TxRuns,
-    system::apply_pre_block,
+    parallel::{Plan, run_planned},
+    system::{SystemOutput, apply_post_block, apply_pre_block},
     transfer::TransferRules,
+    transition::Transition,
     workers::Workers,
 };
 
@@ -85,28 +95,101 @@ fn run_shared<DB>(
 where
     DB: DatabaseRef<Error: Send> + Sync,
 {
-    let mut flat = FlatState::for_block(state, block);
-    let mut system = apply_pre_block(block, &mut flat)?;
-    let before = flat.into_changes().map(transition_of).map_err(ExecutionError::SystemState)?;
-    let after = OnceLock::new();
-    let rules = TransferRules::new(block);
-    let transactions = block.transactions.len();
-    let runs: Vec<_> = core::iter::repeat_with(TxRuns::default).take(transactions).collect();
-    let (changes, committer) = {
-        let versions = Versions::new(state, block);
-        versions.publish(0, &before).map_err(ExecutionError::SystemState)?;
-        let (rules, failed, runs) = (rules.as_ref(), Mutex::default(), runs.as_slice());
-        let shared = Shared { block, rules, runs, versions, deadline: workers.deadline, failed };
-        let committer = shared.run(&plan.order, workers.pool)?;
-        (shared.close(&after, &mut system)?, committer)
+    let (rules, before) = (TransferRules::new(block), OnceLock::new());
+    let slots: Vec<_> =
+        core::iter::repeat_with(TxSlot::default).take(block.transactions.len()).collect();
+    let shared = Shared {
+        block,
+        rules: rules.as_ref(),
+        slots: &slots,
+        versions: Versions::new(state, block, workers.threads()),
+        deadline: workers.deadline,
+        failed: Mutex::default(),
     };
+    let dispatch = Dispatch::new(&plan.order, Committer::new(slots.len()));
+    let closing = Closing::new(slots.len(), workers.threads());
+    let ended = workers.pool.in_place_scope(|scope| {
+        for _ in 1..workers.threads() {
+            scope.spawn(|_| help(&shared, &dispatch, &closing));
+        }
+        let _at_work = AtWork::of_caller();
+        let _guard = dispatch.stop_on_panic();
+        let begun = begin(&shared, &before, state);
+        let Ok(mut system) = begun else {
+            dispatch.stop();
+            return begun.map(|system| (system, StateChanges::default()));
+        };
+        dispatch.open();
+        Worker::new(&shared).work(&shared, &dispatch);
+        dispatch.wait_for_end();
+        // A run that was stopped has an error, or another thread panics.
+        if dispatch.committed() < slots.len() {
+            return Ok((system, StateChanges::default()));
+        }
+        let changes = close(&shared, &closing, &mut system)?;
+        Ok((system, changes))
+    });
+    if let Some(error) = shared.failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        return Err(error);
+    }
+    let (system, changes) = ended?;
+    let Committer { receipts, reexecuted, .. } = dispatch.into_committer();
     let stats = ExecutionStats {
         threads: workers.threads(),
         mode: ExecutionMode::Dataflow,
         predicted: plan.predicted,
         waves: plan.waves,
-        reexecuted: committer.reexecuted,
+        reexecuted,
         ..ExecutionStats::default()
     };
-    BlockOutcome::new(block, receipts(block, runs), changes, system, stats)
+    BlockOutcome::new(block, receipts, changes, system, stats)
+}
+
+/// What a thread of the pool does.
+fn help<DB: DatabaseRef<Error: Send> + Sync>(
+    shared: &Shared<'_, DB>,
+    dispatch: &Dispatch<'_, Committer>,
+    closing: &Closing<DB::Error>,
+) {
+    let at_work = AtWork::of_pool();
+    if at_work.is_none() || dispatch.is_over() {
+        return;
+    }
+    Worker::new(shared).work(shared, dispatch);
+    if dispatch.committed() == shared.slots.len() {
+        closing.work(&shared.versions);
+    }
+}
+
+/// What comes before the transactions.
+fn begin<'r, DB: DatabaseRef>(
+    shared: &Shared<'r, DB>,
+    before: &'r OnceLock<Transition>,
+    state: &DB,
+) -> Result<SystemOutput, ExecutionError<DB::Error>> {
+    let mut flat = FlatState::for_block(state, shared.block);
+    let system = apply_pre_block(shared.block, &mut flat)?;
+    let changes = flat.into_changes().map_err(ExecutionError::SystemState)?;
+    let before = before.get_or_init(|| transition_of(changes));
+    shared.versions.publish(0, before).map_err(ExecutionError::SystemState)?;
+    Ok(system)
+}
+
+/// What comes after them, and the net changes of the block.
+fn close<DB: DatabaseRef>(
+    shared: &Shared<'_, DB>,
+    closing: &Closing<DB::Error>,
+    system: &mut SystemOutput,
+) -> Result<StateChanges, ExecutionError<DB::Error>> {
+    let in_system = ExecutionError::SystemState;
+    let Shared { block, versions, .. } = shared;
+    let point = point_after(TxIndex::new(block.transactions.len())) - 1;
+    let state = AfterTransactions { versions, point };
+    let mut flat = FlatState::for_block(&state, block);
+    let later = apply_post_block(block, &mut flat, system)
+        .and_then(|()| flat.into_changes().map_err(in_system));
+    closing.work(versions);
+    let mut changes = closing.collect().map_err(in_system)?;
+    add_later(&mut changes, later?, versions).map_err(in_system)?;
+    Ok(changes)
 }

@@ -13,13 +13,12 @@ use revm::DatabaseRef;
 use super::{
     dispatch::Next,
     shared::Shared,
+    slots::{Basis, Run, TxSlot},
     versions::{Point, Versions, point_after},
     worker::Worker,
 };
 use crate::{
-    ExecutionError, Reexecution, ReexecutionReason,
-    ledger::stale_field,
-    runs::{Basis, TxRun, TxRuns},
+    ExecutionError, Reexecution, ReexecutionReason, TxReceipt, ledger::stale_field,
     system::check_gas_limit,
 };
 
@@ -31,6 +30,7 @@ const STALE_MAX: u32 = 20;
 /// What the committing threads know.
 #[derive(Debug, Default)]
 pub(super) struct Committer {
+    pub(super) receipts: Vec<TxReceipt>,
     gas_used: u64,
     pub(super) reexecuted: Vec<Reexecution>,
     /// Whether each of the last transactions was stale, one bit each.
@@ -55,6 +55,11 @@ impl Committer {
         }
     }
 
+    /// Nothing is committed yet of so many transactions.
+    pub(super) fn new(transactions: usize) -> Self {
+        Self { receipts: Vec::with_capacity(transactions), ..Self::default() }
+    }
+
     fn try_commit<'r, DB: DatabaseRef>(
         &mut self,
         shared: &Shared<'r, DB>,
@@ -62,21 +67,22 @@ impl Committer {
         tx: TxIndex,
     ) -> Result<(), ExecutionError<DB::Error>> {
         check_gas_limit(shared.block, tx, self.gas_used)?;
-        let runs = &shared.runs[tx.index()];
-        let reason = judge(&shared.versions, tx, runs)?;
+        let slot = &shared.slots[tx.index()];
+        let reason = judge(&shared.versions, tx, slot)?;
         self.stale = (self.stale << 1 | u64::from(reason.is_some())) & ((1 << JUDGED) - 1);
-        if let Some(reason) = reason {
-            if let Some(Some(stale)) = runs.first.get() {
-                shared.withdraw(tx, &stale.record.transition)?;
-            }
-            self.reexecuted.push(Reexecution { tx, reason });
-            worker.run_again(shared, tx)?;
-        } else if runs.first.get().is_none() {
-            worker.run_again(shared, tx)?;
+        if let Some(Some(stale)) = slot.ahead.get().filter(|_| reason.is_some()) {
+            shared.withdraw(tx, &stale.record.transition)?;
         }
-        let run = runs.settled();
-        self.gas_used += run.result.tx_gas_used();
-        let committed = shared.versions.commit(point_after(tx), &run.record.transition);
+        if reason.is_some() || slot.ahead.get().is_none() {
+            worker.run_at_turn(shared, tx)?;
+        }
+        self.reexecuted.extend(reason.map(|reason| Reexecution { tx, reason }));
+        let env = &shared.block.transactions[tx.index()];
+        let receipt = TxReceipt::new(env.tx_type, self.gas_used, slot.take_result());
+        self.gas_used = receipt.cumulative_gas_used;
+        self.receipts.push(receipt);
+        let transition = &slot.committed().record.transition;
+        let committed = shared.versions.commit(point_after(tx), transition);
         committed.map_err(|source| ExecutionError::State { tx, source })
     }
 }
@@ -85,9 +91,9 @@ impl Committer {
 fn judge<DB: DatabaseRef>(
     versions: &Versions<'_, DB>,
     tx: TxIndex,
-    runs: &TxRuns,
+    slot: &TxSlot,
 ) -> Result<Option<ReexecutionReason>, ExecutionError<DB::Error>> {
-    match runs.first.get() {
+    match slot.ahead.get() {
         None => Ok(None),
         Some(None) => Ok(Some(ReexecutionReason::NotExecutable)),
         Some(Some(run)) => {
@@ -101,11 +107,11 @@ fn judge<DB: DatabaseRef>(
 
 /// The first location that was read with another value than it has at a point.
 fn first_stale<DB: DatabaseRef>(
-    run: &TxRun,
+    run: &Run,
     versions: &Versions<'_, DB>,
     point: Point,
 ) -> Result<Option<Location>, DB::Error> {
-    if run.basis == Basis::Settled {
+    if run.basis == Basis::Committed {
         return Ok(None);
     }
     let reads = &run.record.reads;

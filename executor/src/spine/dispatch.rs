@@ -6,6 +6,9 @@
 //! *Take.* A task is ready when everything it waits for is finished. Ready tasks are
 //! taken by rank from a [`ReadySet`], each by one thread.
 //!
+//! *Begin.* Nothing is taken until the run is opened, once. Threads that come earlier wait
+//! for that.
+//!
 //! *Finish.* A thread that has run a task marks it finished, then counts down the tasks
 //! that wait for it. The thread that counts one down to zero makes it ready.
 //!
@@ -21,8 +24,8 @@
 //! another thread is still running that one, then that thread commits it and goes on.
 //!
 //! *Sleep.* A thread that finds no ready task looks again for a while, then counts itself
-//! as a sleeper, looks once more, and sleeps. A thread that takes a task wakes the
-//! sleepers if more tasks are ready. Again each passes a fence in between.
+//! as a sleeper, looks once more, and sleeps. A thread that takes a task wakes one
+//! sleeper if more tasks are ready. Again each passes a fence in between.
 //!
 //! *End.* The run is over when all tasks are committed, or when it is stopped by an error
 //! or by a thread that panics.
@@ -51,6 +54,7 @@ pub(crate) struct Dispatch<'o, C> {
     finished: Vec<AtomicBool>,
     committed: AtomicUsize,
     committer: Mutex<C>,
+    is_open: AtomicBool,
     fallen_back: AtomicBool,
     stopped: AtomicBool,
     sleepers: AtomicUsize,
@@ -94,6 +98,7 @@ impl<'o, C> Dispatch<'o, C> {
             finished: order.waiting().iter().map(|_| AtomicBool::new(false)).collect(),
             committed: AtomicUsize::new(0),
             committer: Mutex::new(committer),
+            is_open: AtomicBool::new(false),
             fallen_back: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             sleepers: AtomicUsize::new(0),
@@ -112,10 +117,19 @@ impl<'o, C> Dispatch<'o, C> {
         self.committer.into_inner().expect("a thread that panicked has panicked here too")
     }
 
+    /// Lets threads take tasks.
+    pub(crate) fn open(&self) {
+        self.is_open.store(true, Ordering::Release);
+        self.wake();
+    }
+
     /// Takes ready tasks, as many as make one portion of work.
     pub(crate) fn take(&self, taken: &mut Vec<usize>) -> Take {
         if self.is_over() || self.fallen_back.load(Ordering::Relaxed) {
             return Take::Over;
+        }
+        if !self.is_open.load(Ordering::Acquire) {
+            return Take::Idle;
         }
         let mut portion = self.order.portion();
         let found = self.ready.take(|rank| if portion(rank) { Want::Yes } else { Want::Enough });
@@ -199,6 +213,14 @@ impl<'o, C> Dispatch<'o, C> {
         self.sleepers.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// Waits until the run is over: for a thread that has nothing to take any more.
+    pub(crate) fn wait_for_end(&self) {
+        let mut bed = self.bed.lock().unwrap_or_else(PoisonError::into_inner);
+        while !self.is_over() {
+            bed = self.alarm.wait(bed).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
     /// Ends the run before its time.
     pub(crate) fn stop(&self) {
         self.stopped.store(true, Ordering::Release);
@@ -220,14 +242,17 @@ impl<'o, C> Dispatch<'o, C> {
     }
 
     fn has_work(&self) -> bool {
-        self.fallen_back.load(Ordering::Relaxed) || self.ready.has(|_| Want::Yes)
+        self.is_open.load(Ordering::Acquire)
+            && (self.fallen_back.load(Ordering::Relaxed) || self.ready.has(|_| Want::Yes))
     }
 
-    /// Wakes the sleepers if there is something for them.
+    /// Wakes a sleeper if there is something for it; it wakes the next one.
     fn wake_for_work(&self) {
         fence(Ordering::SeqCst);
         if self.sleepers.load(Ordering::Relaxed) > 0 && self.has_work() {
-            self.wake();
+            let bed = self.bed.lock().unwrap_or_else(PoisonError::into_inner);
+            self.alarm.notify_one();
+            drop(bed);
         }
     }
 

@@ -36,8 +36,8 @@ use crate::{
     transition::{AccountTransition, Lifecycle, Transition},
 };
 
-/// Shards of each table: many more than threads, so that two rarely want the same.
-const SHARDS: usize = 128;
+/// Shards of each table for each thread: so many that two threads rarely want the same.
+const SHARDS_PER_THREAD: usize = 16;
 
 /// Versions of one account from which on those of committed transactions are merged.
 const MERGED_MIN: usize = 8;
@@ -83,6 +83,16 @@ pub(super) struct AccountEntry<'r> {
     is_cleared: bool,
     /// Ascending.
     versions: Vec<AccountVersion<'r>>,
+}
+
+/// What became of an account.
+#[derive(Debug)]
+pub(super) struct End {
+    /// What it was before the block.
+    pub(super) original: Seen,
+    pub(super) info: Option<AccountInfo>,
+    /// Whether its storage was cleared.
+    pub(super) is_cleared: bool,
 }
 
 /// A slot that was loaded or written.
@@ -138,7 +148,8 @@ impl<'r> AccountEntry<'r> {
         let Some(last) = versions.last() else { return self.info.clone() };
         let Seen { exists, balance, nonce, code_hash } = last.after;
         let of_versions = || {
-            let mut codes = versions.iter().rev().filter_map(|version| version.change.code.as_ref());
+            let mut codes =
+                versions.iter().rev().filter_map(|version| version.change.code.as_ref());
             codes.find(|(hash, _)| *hash == code_hash).and_then(|(_, code)| code.clone())
         };
         let code = match &self.info {
@@ -186,12 +197,12 @@ impl<'r> AccountEntry<'r> {
         self.versions.drain(..merged);
     }
 
-    /// What it was before the block, what it is in the end, and whether its storage was
-    /// cleared. An account to which nothing was done is as it was.
-    pub(super) fn end(mut self) -> (Seen, Option<AccountInfo>, bool) {
-        self.merge(Point::MAX);
+    /// What became of it.
+    pub(super) fn end(&self) -> End {
         let original = self.original.unwrap_or_else(|| Seen::new(self.info.as_ref()));
-        (original, self.info, self.is_cleared)
+        let cleared = |version: &AccountVersion<'_>| version.change.lifecycle != Lifecycle::Kept;
+        let is_cleared = self.is_cleared || self.versions.iter().any(cleared);
+        End { original, info: self.info(Point::MAX), is_cleared }
     }
 
     /// Whether nothing was done to it, its slots aside.
@@ -201,9 +212,14 @@ impl<'r> AccountEntry<'r> {
 }
 
 impl SlotEntry {
-    /// Value before the block, if it was read, and the last version, if there is one.
-    pub(super) fn end(&self) -> (Option<StorageValue>, Option<(Point, StorageValue)>) {
-        (self.original, self.versions.last().copied())
+    /// Value before the block, if it was read.
+    pub(super) const fn original(&self) -> Option<StorageValue> {
+        self.original
+    }
+
+    /// The last version, if there is one.
+    pub(super) fn last(&self) -> Option<(Point, StorageValue)> {
+        self.versions.last().copied()
     }
 
     fn at(&self, point: Point, wiped: Option<Point>) -> Option<StorageValue> {
@@ -220,11 +236,11 @@ impl SlotEntry {
 
 impl<'r, DB: DatabaseRef> Versions<'r, DB> {
     /// The state before the block.
-    pub(crate) fn new(base: &'r DB, block: &Block) -> Self {
-        let transactions = block.transactions.len();
-        let room = (2 * transactions).div_ceil(SHARDS);
-        let accounts = (0..SHARDS).map(|_| Mutex::new(HashTable::with_capacity(room)));
-        let slots = (0..SHARDS).map(|_| Mutex::new(HashTable::with_capacity(2 * room)));
+    pub(crate) fn new(base: &'r DB, block: &Block, threads: usize) -> Self {
+        let shards = (threads * SHARDS_PER_THREAD).next_power_of_two();
+        let room = (2 * block.transactions.len()).div_ceil(shards);
+        let accounts = (0..shards).map(|_| Mutex::new(HashTable::with_capacity(room)));
+        let slots = (0..shards).map(|_| Mutex::new(HashTable::with_capacity(2 * room)));
         Self {
             base,
             accounts: accounts.collect(),
@@ -262,7 +278,7 @@ impl<'r, DB: DatabaseRef> Versions<'r, DB> {
         let (account, hash) = self.hash_slot(address, key);
         let wiped = self.last_wipe(address, account, point);
         let is_it = |entry: &SlotEntry| entry.key == key && entry.address == address;
-        let shard = &self.slots[shard(hash)];
+        let shard = &self.slots[self.shard(hash)];
         let known = lock(shard).find(hash, is_it).and_then(|entry| entry.at(point, wiped));
         if let Some(value) = known {
             return Ok(value);
@@ -303,11 +319,7 @@ impl<'r, DB: DatabaseRef> Versions<'r, DB> {
     /// Adds the fees of a transaction that is being committed: nobody looks at what the
     /// beneficiary has, so earlier they would only cost time. Then the transactions up to
     /// this one are committed.
-    pub(crate) fn commit(
-        &self,
-        point: Point,
-        transition: &'r Transition,
-    ) -> Result<(), DB::Error> {
+    pub(crate) fn commit(&self, point: Point, transition: &'r Transition) -> Result<(), DB::Error> {
         let fees = transition.account(self.beneficiary);
         if let Some(fees) = fees.filter(|change| self.is_fee(self.beneficiary, change)) {
             self.with_account(self.beneficiary, |entry| entry.insert(point, fees))?;
@@ -326,7 +338,7 @@ impl<'r, DB: DatabaseRef> Versions<'r, DB> {
         let is_it = |entry: &SlotEntry| entry.key == key && entry.address == address;
         let new = || SlotEntry { address, key, original: None, versions: Vec::new() };
         let hasher = |entry: &SlotEntry| self.hash_slot(entry.address, entry.key).1;
-        let mut table = lock(&self.slots[shard(hash)]);
+        let mut table = lock(&self.slots[self.shard(hash)]);
         let mut entry = table.entry(hash, is_it, hasher).or_insert_with(new);
         insert(&mut entry.get_mut().versions, version.0, version.1);
     }
@@ -341,7 +353,7 @@ impl<'r, DB: DatabaseRef> Versions<'r, DB> {
             for slot in change.slots() {
                 let (_, hash) = self.hash_slot(*address, slot.key);
                 let is_it = |entry: &SlotEntry| entry.key == slot.key && entry.address == *address;
-                if let Some(entry) = lock(&self.slots[shard(hash)]).find_mut(hash, is_it) {
+                if let Some(entry) = lock(&self.slots[self.shard(hash)]).find_mut(hash, is_it) {
                     entry.versions.retain(|(written, _)| *written != point);
                 }
             }
@@ -375,7 +387,7 @@ impl<'r, DB: DatabaseRef> Versions<'r, DB> {
         look: impl FnOnce(&mut AccountEntry<'r>) -> T,
     ) -> Result<T, DB::Error> {
         let hash = self.by_address.hash_one(address);
-        let shard = &self.accounts[shard(hash)];
+        let shard = &self.accounts[self.shard(hash)];
         let is_it = |entry: &AccountEntry<'_>| entry.address == address;
         if let Some(entry) = lock(shard).find_mut(hash, is_it) {
             if entry.versions.len() >= MERGED_MIN {
@@ -394,6 +406,12 @@ impl<'r, DB: DatabaseRef> Versions<'r, DB> {
             versions: Vec::new(),
         });
         Ok(look(entry.get_mut()))
+    }
+
+    /// The shard of a hash. Tables use its lowest and its highest bits.
+    #[expect(clippy::cast_possible_truncation, reason = "what is cut off is masked out")]
+    fn shard(&self, hash: u64) -> usize {
+        (hash >> 24) as usize & (self.accounts.len() - 1)
     }
 
     /// The hashes of an account and of one of its slots.
@@ -416,13 +434,20 @@ fn wipe_bit(hash: u64) -> (usize, u64) {
     (at / 64 % WIPE_WORDS, 1 << (at % 64))
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "what is cut off is masked out")]
-fn shard(hash: u64) -> usize {
-    // Tables use the lowest and the highest bits.
-    (hash >> 24) as usize % SHARDS
-}
-
 impl<'r, DB: DatabaseRef> Versions<'r, DB> {
+    /// Looks at everything that was loaded, shard by shard from the given one on. Threads
+    /// that begin at different ones rarely meet.
+    pub(super) fn for_each_account(&self, first: usize, mut look: impl FnMut(&AccountEntry<'r>)) {
+        let (before, after) = self.accounts.split_at(first % self.accounts.len());
+        after.iter().chain(before).for_each(|shard| lock(shard).iter().for_each(&mut look));
+    }
+
+    /// The same for slots.
+    pub(super) fn for_each_slot(&self, first: usize, mut look: impl FnMut(&SlotEntry)) {
+        let (before, after) = self.slots.split_at(first % self.slots.len());
+        after.iter().chain(before).for_each(|shard| lock(shard).iter().for_each(&mut look));
+    }
+
     /// When the storage of accounts was cleared last.
     pub(super) fn last_wipes(&self) -> HashMap<Address, Point, DefaultHashBuilder> {
         let wipes = lock(&self.wipes);
@@ -431,18 +456,28 @@ impl<'r, DB: DatabaseRef> Versions<'r, DB> {
         last.collect()
     }
 
-    /// Everything that was loaded or written, and the state below.
-    pub(super) fn into_entries(
-        self,
-    ) -> (&'r DB, impl Iterator<Item = AccountEntry<'r>>, impl Iterator<Item = SlotEntry>) {
-        let accounts = self.accounts.into_iter().flat_map(|shard| unlocked(shard).into_iter());
-        let slots = self.slots.into_iter().flat_map(|shard| unlocked(shard).into_iter());
-        (self.base, accounts, slots)
+    /// What an account was before the block.
+    pub(super) fn original(&self, address: Address) -> Result<Seen, DB::Error> {
+        self.with_account(address, |entry| entry.end().original)
     }
-}
 
-fn unlocked<T>(mutex: Mutex<T>) -> T {
-    mutex.into_inner().unwrap_or_else(PoisonError::into_inner)
+    /// What a slot was before the block.
+    pub(super) fn original_slot(
+        &self,
+        address: Address,
+        key: StorageKey,
+    ) -> Result<StorageValue, DB::Error> {
+        let (_, hash) = self.hash_slot(address, key);
+        let is_it = |entry: &SlotEntry| entry.key == key && entry.address == address;
+        let known =
+            lock(&self.slots[self.shard(hash)]).find(hash, is_it).and_then(|slot| slot.original);
+        known.map_or_else(|| self.base.storage_ref(address, key), Ok)
+    }
+
+    /// An account in the state below.
+    pub(super) fn below(&self, address: Address) -> Result<Option<AccountInfo>, DB::Error> {
+        self.base.basic_ref(address)
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

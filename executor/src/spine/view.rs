@@ -18,7 +18,6 @@ pub(super) struct VersionedState<'v, 'r, DB> {
     /// Who sends the transaction, and the nonce that it names: what the sender's nonce
     /// will be at its turn, whichever transactions of the sender have not run yet.
     sender: Option<(Address, u64)>,
-    names_nonce: bool,
     beneficiary: Address,
     /// The beneficiary as this thread found it first. Every transaction loads it to add
     /// its fee; one that looks at it is found stale.
@@ -27,24 +26,19 @@ pub(super) struct VersionedState<'v, 'r, DB> {
 
 impl<'v, 'r, DB: DatabaseRef> VersionedState<'v, 'r, DB> {
     pub(super) const fn new(versions: &'v Versions<'r, DB>, beneficiary: Address) -> Self {
-        Self { versions, point: 0, sender: None, names_nonce: false, beneficiary, cached: None }
+        Self { versions, point: 0, sender: None, beneficiary, cached: None }
     }
 
     /// Turns to the place of a transaction, some of those before which are not committed.
     pub(super) const fn turn_ahead_to(&mut self, point: Point, tx: &TxEnv) {
-        (self.point, self.names_nonce) = (point, false);
+        self.point = point;
         self.sender = Some((tx.caller, tx.nonce));
     }
 
     /// Turns to the place of a transaction, those before which are committed.
     pub(super) const fn turn_to(&mut self, point: Point) {
-        (self.point, self.names_nonce) = (point, false);
+        self.point = point;
         self.sender = None;
-    }
-
-    /// Whether the sender was given another nonce than it had.
-    pub(super) const fn names_nonce(&self) -> bool {
-        self.names_nonce
     }
 }
 
@@ -64,7 +58,6 @@ impl<DB: DatabaseRef> Database for VersionedState<'_, '_, DB> {
             && info.nonce != named
         {
             info.nonce = named;
-            self.names_nonce = true;
         }
         Ok(info)
     }

@@ -8,12 +8,12 @@ use super::{
     commit::Committer,
     dispatch::{Dispatch, Take},
     shared::Shared,
+    slots::{Basis, Run},
     versions::point_after,
     view::VersionedState,
 };
 use crate::{
     ExecutionError,
-    runs::{Basis, TxRun},
     tracking::{TrackingEvm, discard_record, take_record, tracking_evm},
 };
 
@@ -65,22 +65,22 @@ impl<'v, 'r, DB: DatabaseRef> Worker<'v, 'r, DB> {
         committed: usize,
     ) -> Result<(), ExecutionError<DB::Error>> {
         shared.deadline.check()?;
-        let basis = if committed == tx.index() { Basis::Settled } else { Basis::Ahead };
+        let basis = if committed == tx.index() { Basis::Committed } else { Basis::Published };
         let run = self.run(shared, tx, basis).ok();
-        let first = shared.runs[tx.index()].first.get_or_init(|| run);
-        first.as_ref().map_or(Ok(()), |run| shared.publish(tx, run))
+        let ahead = shared.slots[tx.index()].ahead.get_or_init(|| run);
+        ahead.as_ref().map_or(Ok(()), |run| shared.publish(tx, run))
     }
 
     /// Runs and publishes a transaction at its turn.
-    pub(super) fn run_again(
+    pub(super) fn run_at_turn(
         &mut self,
         shared: &Shared<'r, DB>,
         tx: TxIndex,
     ) -> Result<(), ExecutionError<DB::Error>> {
         shared.deadline.check()?;
-        let run = self.run(shared, tx, Basis::Settled);
+        let run = self.run(shared, tx, Basis::Committed);
         let run = run.map_err(|error| ExecutionError::at(tx, error))?;
-        let run = shared.runs[tx.index()].again.get_or_init(|| run);
+        let run = shared.slots[tx.index()].at_turn.get_or_init(|| run);
         shared.publish(tx, run)
     }
 
@@ -89,29 +89,28 @@ impl<'v, 'r, DB: DatabaseRef> Worker<'v, 'r, DB> {
         shared: &Shared<'r, DB>,
         tx: TxIndex,
         basis: Basis,
-    ) -> Result<TxRun, EVMError<DB::Error>> {
+    ) -> Result<Run, EVMError<DB::Error>> {
         let env = &shared.block.transactions[tx.index()];
+        let slot = &shared.slots[tx.index()];
         let database = &mut self.evm.ctx.journaled_state.database;
         let point = point_after(tx) - 1;
         match basis {
-            Basis::Settled => database.inner.turn_to(point),
-            Basis::Behind { .. } | Basis::Ahead => database.inner.turn_ahead_to(point, env),
+            Basis::Committed => database.inner.turn_to(point),
+            Basis::Published => database.inner.turn_ahead_to(point, env),
         }
         if let Some(transfer) =
             shared.rules.and_then(|rules| rules.transfer(&mut database.inner, env))
         {
-            let names_nonce = database.inner.names_nonce();
-            let (result, record) = (transfer.result(), transfer.record());
-            return Ok(TxRun { result, record, basis, names_nonce, is_evaluated: false });
+            slot.put_result(transfer.result());
+            return Ok(Run { record: transfer.record(), basis });
         }
-        database.set_enabled(basis != Basis::Settled);
+        database.set_enabled(basis != Basis::Committed);
         let result = self.evm.transact_one(env.clone());
         let mut state = self.evm.finalize();
         let run = match result {
             Ok(result) => {
-                let record = take_record(&mut self.evm, env, &state);
-                let names_nonce = self.evm.ctx.journaled_state.database.inner.names_nonce();
-                Ok(TxRun { result, record, basis, names_nonce, is_evaluated: false })
+                slot.put_result(result);
+                Ok(Run { record: take_record(&mut self.evm, env, &state), basis })
             }
             Err(error) => {
                 discard_record(&mut self.evm);

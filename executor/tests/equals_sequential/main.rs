@@ -118,12 +118,7 @@ fn check(block: &Block, state: &MemoryState) {
 
 /// The same by the run loop: from a plan of each kind, on one to eight threads.
 #[track_caller]
-fn check_run_loop(
-    block: &Block,
-    state: &MemoryState,
-    name: &str,
-    prediction: &[PredictedAccess],
-) {
+fn check_run_loop(block: &Block, state: &MemoryState, name: &str, prediction: &[PredictedAccess]) {
     let expected = sequential(block, state);
     let mut commuting = prediction.to_vec();
     commute_payments(block, state, &mut commuting).expect("state in memory");

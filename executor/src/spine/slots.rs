@@ -1,0 +1,53 @@
+//! The runs of a block's transactions, as the threads publish them to each other.
+
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use revm::context::result::ExecutionResult;
+
+use crate::tracking::Record;
+
+/// What one run of a transaction depended on and did.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) record: Record,
+    pub(super) basis: Basis,
+}
+
+/// The state that a transaction ran on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Basis {
+    /// That after all earlier transactions: nothing it read can be stale.
+    Committed,
+    /// What the threads had published by then.
+    Published,
+}
+
+/// The runs of one transaction. Their records stay until the end, because the versions
+/// refer to them.
+#[derive(Debug, Default)]
+pub(super) struct TxSlot {
+    /// `None` inside if it could not be executed on what it saw.
+    pub(super) ahead: OnceLock<Option<Run>>,
+    /// The run at its turn, if it did not run before or was stale.
+    pub(super) at_turn: OnceLock<Run>,
+    /// What the last run gave, until it is committed.
+    result: Mutex<Option<ExecutionResult>>,
+}
+
+impl TxSlot {
+    /// The run that counts, once the transaction is committed.
+    pub(super) fn committed(&self) -> &Run {
+        let ahead = || self.ahead.get().and_then(Option::as_ref);
+        self.at_turn.get().or_else(ahead).expect("what is committed has been executed")
+    }
+
+    pub(super) fn put_result(&self, result: ExecutionResult) {
+        *self.result.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+    }
+
+    /// What the run gave that is committed now.
+    pub(super) fn take_result(&self) -> ExecutionResult {
+        let result = self.result.lock().unwrap_or_else(PoisonError::into_inner).take();
+        result.expect("a transaction is committed once, after it ran")
+    }
+}
