@@ -16,12 +16,13 @@ use std::{
 
 use cpu_time::ProcessTime;
 use forewave::{
-    Block, BlockOutcome, MemoryState, OraclePredictor, Plan, PredictorKind, RunPlan, WaitPolicy,
-    execute_block, execute_unplanned,
+    Block, BlockOutcome, ConflictGraph, MemoryState, OraclePredictor, Plan, PredictedAccess,
+    PredictorKind, RunPlan, Scratch, WaitPolicy, commute_payments, execute_block,
+    execute_unplanned,
     input::{BlockInput, LoadOptions},
     predict, run_block, sequential,
 };
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use rayon::{ThreadPool, ThreadPoolBuilder, iter::ParallelIterator, slice::ParallelSlice};
 
 /// Of the whole program, so that it favours neither way to execute a block.
 #[global_allocator]
@@ -58,11 +59,19 @@ impl Case {
         let plan = Plan::to_run(&block, &state, predictions).ok()?;
         let name = directory.file_name()?.to_string_lossy().into_owned();
         let mut run_plans = BTreeMap::new();
+        let mut guesses = predict(&block, &state, &PredictorKind::Static).ok()?;
+        commute_payments(&block, &state, &mut guesses).ok()?;
+        let guessed = ConflictGraph::new(&guesses);
         for threads in 1..=16 {
             let of_graph = |policy| RunPlan::of_graph(&block, plan.graph(), policy, threads);
             run_plans.insert(("loop", threads), RunPlan::in_block_order(&block));
             run_plans.insert(("every", threads), of_graph(WaitPolicy::EveryWriter));
             run_plans.insert(("nobody", threads), of_graph(WaitPolicy::Nobody));
+            let of_graph = |policy| RunPlan::of_graph(&block, &guessed, policy, threads);
+            run_plans.insert(("static-every", threads), of_graph(WaitPolicy::EveryWriter));
+            run_plans
+                .insert(("static-deciding", threads), of_graph(WaitPolicy::Deciding(&guesses)));
+            run_plans.insert(("static-nobody", threads), of_graph(WaitPolicy::Nobody));
         }
         Some(Self { name, block, state, plan, run_plans })
     }
@@ -76,6 +85,13 @@ impl Case {
                 return execute_block(block, state, &PredictorKind::Static, pool).expect("valid");
             }
             "planned" => plan.execute(block, state, pool),
+            "whole" => {
+                let predictions = predict_by_all(block, state, pool);
+                let graph = ConflictGraph::new(&predictions);
+                let threads = pool.current_num_threads();
+                let plan = RunPlan::of_graph(block, &graph, WaitPolicy::EveryWriter, threads);
+                run_block(block, state, &plan, pool)
+            }
             _ => {
                 let plan = &run_plans[&(way, pool.current_num_threads())];
                 run_block(block, state, plan, pool)
@@ -85,11 +101,28 @@ impl Case {
     }
 }
 
+/// Predictions from summaries, each transaction by itself, on all threads.
+fn predict_by_all(block: &Block, state: &MemoryState, pool: &ThreadPool) -> Vec<PredictedAccess> {
+    let predictor = PredictorKind::shared_static();
+    let chunk = block.transactions.len().div_ceil(pool.current_num_threads() * 4);
+    let mut predictions = pool.install(|| {
+        let chunks = block.transactions.par_chunks(chunk).map(|transactions| {
+            let (evaluator, mut scratch) = (predictor.evaluator(), Scratch::default());
+            let predict =
+                |tx| evaluator.predict_tx(&mut scratch, block, state, tx).expect("memory");
+            transactions.iter().map(predict).collect::<Vec<_>>()
+        });
+        chunks.flatten_iter().collect::<Vec<_>>()
+    });
+    commute_payments(block, state, &mut predictions).expect("memory");
+    predictions
+}
+
 fn main() {
     let (mut threads, mut repeat, mut only) = (vec![2, 8], 7, Vec::new());
     let mut ways: Vec<String> =
         ["unplanned", "planned", "loop", "every", "nobody"].map(str::to_owned).to_vec();
-    let (mut directories, mut profiled) = (Vec::new(), 0);
+    let (mut directories, mut profiled, mut quantile) = (Vec::new(), 0, 0.5);
     let mut args = env::args().skip(1);
     while let Some(arg) = args.next() {
         let mut value = || args.next().expect("a value follows");
@@ -97,6 +130,7 @@ fn main() {
             "--threads" => threads = value().split(',').map(|n| n.parse().unwrap()).collect(),
             "--repeat" => repeat = value().parse().unwrap(),
             "--only" => only.push(value()),
+            "--quantile" => quantile = value().parse().unwrap(),
             "--profile" => profiled = value().parse().unwrap(),
             "--ways" => ways = value().split(',').map(str::to_owned).collect(),
             directory => directories.push(PathBuf::from(directory)),
@@ -124,19 +158,25 @@ fn main() {
             runs.for_each(|case| drop(case.run(&ways[0], &pool)));
             continue;
         }
-        measure(&cases, &ways, threads, repeat, &pool);
+        measure(&cases, &ways, threads, (repeat, quantile), &pool);
     }
 }
 
-fn measure(cases: &[Case], ways: &[String], threads: usize, repeat: usize, pool: &ThreadPool) {
-    println!("\n{threads} threads, medians of {repeat}: speed-up (cpu ratio, stale)");
+fn measure(
+    cases: &[Case],
+    ways: &[String],
+    threads: usize,
+    (repeat, quantile): (usize, f64),
+    pool: &ThreadPool,
+) {
+    println!("\n{threads} threads, quantile {quantile} of {repeat}: speed-up (cpu ratio, stale)");
     print!("{:<20} {:>5} {:>9}", "block", "txs", "seq ms");
     ways.iter().for_each(|way| print!(" {way:>20}"));
     println!();
     let mut total: BTreeMap<&str, (f64, f64, f64, f64, usize, usize)> = BTreeMap::new();
     let mut txs = 0;
     for case in cases {
-        let taken = measure_block(case, ways, repeat, pool);
+        let taken = measure_block(case, ways, (repeat, quantile), pool);
         let base = taken[0];
         txs += case.block.transactions.len();
         print!("{:<20} {:>5} {:>9.3}", case.name, case.block.transactions.len(), ms(base.wall));
@@ -174,7 +214,12 @@ fn measure(cases: &[Case], ways: &[String], threads: usize, repeat: usize, pool:
 }
 
 /// Medians, sequential execution first.
-fn measure_block(case: &Case, ways: &[String], repeat: usize, pool: &ThreadPool) -> Vec<Taken> {
+fn measure_block(
+    case: &Case,
+    ways: &[String],
+    (repeat, quantile): (usize, f64),
+    pool: &ThreadPool,
+) -> Vec<Taken> {
     let expected = sequential(&case.block, &case.state).expect("a valid block");
     let mut runs: Vec<Vec<Taken>> = vec![Vec::new(); ways.len() + 1];
     for round in 0..=repeat {
@@ -192,7 +237,7 @@ fn measure_block(case: &Case, ways: &[String], repeat: usize, pool: &ThreadPool)
     }
     runs.into_iter()
         .map(|mut runs| {
-            let at = runs.len() / 2;
+            let at = (runs.len() as f64 * quantile) as usize;
             runs.sort_unstable_by_key(|taken| taken.cpu);
             let cpu = runs[at].cpu;
             runs.sort_unstable_by_key(|taken| taken.stale);

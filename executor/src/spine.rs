@@ -50,10 +50,6 @@ use crate::{
 
 pub use plan::{RunPlan, WaitPolicy};
 
-/// Estimated work below which a block is over before a second thread is awake, in
-/// nanoseconds.
-const SHARED_NS_MIN: u64 = 150_000;
-
 /// Executes the block as `plan` has it on the threads of a pool.
 ///
 /// The outcome equals that of [`sequential`](crate::sequential), statistics aside,
@@ -73,8 +69,7 @@ where
     if scheduled != transactions {
         return Err(ExecutionError::ScheduleMismatch { scheduled, transactions });
     }
-    let is_large = plan.is_shared || plan.order.work() >= SHARED_NS_MIN;
-    let is_shared = workers.threads() > 1 && is_large;
+    let is_shared = plan.pays_on(workers.threads());
     PanickedError::catch(|| {
         if is_shared {
             return run_shared(block, state, plan, workers);

@@ -11,7 +11,7 @@ use super::order::TaskOrder;
 use crate::{history::narrow, tasks::calls};
 
 /// What a plain transfer costs, in nanoseconds.
-const TRANSFER_NS: u64 = 500;
+const TRANSFER_NS: u64 = 1_000;
 
 /// What every other transaction costs around its code, in nanoseconds.
 const TRANSACTION_NS: u64 = 3_000;
@@ -21,6 +21,16 @@ const INTRINSIC_GAS: u64 = 21_000;
 
 /// What gas beyond the intrinsic costs: nanoseconds for each thousand.
 const NS_PER_KILOGAS: u64 = 400;
+
+/// What several threads cost in any case, in nanoseconds: the others have to wake up.
+const SHARED_NS: u64 = 50_000;
+
+/// What each transaction costs besides when threads share the block, in nanoseconds:
+/// recording, publishing, validation.
+const SHARED_TX_NS: u64 = 1_500;
+
+/// The part of it that one thread does at a time, in nanoseconds.
+const COMMIT_NS: u64 = 400;
 
 /// Which writers a transaction waits for before it runs.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +50,8 @@ pub struct RunPlan {
     pub(super) order: TaskOrder,
     pub(super) predicted: usize,
     pub(super) waves: usize,
+    /// Estimated nanoseconds of the heaviest path, as far as it is known.
+    span: u64,
     /// Whether several threads run it however small it is.
     pub(super) is_shared: bool,
 }
@@ -55,7 +67,8 @@ impl RunPlan {
             waits.extend(last.insert(env.caller, tx).map(|earlier| (earlier, tx)));
         }
         let costs = block.transactions.iter().map(|tx| cost(tx, tx.gas_limit)).collect();
-        Self { order: TaskOrder::new(costs, &waits), predicted: 0, waves: 0, is_shared: false }
+        let order = TaskOrder::new(costs, &waits);
+        Self { order, predicted: 0, waves: 0, span: 0, is_shared: false }
     }
 
     /// Block order for so many threads, except that what has a heavy path of the graph
@@ -74,9 +87,17 @@ impl RunPlan {
             .transactions()
             .map(|tx| cost(&block.transactions[tx.index()], graph.gas(tx)))
             .collect();
-        let by_rank = by_start(&costs, graph, threads);
+        let (by_rank, span) = by_start(&costs, graph, threads);
         let order = TaskOrder::new(costs, &waits(graph, policy)).ranked(by_rank);
-        Self { order, predicted: graph.len(), waves: 0, is_shared: false }
+        Self { order, predicted: graph.len(), waves: 0, span, is_shared: false }
+    }
+
+    /// Whether several threads are estimated to be faster than one.
+    pub(super) fn pays_on(&self, threads: usize) -> bool {
+        let (work, transactions) = (self.order.work(), self.order.len() as u64);
+        let each = work.saturating_add(transactions * SHARED_TX_NS) / threads as u64;
+        let shared = each.max(self.span).max(transactions * COMMIT_NS);
+        threads > 1 && (self.is_shared || shared.saturating_add(SHARED_NS) < work)
     }
 
     /// The same, on all threads however small the block is.
@@ -107,8 +128,8 @@ fn waits(graph: &ConflictGraph, policy: WaitPolicy<'_>) -> Vec<(u32, u32)> {
 
 /// The transactions in the order in which they are to start on so many threads: block
 /// order, because what runs far ahead of its turn is committed late, except that those
-/// with a heavy path after them start early enough for it.
-fn by_start(costs: &[u64], graph: &ConflictGraph, threads: usize) -> Vec<u32> {
+/// with a heavy path after them start early enough for it; and how heavy the heaviest is.
+fn by_start(costs: &[u64], graph: &ConflictGraph, threads: usize) -> (Vec<u32>, u64) {
     let mut remaining = costs.to_vec();
     for tx in graph.transactions().rev() {
         let after = graph.successors(tx).map(|later| remaining[later.index()]).max();
@@ -130,7 +151,7 @@ fn by_start(costs: &[u64], graph: &ConflictGraph, threads: usize) -> Vec<u32> {
         .collect();
     let mut by_rank: Vec<u32> = (0..narrow(costs.len())).collect();
     by_rank.sort_by_key(|&task| starts[task as usize]);
-    by_rank
+    (by_rank, span)
 }
 
 /// What a transaction that uses so much gas is estimated to cost, in nanoseconds.
