@@ -49,7 +49,7 @@ struct Case {
 }
 
 impl Case {
-    fn load(directory: &std::path::Path) -> Option<Self> {
+    fn load(directory: &std::path::Path, is_guessed: bool) -> Option<Self> {
         let input = BlockInput::load(directory, &LoadOptions::default()).ok()?;
         let (block, state) = (input.block, input.state);
         if block.transactions.len() < TRANSACTIONS_MIN {
@@ -59,10 +59,11 @@ impl Case {
         let plan = Plan::to_run(&block, &state, predictions).ok()?;
         let name = directory.file_name()?.to_string_lossy().into_owned();
         let mut run_plans = BTreeMap::new();
-        let mut guesses = predict(&block, &state, &PredictorKind::Static).ok()?;
+        let kind = if is_guessed { PredictorKind::Static } else { PredictorKind::None };
+        let mut guesses = predict(&block, &state, &kind).ok()?;
         commute_payments(&block, &state, &mut guesses).ok()?;
         let guessed = ConflictGraph::new(&guesses);
-        for threads in 1..=16 {
+        for threads in [1, 2, 4, 8] {
             let of_graph = |policy| RunPlan::of_graph(&block, plan.graph(), policy, threads);
             run_plans.insert(("loop", threads), RunPlan::in_block_order(&block));
             run_plans.insert(("every", threads), of_graph(WaitPolicy::EveryWriter));
@@ -145,7 +146,10 @@ fn main() {
     directories.retain(|path| {
         only.is_empty() || only.iter().any(|part| path.to_string_lossy().contains(part))
     });
-    let cases: Vec<_> = directories.iter().filter_map(|path| Case::load(path)).collect();
+    let cases: Vec<_> = {
+        let is_guessed = ways.iter().any(|way| way.starts_with("static") || way == "whole");
+        directories.iter().filter_map(|path| Case::load(path, is_guessed)).collect()
+    };
     println!("{} blocks", cases.len());
     for threads in threads {
         let pool = ThreadPoolBuilder::new()

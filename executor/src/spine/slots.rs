@@ -13,13 +13,51 @@ pub(super) struct Run {
     pub(super) basis: Basis,
 }
 
-/// The state that a transaction ran on.
+/// When a run began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Start {
+    /// So many transactions were committed.
+    pub(super) committed: usize,
+    /// What was published up to this time is seen.
+    pub(super) time: u32,
+}
+
+/// A filter of what a run has read, by hash.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct ReadFilter([u64; FILTER_WORDS]);
+
+/// Words of the filter of a run's reads: most runs read fewer than a hundred locations.
+const FILTER_WORDS: usize = 16;
+
+impl ReadFilter {
+    pub(super) fn add(&mut self, hash: u64) {
+        let (word, bit) = Self::place(hash);
+        self.0[word] |= bit;
+    }
+
+    /// Whether a location of this hash may have been read.
+    pub(super) fn may_hold(&self, hash: u64) -> bool {
+        let (word, bit) = Self::place(hash);
+        self.0[word] & bit != 0
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "what is cut off is masked out")]
+    const fn place(hash: u64) -> (usize, u64) {
+        let at = (hash >> 32) as usize;
+        (at / 64 % FILTER_WORDS, 1 << (at % 64))
+    }
+}
+
+/// The state that a transaction ran on.
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Basis {
     /// That after all earlier transactions: nothing it read can be stale.
     Committed,
-    /// What the threads had published by then.
-    Published,
+    /// What the threads had published when it began, and some of what they did later.
+    Published { start: Start, reads: ReadFilter },
+    /// The same, and it saw what publications do not tell of: the nonce that it names,
+    /// or the beneficiary's fees.
+    Guessed,
 }
 
 /// The runs of one transaction. Their records stay until the end, because the versions

@@ -45,6 +45,10 @@ const MERGED_MIN: usize = 8;
 /// Words of the filter of accounts whose storage was cleared.
 const WIPE_WORDS: usize = 16;
 
+/// Words of the filter of what was written for each transaction: enough that few bits are
+/// set, and few cache lines wander between threads.
+const WRITTEN_WORDS_PER_TX: usize = 8;
+
 /// A point in the block: 0 is before the transactions, `t + 1` is after transaction `t`.
 /// A version carries the point after the transaction that wrote it.
 pub(crate) type Point = u32;
@@ -67,6 +71,12 @@ pub(crate) struct Versions<'r, DB> {
     beneficiary: Address,
     /// The transactions before this point are committed.
     committed: AtomicU32,
+    /// A filter of what any transaction has written, by hash: what is not in it is as it
+    /// was before the block. Set before the version can be seen.
+    written: Box<[AtomicU64]>,
+    /// Counts publications, and says of each transaction when its last one was complete.
+    clock: AtomicU32,
+    published: Box<[AtomicU32]>,
     by_address: FbBuildHasher<20>,
     by_key: FbBuildHasher<32>,
 }
@@ -238,7 +248,9 @@ impl<'r, DB: DatabaseRef> Versions<'r, DB> {
     /// The state before the block.
     pub(crate) fn new(base: &'r DB, block: &Block, threads: usize) -> Self {
         let shards = (threads * SHARDS_PER_THREAD).next_power_of_two();
-        let room = (2 * block.transactions.len()).div_ceil(shards);
+        let transactions = block.transactions.len();
+        let room = (2 * transactions).div_ceil(shards);
+        let written = (WRITTEN_WORDS_PER_TX * transactions).next_power_of_two();
         let accounts = (0..shards).map(|_| Mutex::new(HashTable::with_capacity(room)));
         let slots = (0..shards).map(|_| Mutex::new(HashTable::with_capacity(2 * room)));
         Self {
@@ -249,6 +261,9 @@ impl<'r, DB: DatabaseRef> Versions<'r, DB> {
             wiped: Default::default(),
             beneficiary: block.env.beneficiary,
             committed: AtomicU32::new(0),
+            written: core::iter::repeat_with(AtomicU64::default).take(written).collect(),
+            clock: AtomicU32::new(0),
+            published: core::iter::repeat_with(AtomicU32::default).take(transactions).collect(),
             by_address: FbBuildHasher::default(),
             by_key: FbBuildHasher::default(),
         }
@@ -307,13 +322,50 @@ impl<'r, DB: DatabaseRef> Versions<'r, DB> {
                 self.wiped[word].fetch_or(bit, Ordering::Release);
             }
             if change.changes_account() && !self.is_fee(*address, change) {
+                self.note_written(self.hash_account(*address));
                 self.with_account(*address, |entry| entry.insert(point, change))?;
             }
             for slot in change.slots() {
                 self.publish_slot(*address, slot.key, (point, slot.value));
             }
         }
+        if let Some(published) = (point as usize).checked_sub(1) {
+            let time = self.clock.fetch_add(1, Ordering::AcqRel) + 1;
+            if let Some(published) = self.published.get(published) {
+                published.store(time, Ordering::Release);
+            }
+        }
         Ok(())
+    }
+
+    /// The time: of what is published later, a run that begins now may have missed some.
+    pub(crate) fn now(&self) -> u32 {
+        self.clock.load(Ordering::Acquire)
+    }
+
+    /// Whether something of a transaction was published after a time.
+    pub(crate) fn was_published_after(&self, tx: usize, time: u32) -> bool {
+        self.published[tx].load(Ordering::Acquire) > time
+    }
+
+    /// Whether a location of this hash may have been written.
+    pub(crate) fn may_be_written(&self, hash: u64) -> bool {
+        let (word, bit) = self.written_bit(hash);
+        self.written[word].load(Ordering::Acquire) & bit != 0
+    }
+
+    fn note_written(&self, hash: u64) {
+        let (word, bit) = self.written_bit(hash);
+        if self.written[word].load(Ordering::Relaxed) & bit == 0 {
+            self.written[word].fetch_or(bit, Ordering::AcqRel);
+        }
+    }
+
+    /// Where a location is in the filter of what was written.
+    #[expect(clippy::cast_possible_truncation, reason = "what is cut off is masked out")]
+    fn written_bit(&self, hash: u64) -> (usize, u64) {
+        let at = (hash >> 16) as usize;
+        (at / 64 & (self.written.len() - 1), 1 << (at % 64))
     }
 
     /// Adds the fees of a transaction that is being committed: nobody looks at what the
@@ -336,6 +388,7 @@ impl<'r, DB: DatabaseRef> Versions<'r, DB> {
     fn publish_slot(&self, address: Address, key: StorageKey, version: (Point, StorageValue)) {
         let (_, hash) = self.hash_slot(address, key);
         let is_it = |entry: &SlotEntry| entry.key == key && entry.address == address;
+        self.note_written(hash);
         let new = || SlotEntry { address, key, original: None, versions: Vec::new() };
         let hasher = |entry: &SlotEntry| self.hash_slot(entry.address, entry.key).1;
         let mut table = lock(&self.slots[self.shard(hash)]);
@@ -372,8 +425,7 @@ impl<'r, DB: DatabaseRef> Versions<'r, DB> {
     /// The last point up to `point` at which the storage of an account, which has this
     /// hash, was cleared.
     fn last_wipe(&self, address: Address, hash: u64, point: Point) -> Option<Point> {
-        let (word, bit) = wipe_bit(hash);
-        if self.wiped[word].load(Ordering::Acquire) & bit == 0 {
+        if !self.may_be_wiped(hash) {
             return None;
         }
         let wipes = lock(&self.wipes);
@@ -414,8 +466,19 @@ impl<'r, DB: DatabaseRef> Versions<'r, DB> {
         (hash >> 24) as usize & (self.accounts.len() - 1)
     }
 
+    /// The hash of an account.
+    pub(super) fn hash_account(&self, address: Address) -> u64 {
+        self.by_address.hash_one(address)
+    }
+
+    /// Whether the storage of an account of this hash may have been cleared.
+    pub(super) fn may_be_wiped(&self, hash: u64) -> bool {
+        let (word, bit) = wipe_bit(hash);
+        self.wiped[word].load(Ordering::Acquire) & bit != 0
+    }
+
     /// The hashes of an account and of one of its slots.
-    fn hash_slot(&self, address: Address, key: StorageKey) -> (u64, u64) {
+    pub(super) fn hash_slot(&self, address: Address, key: StorageKey) -> (u64, u64) {
         let account = self.by_address.hash_one(address);
         (account, account.rotate_left(u64::BITS / 2) ^ self.by_key.hash_one(B256::from(key)))
     }

@@ -8,13 +8,13 @@ use super::{
     commit::Committer,
     dispatch::{Dispatch, Take},
     shared::Shared,
-    slots::{Basis, Run},
+    slots::{Basis, Run, Start},
     versions::point_after,
     view::VersionedState,
 };
 use crate::{
     ExecutionError,
-    tracking::{TrackingEvm, discard_record, take_record, tracking_evm},
+    tracking::{Record, TrackingEvm, discard_record, take_record, tracking_evm},
 };
 
 /// The most accounts of a transaction for which the room is kept for the next.
@@ -65,8 +65,8 @@ impl<'v, 'r, DB: DatabaseRef> Worker<'v, 'r, DB> {
         committed: usize,
     ) -> Result<(), ExecutionError<DB::Error>> {
         shared.deadline.check()?;
-        let basis = if committed == tx.index() { Basis::Committed } else { Basis::Published };
-        let run = self.run(shared, tx, basis).ok();
+        let is_ahead = committed < tx.index();
+        let run = self.run(shared, tx, is_ahead.then_some(committed)).ok();
         let ahead = shared.slots[tx.index()].ahead.get_or_init(|| run);
         ahead.as_ref().map_or(Ok(()), |run| shared.publish(tx, run))
     }
@@ -78,39 +78,41 @@ impl<'v, 'r, DB: DatabaseRef> Worker<'v, 'r, DB> {
         tx: TxIndex,
     ) -> Result<(), ExecutionError<DB::Error>> {
         shared.deadline.check()?;
-        let run = self.run(shared, tx, Basis::Committed);
+        let run = self.run(shared, tx, None);
         let run = run.map_err(|error| ExecutionError::at(tx, error))?;
         let run = shared.slots[tx.index()].at_turn.get_or_init(|| run);
         shared.publish(tx, run)
     }
 
+    /// Runs a transaction: at its turn, or when so many before it are committed.
     fn run(
         &mut self,
         shared: &Shared<'r, DB>,
         tx: TxIndex,
-        basis: Basis,
+        committed: Option<usize>,
     ) -> Result<Run, EVMError<DB::Error>> {
         let env = &shared.block.transactions[tx.index()];
         let slot = &shared.slots[tx.index()];
         let database = &mut self.evm.ctx.journaled_state.database;
-        let point = point_after(tx) - 1;
-        match basis {
-            Basis::Committed => database.inner.turn_to(point),
-            Basis::Published => database.inner.turn_ahead_to(point, env),
-        }
+        database.inner.turn_to(point_after(tx) - 1, committed.map(|_| env));
+        let start = committed.map(|committed| database.inner.start(committed));
         if let Some(transfer) =
             shared.rules.and_then(|rules| rules.transfer(&mut database.inner, env))
         {
             slot.put_result(transfer.result());
-            return Ok(Run { record: transfer.record(), basis });
+            let record = transfer.record();
+            let basis = self.basis(start, &record);
+            return Ok(Run { record, basis });
         }
-        database.set_enabled(basis != Basis::Committed);
+        database.set_enabled(start.is_some());
         let result = self.evm.transact_one(env.clone());
         let mut state = self.evm.finalize();
         let run = match result {
             Ok(result) => {
                 slot.put_result(result);
-                Ok(Run { record: take_record(&mut self.evm, env, &state), basis })
+                let record = take_record(&mut self.evm, env, &state);
+                let basis = self.basis(start, &record);
+                Ok(Run { record, basis })
             }
             Err(error) => {
                 discard_record(&mut self.evm);
@@ -123,5 +125,18 @@ impl<'v, 'r, DB: DatabaseRef> Worker<'v, 'r, DB> {
             self.evm.ctx.journaled_state.inner.state = state;
         }
         run
+    }
+
+    /// What the run that just ended has seen.
+    fn basis(&self, start: Option<Start>, record: &Record) -> Basis {
+        let Some(start) = start else { return Basis::Committed };
+        let view = &self.evm.ctx.journaled_state.database.inner;
+        let beneficiary = self.evm.ctx.block.beneficiary;
+        let mut accounts = record.reads.accounts.iter();
+        let sees_fees = accounts.any(|read| read.address == beneficiary && !read.looked.is_empty());
+        if view.names_nonce() || sees_fees {
+            return Basis::Guessed;
+        }
+        Basis::Published { start, reads: view.reads() }
     }
 }
