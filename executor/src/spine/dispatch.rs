@@ -45,6 +45,10 @@ use crate::{
     },
 };
 
+/// Looks of a thread that comes before the run is opened, which is a matter of
+/// microseconds, before it sleeps.
+const SPINS_BEFORE_OPEN: u32 = 16 * SPINS_BEFORE_SLEEP;
+
 /// See the module's documentation. `C` is what the committing thread works on.
 #[derive(Debug)]
 pub(crate) struct Dispatch<'o, C> {
@@ -188,16 +192,21 @@ impl<'o, C> Dispatch<'o, C> {
                 && self.ready.take_one(self.order.rank(next))
     }
 
-    /// Whether [`take_next`](Self::take_next) would say so.
+    /// Whether [`take_next`](Self::take_next) would say so. Other threads may have committed
+    /// all tasks meanwhile.
     fn has_next(&self) -> bool {
         let next = self.committed();
-        self.is_finished(next)
-            || self.fallen_back.load(Ordering::Relaxed) && self.ready.has_one(self.order.rank(next))
+        next < self.order.len()
+            && (self.is_finished(next)
+                || self.fallen_back.load(Ordering::Relaxed)
+                    && self.ready.has_one(self.order.rank(next)))
     }
 
     /// Waits until there may be something to take.
     pub(crate) fn wait(&self) {
-        for _ in 0..SPINS_BEFORE_SLEEP {
+        let is_open = self.is_open.load(Ordering::Relaxed);
+        let spins = if is_open { SPINS_BEFORE_SLEEP } else { SPINS_BEFORE_OPEN };
+        for _ in 0..spins {
             if self.is_over() || self.has_work() {
                 return;
             }

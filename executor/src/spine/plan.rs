@@ -11,23 +11,23 @@ use super::order::TaskOrder;
 use crate::{history::narrow, tasks::calls};
 
 /// What a plain transfer costs, in nanoseconds.
-const TRANSFER_NS: u64 = 1_000;
+const TRANSFER_NS: u64 = 700;
 
 /// What every other transaction costs around its code, in nanoseconds.
-const TRANSACTION_NS: u64 = 3_000;
+const TRANSACTION_NS: u64 = 1_500;
 
 /// Gas that every transaction pays whatever it does.
 const INTRINSIC_GAS: u64 = 21_000;
 
 /// What gas beyond the intrinsic costs: nanoseconds for each thousand.
-const NS_PER_KILOGAS: u64 = 400;
+const NS_PER_KILOGAS: u64 = 150;
 
 /// What several threads cost in any case, in nanoseconds: the others have to wake up.
 const SHARED_NS: u64 = 50_000;
 
 /// What each transaction costs besides when threads share the block, in nanoseconds:
 /// recording, publishing, validation.
-const SHARED_TX_NS: u64 = 1_500;
+const SHARED_TX_NS: u64 = 2_500;
 
 /// The part of it that one thread does at a time, in nanoseconds.
 const COMMIT_NS: u64 = 400;
