@@ -64,11 +64,11 @@ impl Case {
         commute_payments(&block, &state, &mut guesses).ok()?;
         let guessed = ConflictGraph::new(&guesses);
         for threads in [1, 2, 4, 8] {
-            let of_graph = |policy| RunPlan::of_graph(&block, plan.graph(), policy, threads);
+            let of_graph = |policy| RunPlan::of_graph(&block, plan.graph(), policy);
             run_plans.insert(("loop", threads), RunPlan::in_block_order(&block));
             run_plans.insert(("every", threads), of_graph(WaitPolicy::EveryWriter));
             run_plans.insert(("nobody", threads), of_graph(WaitPolicy::Nobody));
-            let of_graph = |policy| RunPlan::of_graph(&block, &guessed, policy, threads);
+            let of_graph = |policy| RunPlan::of_graph(&block, &guessed, policy);
             run_plans.insert(("static-every", threads), of_graph(WaitPolicy::EveryWriter));
             run_plans
                 .insert(("static-deciding", threads), of_graph(WaitPolicy::Deciding(&guesses)));
@@ -89,8 +89,7 @@ impl Case {
             "whole" => {
                 let predictions = predict_by_all(block, state, pool);
                 let graph = ConflictGraph::new(&predictions);
-                let threads = pool.current_num_threads();
-                let plan = RunPlan::of_graph(block, &graph, WaitPolicy::EveryWriter, threads);
+                let plan = RunPlan::of_graph(block, &graph, WaitPolicy::EveryWriter);
                 run_block(block, state, &plan, pool)
             }
             _ => {

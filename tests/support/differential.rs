@@ -226,7 +226,7 @@ pub(crate) fn check(
         return Err(Difference { prediction, threads, mode, what });
     }
     let policy = choices.of(&[WaitPolicy::EveryWriter, WaitPolicy::Nobody]);
-    let plan = RunPlan::of_graph(block, &graph, policy, threads);
+    let plan = RunPlan::of_graph(block, &graph, policy);
     let found = run_block(block, state, &plan.on_all_threads(), workers);
     if let Some(what) = difference(&found, &truth) {
         let what = format!("run loop, {policy:?}: {what}");

@@ -1,5 +1,7 @@
 //! Block and predictions -> what waits for what, and who goes first.
 
+use core::cmp::Reverse;
+
 use forewave_analyzer::{Block, PredictedAccess, TxIndex};
 use forewave_scheduler::ConflictGraph;
 use revm::{
@@ -20,14 +22,19 @@ const TRANSACTION_NS: u64 = 1_500;
 const INTRINSIC_GAS: u64 = 21_000;
 
 /// What gas beyond the intrinsic costs: nanoseconds for each thousand.
-const NS_PER_KILOGAS: u64 = 150;
+const NS_PER_KILOGAS: u64 = 200;
+
+/// Paths that differ by less than the work of a block over this count as equally heavy: of
+/// them the earlier transaction goes first, because what runs far ahead of its turn is
+/// committed late.
+const PATH_STEPS: u64 = 48;
 
 /// What several threads cost in any case, in nanoseconds: the others have to wake up.
 const SHARED_NS: u64 = 50_000;
 
 /// What each transaction costs besides when threads share the block, in nanoseconds:
 /// recording, publishing, validation.
-const SHARED_TX_NS: u64 = 2_500;
+const SHARED_TX_NS: u64 = 1_800;
 
 /// The part of it that one thread does at a time, in nanoseconds.
 const COMMIT_NS: u64 = 400;
@@ -71,23 +78,17 @@ impl RunPlan {
         Self { order, predicted: 0, waves: 0, span: 0, is_shared: false }
     }
 
-    /// Block order for so many threads, except that what has a heavy path of the graph
-    /// after it goes early enough.
+    /// The heaviest remaining path of the graph first.
     ///
     /// # Panics
     ///
     /// If the graph is of another block.
-    pub fn of_graph(
-        block: &Block,
-        graph: &ConflictGraph,
-        policy: WaitPolicy<'_>,
-        threads: usize,
-    ) -> Self {
+    pub fn of_graph(block: &Block, graph: &ConflictGraph, policy: WaitPolicy<'_>) -> Self {
         let costs: Vec<u64> = graph
             .transactions()
             .map(|tx| cost(&block.transactions[tx.index()], graph.gas(tx)))
             .collect();
-        let (by_rank, span) = by_start(&costs, graph, threads);
+        let (by_rank, span) = by_remaining_cost(&costs, graph);
         let order = TaskOrder::new(costs, &waits(graph, policy)).ranked(by_rank);
         Self { order, predicted: graph.len(), waves: 0, span, is_shared: false }
     }
@@ -126,10 +127,9 @@ fn waits(graph: &ConflictGraph, policy: WaitPolicy<'_>) -> Vec<(u32, u32)> {
     pairs.collect()
 }
 
-/// The transactions in the order in which they are to start on so many threads: block
-/// order, because what runs far ahead of its turn is committed late, except that those
-/// with a heavy path after them start early enough for it; and how heavy the heaviest is.
-fn by_start(costs: &[u64], graph: &ConflictGraph, threads: usize) -> (Vec<u32>, u64) {
+/// The transactions, those with the heaviest path after them first, by steps; and how heavy
+/// the heaviest path is.
+fn by_remaining_cost(costs: &[u64], graph: &ConflictGraph) -> (Vec<u32>, u64) {
     let mut remaining = costs.to_vec();
     for tx in graph.transactions().rev() {
         let after = graph.successors(tx).map(|later| remaining[later.index()]).max();
@@ -137,21 +137,10 @@ fn by_start(costs: &[u64], graph: &ConflictGraph, threads: usize) -> (Vec<u32>, 
         *own = own.saturating_add(after.unwrap_or(0));
     }
     let work = costs.iter().fold(0u64, |sum, &cost| sum.saturating_add(cost));
-    let span = remaining.iter().copied().max().unwrap_or(0);
-    let end = span.max(work / threads as u64);
-    let mut before = 0u64;
-    let starts: Vec<u64> = costs
-        .iter()
-        .zip(&remaining)
-        .map(|(&cost, &remaining)| {
-            let in_order = before / threads as u64;
-            before = before.saturating_add(cost);
-            in_order.min(end - remaining)
-        })
-        .collect();
+    let step = (work / PATH_STEPS).max(1);
     let mut by_rank: Vec<u32> = (0..narrow(costs.len())).collect();
-    by_rank.sort_by_key(|&task| starts[task as usize]);
-    (by_rank, span)
+    by_rank.sort_by_key(|&task| Reverse(remaining[task as usize] / step));
+    (by_rank, remaining.into_iter().max().unwrap_or(0))
 }
 
 /// What a transaction that uses so much gas is estimated to cost, in nanoseconds.

@@ -127,9 +127,9 @@ fn check_run_loop(block: &Block, state: &MemoryState, name: &str, prediction: &[
         let graphs = [ConflictGraph::new(prediction), ConflictGraph::new(&commuting)];
         let policies =
             [WaitPolicy::EveryWriter, WaitPolicy::Deciding(prediction), WaitPolicy::Nobody];
-        let planned = graphs.iter().flat_map(|graph| {
-            policies.map(|policy| RunPlan::of_graph(block, graph, policy, threads))
-        });
+        let planned = graphs
+            .iter()
+            .flat_map(|graph| policies.map(|policy| RunPlan::of_graph(block, graph, policy)));
         for (plan, number) in planned.chain([RunPlan::in_block_order(block)]).zip(0..) {
             let actual = run_block(block, state, &plan.on_all_threads(), &pool);
             let case = format!("{name}, plan {number}, {threads} threads");
