@@ -13,6 +13,7 @@
 mod close;
 mod commit;
 mod dispatch;
+mod entries;
 mod order;
 mod plan;
 mod shared;

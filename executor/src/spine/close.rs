@@ -16,7 +16,10 @@ use revm::{
     state::AccountInfo,
 };
 
-use super::versions::{End, Point, Versions};
+use super::{
+    entries::End,
+    versions::{Point, Versions},
+};
 use crate::{
     AccountChange, StateChanges,
     flat_state::Share,
@@ -80,6 +83,9 @@ pub(super) fn transition_of(changes: StateChanges) -> Transition {
 /// Net changes of accounts.
 pub(super) type Changes = Vec<(Address, AccountChange)>;
 
+/// A part of the net changes, once it is worked out.
+type Part<E> = Mutex<Option<Result<Changes, E>>>;
+
 /// The net changes of the block, worked out in parts: by the calling thread and by those
 /// that have no more transactions to run.
 #[derive(Debug)]
@@ -87,7 +93,7 @@ pub(super) struct Closing<E> {
     /// The next part that no thread has taken.
     next: AtomicUsize,
     done: AtomicUsize,
-    parts: Box<[Mutex<Option<Result<Changes, E>>>]>,
+    parts: Box<[Part<E>]>,
 }
 
 impl<E> Closing<E> {
@@ -116,9 +122,7 @@ impl<E> Closing<E> {
             thread::yield_now();
         }
         // A part is missing if its thread panicked; then the whole run does.
-        let take = |part: &Mutex<Option<Result<Changes, E>>>| {
-            part.lock().unwrap_or_else(PoisonError::into_inner).take()
-        };
+        let take = |part: &Part<E>| part.lock().unwrap_or_else(PoisonError::into_inner).take();
         let parts = self.parts.iter().filter_map(take).collect::<Result<Vec<_>, E>>()?;
         Ok(parts.into_iter().flatten().collect())
     }
@@ -213,7 +217,7 @@ fn changed_slots<DB: DatabaseRef>(
         if !share.holds(&slot.address) {
             return;
         }
-        let original = match (last_wipes.get(&slot.address), slot.original()) {
+        let original = match (last_wipes.get(&slot.address), slot.original) {
             (Some(wiped), _) if *wiped > written => return,
             (Some(_), _) => StorageValue::ZERO,
             (None, Some(original)) => original,

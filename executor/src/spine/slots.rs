@@ -41,7 +41,6 @@ impl ReadFilter {
         self.0[word] & bit != 0
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "what is cut off is masked out")]
     const fn place(hash: u64) -> (usize, u64) {
         let at = (hash >> 32) as usize;
         (at / 64 % FILTER_WORDS, 1 << (at % 64))

@@ -30,6 +30,7 @@ use revm::{
     state::AccountInfo,
 };
 
+use super::entries::{AccountEntry, SlotEntry};
 use crate::{
     history::narrow,
     tracking::Seen,
@@ -79,169 +80,6 @@ pub(crate) struct Versions<'r, DB> {
     published: Box<[AtomicU32]>,
     by_address: FbBuildHasher<20>,
     by_key: FbBuildHasher<32>,
-}
-
-/// An account that was loaded.
-#[derive(Debug)]
-pub(super) struct AccountEntry<'r> {
-    pub(super) address: Address,
-    /// As it was before the versions.
-    info: Option<AccountInfo>,
-    /// What it was before the block, if versions were merged into `info`.
-    original: Option<Seen>,
-    /// Whether one of those cleared its storage.
-    is_cleared: bool,
-    /// Ascending.
-    versions: Vec<AccountVersion<'r>>,
-}
-
-/// What became of an account.
-#[derive(Debug)]
-pub(super) struct End {
-    /// What it was before the block.
-    pub(super) original: Seen,
-    pub(super) info: Option<AccountInfo>,
-    /// Whether its storage was cleared.
-    pub(super) is_cleared: bool,
-}
-
-/// A slot that was loaded or written.
-#[derive(Debug)]
-pub(super) struct SlotEntry {
-    pub(super) address: Address,
-    pub(super) key: StorageKey,
-    /// Value before the block, if it was read.
-    original: Option<StorageValue>,
-    /// Ascending.
-    versions: Vec<(Point, StorageValue)>,
-}
-
-/// What a transaction did to an account, and what that made of it.
-#[derive(Debug)]
-struct AccountVersion<'r> {
-    written: Point,
-    change: &'r AccountTransition,
-    /// The account after it, as far as earlier versions are known.
-    after: Seen,
-}
-
-/// What a transaction makes of an account.
-fn after(before: Seen, change: &AccountTransition) -> Seen {
-    if change.lifecycle == Lifecycle::Destroyed {
-        return Seen::new(None);
-    }
-    let mut seen = before;
-    seen.balance = change.balance.apply(before.balance);
-    seen.nonce = change.nonce.unwrap_or(before.nonce);
-    seen.code_hash = change.code.as_ref().map_or(before.code_hash, |(hash, _)| *hash);
-    // EIP-161: what is empty and was touched ceases to exist.
-    seen.exists = change.lifecycle == Lifecycle::Created || !seen.is_empty();
-    if seen.exists { seen } else { Seen::new(None) }
-}
-
-impl<'r> AccountEntry<'r> {
-    /// The versions up to a point.
-    fn until(&self, point: Point) -> &[AccountVersion<'r>] {
-        let later = self.versions.iter().rev().take_while(|version| version.written > point);
-        &self.versions[..self.versions.len() - later.count()]
-    }
-
-    /// The account as the versions up to a point have it, its code aside.
-    fn seen(&self, point: Point) -> Seen {
-        let last = self.until(point).last();
-        last.map_or_else(|| Seen::new(self.info.as_ref()), |last| last.after)
-    }
-
-    /// The account as the versions up to a point have it.
-    fn info(&self, point: Point) -> Option<AccountInfo> {
-        let versions = self.until(point);
-        let Some(last) = versions.last() else { return self.info.clone() };
-        let Seen { exists, balance, nonce, code_hash } = last.after;
-        let of_versions = || {
-            let mut codes =
-                versions.iter().rev().filter_map(|version| version.change.code.as_ref());
-            codes.find(|(hash, _)| *hash == code_hash).and_then(|(_, code)| code.clone())
-        };
-        let code = match &self.info {
-            Some(info) if info.code_hash == code_hash => info.code.clone(),
-            _ => of_versions(),
-        };
-        exists.then_some(AccountInfo { balance, nonce, code_hash, account_id: None, code })
-    }
-
-    /// Adds a version where it belongs.
-    fn insert(&mut self, written: Point, change: &'r AccountTransition) {
-        let at = self.until(written).len();
-        let mut seen = self.seen(written);
-        self.versions.insert(at, AccountVersion { written, change, after: seen });
-        for version in &mut self.versions[at..] {
-            seen = after(seen, version.change);
-            version.after = seen;
-        }
-    }
-
-    /// Takes a version back, if there is one of that point.
-    fn remove(&mut self, written: Point) {
-        let Some(at) = self.versions.iter().position(|version| version.written == written) else {
-            return;
-        };
-        let mut seen = self.seen(written - 1);
-        self.versions.remove(at);
-        for version in &mut self.versions[at..] {
-            seen = after(seen, version.change);
-            version.after = seen;
-        }
-    }
-
-    /// Merges the versions up to a point, which are final.
-    fn merge(&mut self, point: Point) {
-        let merged = self.until(point).len();
-        if merged == 0 {
-            return;
-        }
-        let info = self.info(point);
-        let cleared = |version: &AccountVersion<'_>| version.change.lifecycle != Lifecycle::Kept;
-        self.is_cleared |= self.versions[..merged].iter().any(cleared);
-        self.original.get_or_insert_with(|| Seen::new(self.info.as_ref()));
-        self.info = info;
-        self.versions.drain(..merged);
-    }
-
-    /// What became of it.
-    pub(super) fn end(&self) -> End {
-        let original = self.original.unwrap_or_else(|| Seen::new(self.info.as_ref()));
-        let cleared = |version: &AccountVersion<'_>| version.change.lifecycle != Lifecycle::Kept;
-        let is_cleared = self.is_cleared || self.versions.iter().any(cleared);
-        End { original, info: self.info(Point::MAX), is_cleared }
-    }
-
-    /// Whether nothing was done to it, its slots aside.
-    pub(super) fn is_as_before(&self) -> bool {
-        self.original.is_none() && self.versions.is_empty()
-    }
-}
-
-impl SlotEntry {
-    /// Value before the block, if it was read.
-    pub(super) const fn original(&self) -> Option<StorageValue> {
-        self.original
-    }
-
-    /// The last version, if there is one.
-    pub(super) fn last(&self) -> Option<(Point, StorageValue)> {
-        self.versions.last().copied()
-    }
-
-    fn at(&self, point: Point, wiped: Option<Point>) -> Option<StorageValue> {
-        let version = self.versions.iter().rev().find(|(written, _)| *written <= point);
-        match (version, wiped) {
-            (Some((written, value)), wiped) if wiped.is_none_or(|wiped| wiped <= *written) => {
-                Some(*value)
-            }
-            (_, Some(_)) => Some(StorageValue::ZERO),
-            (_, None) => self.original,
-        }
-    }
 }
 
 impl<'r, DB: DatabaseRef> Versions<'r, DB> {
@@ -300,7 +138,7 @@ impl<'r, DB: DatabaseRef> Versions<'r, DB> {
         }
         let original = self.base.storage_ref(address, key)?;
         let mut table = lock(shard);
-        let new = || SlotEntry { address, key, original: None, versions: Vec::new() };
+        let new = || SlotEntry::new(address, key);
         let hasher = |entry: &SlotEntry| self.hash_slot(entry.address, entry.key).1;
         let mut entry = table.entry(hash, is_it, hasher).or_insert_with(new);
         let entry = entry.get_mut();
@@ -362,10 +200,9 @@ impl<'r, DB: DatabaseRef> Versions<'r, DB> {
     }
 
     /// Where a location is in the filter of what was written.
-    #[expect(clippy::cast_possible_truncation, reason = "what is cut off is masked out")]
     fn written_bit(&self, hash: u64) -> (usize, u64) {
         let at = (hash >> 16) as usize;
-        (at / 64 & (self.written.len() - 1), 1 << (at % 64))
+        ((at / 64) & (self.written.len() - 1), 1 << (at % 64))
     }
 
     /// Adds the fees of a transaction that is being committed: nobody looks at what the
@@ -389,11 +226,11 @@ impl<'r, DB: DatabaseRef> Versions<'r, DB> {
         let (_, hash) = self.hash_slot(address, key);
         let is_it = |entry: &SlotEntry| entry.key == key && entry.address == address;
         self.note_written(hash);
-        let new = || SlotEntry { address, key, original: None, versions: Vec::new() };
+        let new = || SlotEntry::new(address, key);
         let hasher = |entry: &SlotEntry| self.hash_slot(entry.address, entry.key).1;
         let mut table = lock(&self.slots[self.shard(hash)]);
         let mut entry = table.entry(hash, is_it, hasher).or_insert_with(new);
-        insert(&mut entry.get_mut().versions, version.0, version.1);
+        entry.get_mut().insert(version.0, version.1);
     }
 
     /// Takes back what a stale run of a transaction did.
@@ -407,7 +244,7 @@ impl<'r, DB: DatabaseRef> Versions<'r, DB> {
                 let (_, hash) = self.hash_slot(*address, slot.key);
                 let is_it = |entry: &SlotEntry| entry.key == slot.key && entry.address == *address;
                 if let Some(entry) = lock(&self.slots[self.shard(hash)]).find_mut(hash, is_it) {
-                    entry.versions.retain(|(written, _)| *written != point);
+                    entry.remove(point);
                 }
             }
         }
@@ -450,18 +287,12 @@ impl<'r, DB: DatabaseRef> Versions<'r, DB> {
         let info = self.base.basic_ref(address)?;
         let mut table = lock(shard);
         let hasher = |entry: &AccountEntry<'_>| self.by_address.hash_one(entry.address);
-        let mut entry = table.entry(hash, is_it, hasher).or_insert_with(|| AccountEntry {
-            address,
-            info,
-            original: None,
-            is_cleared: false,
-            versions: Vec::new(),
-        });
+        let mut entry =
+            table.entry(hash, is_it, hasher).or_insert_with(|| AccountEntry::new(address, info));
         Ok(look(entry.get_mut()))
     }
 
     /// The shard of a hash. Tables use its lowest and its highest bits.
-    #[expect(clippy::cast_possible_truncation, reason = "what is cut off is masked out")]
     fn shard(&self, hash: u64) -> usize {
         (hash >> 24) as usize & (self.accounts.len() - 1)
     }
@@ -484,14 +315,7 @@ impl<'r, DB: DatabaseRef> Versions<'r, DB> {
     }
 }
 
-/// Adds a version where it belongs.
-fn insert<V>(versions: &mut Vec<(Point, V)>, point: Point, version: V) {
-    let at = versions.iter().rposition(|(written, _)| *written < point).map_or(0, |at| at + 1);
-    versions.insert(at, (point, version));
-}
-
 /// Where an account is in the filter.
-#[expect(clippy::cast_possible_truncation, reason = "what is cut off is masked out")]
 fn wipe_bit(hash: u64) -> (usize, u64) {
     let at = (hash >> 40) as usize;
     (at / 64 % WIPE_WORDS, 1 << (at % 64))

@@ -30,11 +30,15 @@ pub(super) struct VersionedState<'v, 'r, DB> {
     beneficiary: Address,
     /// The beneficiary as this thread found it first. Every transaction loads it to add
     /// its fee; one that looks at it is validated as a whole.
-    cached: Option<Option<AccountInfo>>,
+    cached: Option<Cached>,
     /// What was before the block, and is not written.
     accounts: HashTable<(Address, Option<AccountInfo>)>,
     slots: HashTable<(Address, StorageKey, StorageValue)>,
 }
+
+/// An account that was read, if there is one.
+#[derive(Debug)]
+struct Cached(Option<AccountInfo>);
 
 impl<'v, 'r, DB: DatabaseRef> VersionedState<'v, 'r, DB> {
     pub(super) fn new(versions: &'v Versions<'r, DB>, beneficiary: Address) -> Self {
@@ -82,9 +86,9 @@ impl<'v, 'r, DB: DatabaseRef> VersionedState<'v, 'r, DB> {
                 return versions.account(address, self.point);
             }
             if self.cached.is_none() {
-                self.cached = Some(versions.account(address, self.point)?);
+                self.cached = Some(Cached(versions.account(address, self.point)?));
             }
-            return Ok(self.cached.clone().flatten());
+            return Ok(self.cached.as_ref().and_then(|cached| cached.0.clone()));
         }
         let hash = versions.hash_account(address);
         self.reads.add(hash);
