@@ -122,7 +122,7 @@ fn main() {
     let (mut threads, mut repeat, mut only) = (vec![2, 8], 7, Vec::new());
     let mut ways: Vec<String> =
         ["unplanned", "planned", "loop", "every", "nobody"].map(str::to_owned).to_vec();
-    let (mut directories, mut profiled, mut quantile) = (Vec::new(), 0, 0.5);
+    let (mut directories, mut profiled, mut percentile) = (Vec::new(), 0, 50);
     let mut args = env::args().skip(1);
     while let Some(arg) = args.next() {
         let mut value = || args.next().expect("a value follows");
@@ -130,7 +130,7 @@ fn main() {
             "--threads" => threads = value().split(',').map(|n| n.parse().unwrap()).collect(),
             "--repeat" => repeat = value().parse().unwrap(),
             "--only" => only.push(value()),
-            "--quantile" => quantile = value().parse().unwrap(),
+            "--percentile" => percentile = value().parse().unwrap(),
             "--profile" => profiled = value().parse().unwrap(),
             "--ways" => ways = value().split(',').map(str::to_owned).collect(),
             directory => directories.push(PathBuf::from(directory)),
@@ -161,7 +161,7 @@ fn main() {
             runs.for_each(|case| drop(case.run(&ways[0], &pool)));
             continue;
         }
-        measure(&cases, &ways, threads, (repeat, quantile), &pool);
+        measure(&cases, &ways, threads, (repeat, percentile), &pool);
     }
 }
 
@@ -169,17 +169,21 @@ fn measure(
     cases: &[Case],
     ways: &[String],
     threads: usize,
-    (repeat, quantile): (usize, f64),
+    (repeat, percentile): (usize, usize),
     pool: &ThreadPool,
 ) {
-    println!("\n{threads} threads, quantile {quantile} of {repeat}: speed-up (cpu ratio, stale)");
+    println!(
+        "\n{threads} threads, percentile {percentile} of {repeat}: speed-up (cpu ratio, stale)"
+    );
     print!("{:<20} {:>5} {:>9}", "block", "txs", "seq ms");
-    ways.iter().for_each(|way| print!(" {way:>20}"));
+    for way in ways {
+        print!(" {way:>20}");
+    }
     println!();
     let mut total: BTreeMap<&str, (f64, f64, f64, f64, usize, usize)> = BTreeMap::new();
     let mut txs = 0;
     for case in cases {
-        let taken = measure_block(case, ways, (repeat, quantile), pool);
+        let taken = measure_block(case, ways, (repeat, percentile), pool);
         let base = taken[0];
         txs += case.block.transactions.len();
         print!("{:<20} {:>5} {:>9.3}", case.name, case.block.transactions.len(), ms(base.wall));
@@ -220,7 +224,7 @@ fn measure(
 fn measure_block(
     case: &Case,
     ways: &[String],
-    (repeat, quantile): (usize, f64),
+    (repeat, percentile): (usize, usize),
     pool: &ThreadPool,
 ) -> Vec<Taken> {
     let expected = sequential(&case.block, &case.state).expect("a valid block");
@@ -240,7 +244,7 @@ fn measure_block(
     }
     runs.into_iter()
         .map(|mut runs| {
-            let at = (runs.len() as f64 * quantile) as usize;
+            let at = runs.len() * percentile / 100;
             runs.sort_unstable_by_key(|taken| taken.cpu);
             let cpu = runs[at].cpu;
             runs.sort_unstable_by_key(|taken| taken.stale);
