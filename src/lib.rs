@@ -61,10 +61,10 @@ pub use forewave_executor::{
     AccountChange, BlockOutcome, CancelToken, Cancellable, CancellableError, ExecutionError,
     ExecutionMode, ExecutionStats, HybridPredictor, Learner, Lesson, Observation, OneByOne,
     OraclePredictor, OutcomeNote, PrefetchStats, Prefetched, ReconPredictor, Reexecution,
-    ReexecutionReason, Sampling, SequentialRun, StateChanges, StateView, SystemFailure,
-    SystemOperation, TxReceipt, Workers, execute, execute_as, execute_overlapped,
-    execute_predicted, execute_unplanned, is_worth_planning, observe, sequential, sequential_until,
-    with_prefetch,
+    ReexecutionReason, RunPlan, Sampling, SequentialRun, StateChanges, StateView, SystemFailure,
+    SystemOperation, TxReceipt, WaitPolicy, Workers, execute, execute_as, execute_overlapped,
+    execute_predicted, execute_unplanned, is_worth_planning, observe, run_block, sequential,
+    sequential_until, with_prefetch,
 };
 pub use forewave_scheduler::{
     AccessTable, Cause, Chain, ConflictGraph, Edge, Hazard, HazardCounts, HotSpot, LocationId,

@@ -102,7 +102,7 @@ pub(crate) fn first_stale<DB: DatabaseRef>(
 }
 
 /// The first field that was looked at and differs now.
-fn stale_field(read: &AccountRead, cost: U256, now: &Seen) -> Option<Location> {
+pub(crate) fn stale_field(read: &AccountRead, cost: U256, now: &Seen) -> Option<Location> {
     let then = &read.seen;
     let differs = |part| match part {
         Looked::BALANCE => then.balance != now.balance,

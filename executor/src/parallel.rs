@@ -314,7 +314,7 @@ impl<DB: DatabaseRef<Error: Send> + Sync> Run<'_, DB> {
 }
 
 /// One receipt for each transaction, from the runs that count.
-fn receipts(block: &Block, runs: Vec<TxRuns>) -> Vec<TxReceipt> {
+pub(crate) fn receipts(block: &Block, runs: Vec<TxRuns>) -> Vec<TxReceipt> {
     let mut gas_used = 0;
     let runs = runs.into_iter().zip(&block.transactions);
     runs.map(|(runs, tx)| {

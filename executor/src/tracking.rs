@@ -89,6 +89,10 @@ pub(crate) struct StorageRead {
     pub(crate) is_base: bool,
 }
 
+/// Room for the reads of a transaction that calls code: most need no more.
+const ACCOUNTS_READ: usize = 8;
+const SLOTS_READ: usize = 16;
+
 /// Everything one transaction loaded, each account and slot once.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reads {
@@ -194,7 +198,12 @@ pub(crate) fn take_record<D: Database>(
     tx: &TxEnv,
     state: &EvmState,
 ) -> Record {
-    let mut reads = core::mem::take(&mut evm.ctx.journaled_state.database.reads);
+    let room = Reads {
+        accounts: Vec::with_capacity(ACCOUNTS_READ),
+        storage: Vec::with_capacity(SLOTS_READ),
+        ..Reads::default()
+    };
+    let mut reads = core::mem::replace(&mut evm.ctx.journaled_state.database.reads, room);
     let looks = &mut evm.ctx.chain;
     reads.cost = tx.max_balance_spending().unwrap_or(U256::MAX);
     look_at_transaction(looks, tx);

@@ -118,6 +118,15 @@ impl AccountTransition {
         self.storage.is_empty() || self.changes_fields()
     }
 
+    /// Whether it adds to the balance and does nothing else.
+    pub(crate) fn only_credits(&self) -> bool {
+        matches!(self.balance, BalanceChange::Credit(_))
+            && self.lifecycle == Lifecycle::Kept
+            && self.nonce.is_none()
+            && self.code.is_none()
+            && self.storage.is_empty()
+    }
+
     fn changes_fields(&self) -> bool {
         self.lifecycle != Lifecycle::Kept
             || self.balance != BalanceChange::Keep

@@ -10,9 +10,10 @@ use core::fmt;
 use std::{fs, io, path::Path};
 
 use forewave::{
-    AccessKind, AccessSet, AccessSetBuilder, Block, BlockOutcome, ExecutionError, ExecutionMode,
-    Location, Plan, PredictedAccess, PredictorKind, Scope, StateError, WidenedAccess, Workers,
-    compare::compare_outcomes, execute_overlapped, predict, sequential,
+    AccessKind, AccessSet, AccessSetBuilder, Block, BlockOutcome, ConflictGraph, ExecutionError,
+    ExecutionMode, Location, Plan, PredictedAccess, PredictorKind, RunPlan, Scope, StateError,
+    WaitPolicy, WidenedAccess, Workers, compare::compare_outcomes, execute_overlapped, predict,
+    run_block, sequential,
 };
 use forewave_fixtures::{SampleFiles, Workload};
 use revm::primitives::U256;
@@ -206,6 +207,7 @@ pub(crate) fn check(
     let Drawn { block, state } = drawn;
     let truth = sequential(block, state);
     let predictions = prediction.make(drawn, choices);
+    let graph = ConflictGraph::new(&predictions);
     // Left to itself, the executor would run such small blocks on one thread.
     let only_pays = block.transactions.iter().all(|tx| tx.data.is_empty());
     let by_shares = only_pays && choices.one_in(2);
@@ -219,8 +221,15 @@ pub(crate) fn check(
             .expect("the state is in memory")
             .execute_as(mode, block, state, workers),
     };
+    let threads = workers.threads();
     if let Some(what) = difference(&found, &truth) {
-        let threads = workers.threads();
+        return Err(Difference { prediction, threads, mode, what });
+    }
+    let policy = choices.of(&[WaitPolicy::EveryWriter, WaitPolicy::Nobody]);
+    let plan = RunPlan::of_graph(block, &graph, policy);
+    let found = run_block(block, state, &plan.on_all_threads(), workers);
+    if let Some(what) = difference(&found, &truth) {
+        let what = format!("run loop, {policy:?}: {what}");
         return Err(Difference { prediction, threads, mode, what });
     }
     Ok(ran(block, &found, &truth))

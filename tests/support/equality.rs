@@ -5,11 +5,11 @@ use std::path::Path;
 
 use forewave::{
     AccessKind, AccessSet, AccessSetBuilder, Block, BlockOutcome, ExactPaths, ExecutionMode,
-    MemoryState, Plan, PredictedAccess, PredictorKind, Workers,
+    MemoryState, Plan, PredictedAccess, PredictorKind, RunPlan, WaitPolicy, Workers,
     compare::{compare_header, compare_outcomes},
     execute_overlapped, execute_unplanned,
     input::{BlockInput, LoadOptions},
-    predict, sequential, verify,
+    predict, run_block, sequential, verify,
 };
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -66,7 +66,10 @@ pub(crate) fn check_every_way(
     for pool in pools.iter().cycle().take(pools.len() * repetitions) {
         let outcome = execute_unplanned(block, state, pool).unwrap();
         check_outcome(&outcome, truth, &format!("{name} unplanned"));
-        executions += 1;
+        let run = RunPlan::in_block_order(block).on_all_threads();
+        let outcome = run_block(block, state, &run, pool).unwrap();
+        check_outcome(&outcome, truth, &format!("{name} in block order"));
+        executions += 2;
     }
     for kind in PredictorKind::ALL {
         for pool in pools {
@@ -81,6 +84,12 @@ pub(crate) fn check_every_way(
         for plan in [for_people, to_run] {
             assert_eq!(verify(plan.schedule(), plan.graph()), Ok(()), "{name} {who}");
             for pool in pools.iter().cycle().take(pools.len() * repetitions) {
+                for policy in [WaitPolicy::EveryWriter, WaitPolicy::Nobody] {
+                    let run = RunPlan::of_graph(block, plan.graph(), policy);
+                    let outcome = run_block(block, state, &run.on_all_threads(), pool).unwrap();
+                    check_outcome(&outcome, truth, &format!("{name} {who} {policy:?}"));
+                    executions += 1;
+                }
                 for mode in MODES {
                     let outcome = plan.execute_as(mode, block, state, pool).unwrap();
                     check_outcome(&outcome, truth, &format!("{name} {who} {mode:?}"));

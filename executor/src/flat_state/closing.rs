@@ -130,7 +130,7 @@ impl Share {
         prefix * parts / (usize::from(u16::MAX) + 1)
     }
 
-    fn holds(self, address: &Address) -> bool {
+    pub(crate) fn holds(self, address: &Address) -> bool {
         Self::of(address, self.parts) == self.part
     }
 }

@@ -18,8 +18,8 @@ use forewave_analyzer::{
     AccessSet, AccessSetBuilder, Block, MemoryState, PredictedAccess, Predictor, commute_payments,
 };
 use forewave_executor::{
-    ExecutionMode, OraclePredictor, ReconPredictor, execute_as, execute_overlapped, observe,
-    sequential,
+    ExecutionMode, OraclePredictor, ReconPredictor, RunPlan, WaitPolicy, execute_as,
+    execute_overlapped, observe, run_block, sequential,
 };
 use forewave_scheduler::{ConflictGraph, schedule};
 use revm::{
@@ -78,6 +78,7 @@ fn check(block: &Block, state: &MemoryState) {
     }
     for (name, prediction) in predictions(block, state) {
         check_overlapped(block, state, &prediction);
+        check_run_loop(block, state, name, &prediction);
         let mut commuting = prediction.clone();
         commute_payments(block, state, &mut commuting).expect("state in memory");
         let runs = [(&prediction, 1), (&prediction, 2), (&prediction, 8), (&commuting, 2)];
@@ -110,6 +111,35 @@ fn check(block: &Block, state: &MemoryState) {
                     (Err(expected), Err(actual)) => assert_eq!(actual, expected, "{case}"),
                     _ => panic!("{case}: sequential gives {expected:?}, parallel {actual:?}"),
                 }
+            }
+        }
+    }
+}
+
+/// The same by the run loop: from a plan of each kind, on one to eight threads.
+#[track_caller]
+fn check_run_loop(block: &Block, state: &MemoryState, name: &str, prediction: &[PredictedAccess]) {
+    let expected = sequential(block, state);
+    let mut commuting = prediction.to_vec();
+    commute_payments(block, state, &mut commuting).expect("state in memory");
+    for threads in [1, 2, 3, 8] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+        let graphs = [ConflictGraph::new(prediction), ConflictGraph::new(&commuting)];
+        let policies =
+            [WaitPolicy::EveryWriter, WaitPolicy::Deciding(prediction), WaitPolicy::Nobody];
+        let planned = graphs
+            .iter()
+            .flat_map(|graph| policies.map(|policy| RunPlan::of_graph(block, graph, policy)));
+        for (plan, number) in planned.chain([RunPlan::in_block_order(block)]).zip(0..) {
+            let actual = run_block(block, state, &plan.on_all_threads(), &pool);
+            let case = format!("{name}, plan {number}, {threads} threads");
+            match (&expected, &actual) {
+                (Ok(expected), Ok(actual)) => {
+                    assert_eq!(actual.state, expected.state, "{case}");
+                    assert_eq!(actual.first_difference(expected), None, "{case}");
+                }
+                (Err(expected), Err(actual)) => assert_eq!(actual, expected, "{case}"),
+                _ => panic!("{case}: sequential gives {expected:?}, parallel {actual:?}"),
             }
         }
     }

@@ -39,6 +39,8 @@ mod tasks;
 #[path = "../../src/window.rs"]
 mod window;
 
+mod spine;
+
 mod cases;
 mod check;
 mod log;
@@ -57,6 +59,7 @@ use std::{
 
 use cases::{CASES, LOG_CASES};
 use check::check_ready_set;
+use spine::SPINE_CASES;
 use sync::Step;
 
 /// Says which step a process is to leave out.
@@ -83,6 +86,9 @@ fn main() -> ExitCode {
         report(case.name, || case.check());
     }
     for case in CASES.iter().filter(|case| case.name.contains(&filter)) {
+        report(case.name, || case.check());
+    }
+    for case in SPINE_CASES.iter().filter(|case| case.name.contains(&filter)) {
         report(case.name, || case.check());
     }
     if !filter.is_empty() || sync::LEFT_OUT.get().is_some() {
