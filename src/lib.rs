@@ -63,8 +63,8 @@ pub use forewave_executor::{
     OraclePredictor, OutcomeNote, PrefetchStats, Prefetched, ReconPredictor, Reexecution,
     ReexecutionReason, RunPlan, Sampling, SequentialRun, StateChanges, StateView, SystemFailure,
     SystemOperation, TxReceipt, WaitPolicy, Workers, execute, execute_as, execute_overlapped,
-    execute_predicted, execute_unplanned, is_worth_planning, observe, run_block, sequential,
-    sequential_until, with_prefetch,
+    execute_predicted, execute_unplanned, is_worth_planning, observe, predict_on_threads,
+    run_block, sequential, sequential_until, with_prefetch,
 };
 pub use forewave_scheduler::{
     AccessTable, Cause, Chain, ConflictGraph, Edge, Hazard, HazardCounts, HotSpot, LocationId,

@@ -13,9 +13,10 @@ mod dependencies;
 mod score;
 
 use core::{iter::zip, ops::AddAssign};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use forewave_analyzer::{Block, PredictedAccess, TxIndex};
+use alloy_primitives::Address;
+use forewave_analyzer::{Block, PredictedAccess, TxIndex, WideningCause};
 use forewave_executor::{ExecutionStats, Observation};
 use forewave_scheduler::ConflictGraph;
 
@@ -24,7 +25,7 @@ pub use self::{
     accesses::Overlap,
     class::TxClass,
     dependencies::{true_dependencies, weighted_span},
-    score::{ClassScore, Score},
+    score::{ClassScore, MissedContract, Score},
 };
 
 /// What was counted over some transactions. Adds up.
@@ -87,6 +88,10 @@ pub struct BlockMeasure {
     pub predicted_span: u64,
     /// Gas of the heaviest path of the graph of the true accesses.
     pub true_span: u64,
+    /// Transactions by why their prediction is widened; one can count for several.
+    pub causes: BTreeMap<WideningCause, u64>,
+    /// Storage slots that were touched and not predicted, by contract.
+    pub missed: BTreeMap<Address, u64>,
 }
 
 impl AddAssign<&Self> for BlockMeasure {
@@ -97,6 +102,12 @@ impl AddAssign<&Self> for BlockMeasure {
         }
         self.predicted_span += other.predicted_span;
         self.true_span += other.true_span;
+        for (&cause, txs) in &other.causes {
+            *self.causes.entry(cause).or_default() += txs;
+        }
+        for (&contract, slots) in &other.missed {
+            *self.missed.entry(contract).or_default() += slots;
+        }
     }
 }
 
@@ -130,6 +141,12 @@ pub fn measure_block(
             needed.iter().filter(|&&earlier| ancestors.contains(earlier)).count() as u64;
         measure.counts += counts;
         *measure.by_class.entry(*class).or_default() += counts;
+        for cause in BTreeSet::from_iter(predicted.causes()) {
+            *measure.causes.entry(*cause).or_default() += 1;
+        }
+        for contract in locations.missed(&observed.0, predicted) {
+            *measure.missed.entry(contract).or_default() += 1;
+        }
     }
     for reexecution in &stats.reexecuted {
         let position = reexecution.tx.index();

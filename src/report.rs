@@ -182,6 +182,14 @@ pub struct TotalScores {
     pub threads: usize,
     /// Executing sequentially, in milliseconds.
     pub sequential_ms: f64,
+    /// Pieces of code that were summarized, because their summaries were not there yet.
+    pub summarized_codes: usize,
+    /// Summarizing them, in milliseconds, with the evaluation that finds them.
+    pub summarizing_ms: f64,
+    /// How many times as fast `static` predicts on all threads as on one, if it was asked
+    /// for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub static_speedup: Option<f64>,
     /// The scores by predictor.
     pub predictors: BTreeMap<PredictorKind, Score>,
 }

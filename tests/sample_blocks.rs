@@ -6,7 +6,9 @@ mod equality;
 
 use std::{fs, path::PathBuf};
 
-use forewave::{PredictorKind, execute_block, predict, sequential};
+use forewave::{
+    PredictorKind, StaticPredictor, execute_block, predict, predict_on_threads, sequential,
+};
 use forewave_fixtures::{Scenario, Workload};
 
 /// Transactions of a block that is run in every way.
@@ -35,6 +37,22 @@ fn every_scenario_ends_as_in_sequential_execution() {
         let Workload { block, state } = scenario.generate(TRANSACTIONS, SEED);
         let truth = sequential(&block, &state).unwrap();
         equality::check_every_way(&scenario.to_string(), &block, &state, &truth, &pools, 1);
+    }
+}
+
+#[test]
+fn static_predicts_the_same_on_any_number_of_threads() {
+    for scenario in Scenario::ALL {
+        let Workload { block, state } = scenario.generate(TRANSACTIONS, SEED);
+        let predictor = StaticPredictor::default();
+        let expected = predict(&block, &state, &predictor).unwrap();
+        for pool in &equality::pools() {
+            let fresh = StaticPredictor::default();
+            for predictor in [&predictor, &fresh] {
+                let predictions = predict_on_threads(&block, &state, predictor, pool).unwrap();
+                assert_eq!(predictions, expected, "{scenario}");
+            }
+        }
     }
 }
 

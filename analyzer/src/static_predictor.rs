@@ -56,8 +56,9 @@ impl StaticPredictor {
         self.predict_each(block, state, &mut |_| ControlFlow::Continue(()))
     }
 
-    /// Predicts one transaction, once all code that it calls is summarized.
-    fn predict_tx<DB: DatabaseRef>(
+    /// Predicts one transaction, once all code that it calls is summarized. Needs no
+    /// other transaction: any thread may ask for any of them.
+    pub fn predict_tx<DB: DatabaseRef>(
         &self,
         scratch: &mut Scratch,
         block: &Block,

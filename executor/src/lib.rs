@@ -76,7 +76,7 @@ pub use outcome::{
 };
 pub use overlap::{execute_overlapped, execute_predicted};
 pub use parallel::{execute, execute_as, execute_unplanned};
-pub use predictors::{HybridPredictor, OraclePredictor, ReconPredictor};
+pub use predictors::{HybridPredictor, OraclePredictor, ReconPredictor, predict_on_threads};
 pub use prefetch::{OneByOne, PrefetchStats, Prefetched, StateView, with_prefetch};
 pub use sequential::{SequentialRun, sequential, sequential_until};
 pub use spine::{RunPlan, WaitPolicy, run_block};

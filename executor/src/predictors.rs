@@ -5,8 +5,12 @@
 use core::ops::ControlFlow;
 
 use forewave_analyzer::{
-    AccessSet, AnalyzeError, Block, Confidence, PredictedAccess, Predictor, StaticPredictor,
-    TxIndex,
+    AccessSet, AnalyzeError, Block, Confidence, PanickedError, PredictedAccess, Predictor, Scratch,
+    StaticPredictor, TxIndex,
+};
+use rayon::{
+    ThreadPool,
+    iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator},
 };
 use revm::{
     DatabaseRef, ExecuteEvm,
@@ -20,6 +24,33 @@ use crate::{
     observation::{observe, observed_access},
     tracking::{TrackingEvm, discard_record, take_record, tracking_evm},
 };
+
+/// Predicts all transactions of a block on the threads of a pool, each by itself, from
+/// summaries of the code that they call: what [`StaticPredictor`] predicts one after the
+/// other. Summaries that are missing are made, each code's on one thread.
+///
+/// A panic of the state's is an error.
+pub fn predict_on_threads<DB>(
+    block: &Block,
+    state: &DB,
+    predictor: &StaticPredictor,
+    pool: &ThreadPool,
+) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>>
+where
+    DB: DatabaseRef<Error: Send> + Sync,
+{
+    PanickedError::catch(|| {
+        pool.install(|| {
+            let txs = block.transactions.par_iter().enumerate();
+            txs.map_init(Scratch::default, |scratch, (position, tx)| {
+                let prediction = predictor.predict_tx(scratch, block, state, tx);
+                let tx = TxIndex::new(position);
+                prediction.map_err(|source| AnalyzeError::State { tx, source })
+            })
+            .collect()
+        })
+    })?
+}
 
 /// Full execution of each transaction alone on the state before the block: what
 /// `eth_createAccessList` and simulation-based hints give, and as dear as

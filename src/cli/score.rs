@@ -2,7 +2,7 @@
 
 use core::mem::take;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{self, BufWriter, Write},
     time::Duration,
 };
@@ -12,7 +12,7 @@ use forewave::{
     StaticPredictor,
     input::BlockInput,
     measure::{BlockMeasure, Score, TxClass, measure_block},
-    observe,
+    observe, predict_on_threads,
     report::{BlockHeading, BlockScores, FailedBlock, ScoreReport, TotalScores, milliseconds},
     sequential,
 };
@@ -70,11 +70,21 @@ pub(super) fn score(args: &ScoreArgs) -> io::Result<Verdict> {
 struct Measured {
     measure: BlockMeasure,
     analysis: Duration,
+    /// The same on all threads, where they can share it.
+    shared_analysis: Option<Duration>,
+}
+
+/// Summaries that were made because they were not there yet.
+#[derive(Clone, Copy, Debug, Default)]
+struct Summarizing {
+    codes: usize,
+    time: Duration,
 }
 
 /// All predictors on one block.
 struct MeasuredBlock {
     sequential: Duration,
+    summarizing: Summarizing,
     by_predictor: BTreeMap<PredictorKind, Measured>,
 }
 
@@ -95,13 +105,30 @@ fn score_block(
         outcome?;
         sequential_times.push(time);
     }
+    let summarizing = summarize(args, input, shared)?;
     let mut by_predictor = BTreeMap::new();
     for &predictor in &args.predictor {
         let measured =
             score_predictor(args, input, pool, (predictor, shared), &observation, &classes)?;
         by_predictor.insert(predictor, measured);
     }
-    Ok(MeasuredBlock { sequential: median(sequential_times), by_predictor })
+    Ok(MeasuredBlock { sequential: median(sequential_times), summarizing, by_predictor })
+}
+
+/// Makes the summaries of the code that a block calls, if a predictor needs them.
+fn summarize(
+    args: &ScoreArgs,
+    input: &BlockInput,
+    shared: &StaticPredictor,
+) -> Result<Summarizing, Failure> {
+    use PredictorKind::{Hybrid, Static, StaticLate};
+    if !args.predictor.iter().any(|kind| matches!(kind, Static | StaticLate | Hybrid)) {
+        return Ok(Summarizing::default());
+    }
+    let before = shared.summaries().len();
+    let (summarized, time) = timed(|| shared.summarize_block(&input.block, &input.state));
+    summarized?;
+    Ok(Summarizing { codes: shared.summaries().len().saturating_sub(before), time })
 }
 
 fn score_predictor(
@@ -114,14 +141,17 @@ fn score_predictor(
 ) -> Result<Measured, Failure> {
     let BlockInput { block, state, .. } = input;
     let predictor = predictor_by(kind, Some(shared));
-    // Summaries are made once for each deployed code, so they are here before the clock starts.
     let predictions = predictor.predict(block, state)?;
     let times = (0..args.repeat).map(|_| timed(|| predictor.predict(block, state)).1).collect();
     let plan = Plan::to_run(block, state, predictions.clone()).map_err(BlockError::from)?;
     let outcome = plan.execute(block, state, pool).map_err(BlockError::from)?;
     let graph = ConflictGraph::new(&predictions);
     let measure = measure_block(block, classes, observation, &predictions, &graph, &outcome.stats);
-    Ok(Measured { measure, analysis: median(times) })
+    let shared_analysis = (kind == PredictorKind::Static).then(|| {
+        let predict = || predict_on_threads(block, state, shared, pool);
+        median((0..args.repeat).map(|_| timed(predict).1).collect())
+    });
+    Ok(Measured { measure, analysis: median(times), shared_analysis })
 }
 
 /// Everything measured so far: as text each of several blocks is printed when it is
@@ -137,6 +167,9 @@ struct Tally {
     by_predictor: BTreeMap<PredictorKind, Measured>,
     learning: Duration,
     lessons: Lesson,
+    summarizing: Summarizing,
+    /// Predicting by `static` on one thread, and on all.
+    shared_analysis: (Duration, Duration),
 }
 
 impl Tally {
@@ -147,9 +180,12 @@ impl Tally {
     }
 
     fn add(&mut self, block: BlockHeading, measured: MeasuredBlock) -> io::Result<()> {
-        let MeasuredBlock { sequential, by_predictor } = measured;
-        let score =
-            |Measured { measure, analysis }: &Measured| Score::new(measure, *analysis, sequential);
+        let MeasuredBlock { sequential, summarizing, by_predictor } = measured;
+        self.summarizing.codes += summarizing.codes;
+        self.summarizing.time += summarizing.time;
+        let score = |Measured { measure, analysis, .. }: &Measured| {
+            Score::new(measure, *analysis, sequential)
+        };
         let scores = BlockScores {
             block,
             sequential_ms: milliseconds(sequential),
@@ -162,7 +198,11 @@ impl Tally {
         }
         self.blocks.push(scores);
         self.sequential += sequential;
-        for (kind, Measured { measure, analysis }) in by_predictor {
+        for (kind, Measured { measure, analysis, shared_analysis }) in by_predictor {
+            if let Some(shared) = shared_analysis {
+                self.shared_analysis.0 += analysis;
+                self.shared_analysis.1 += shared;
+            }
             let total = self.by_predictor.entry(kind).or_default();
             total.measure += &measure;
             total.analysis += analysis;
@@ -170,8 +210,14 @@ impl Tally {
         Ok(())
     }
 
+    /// How much faster `static` predicts on all threads than on one.
+    fn static_speedup(&self) -> Option<f64> {
+        let (alone, shared) = self.shared_analysis;
+        (!shared.is_zero()).then(|| alone.as_secs_f64() / shared.as_secs_f64())
+    }
+
     fn report(&mut self) -> ScoreReport {
-        let scores = self.by_predictor.iter().map(|(&kind, Measured { measure, analysis })| {
+        let scores = self.by_predictor.iter().map(|(&kind, Measured { measure, analysis, .. })| {
             (kind, Score::new(measure, *analysis, self.sequential))
         });
         let total = (!self.blocks.is_empty()).then(|| TotalScores {
@@ -180,6 +226,9 @@ impl Tally {
             gas_used: self.blocks.iter().filter_map(|scores| scores.block.gas_used).sum(),
             threads: self.threads,
             sequential_ms: milliseconds(self.sequential),
+            summarized_codes: self.summarizing.codes,
+            summarizing_ms: milliseconds(self.summarizing.time),
+            static_speedup: self.static_speedup(),
             predictors: scores.collect(),
         });
         ScoreReport { blocks: take(&mut self.blocks), failed: take(&mut self.failed), total }
@@ -279,10 +328,20 @@ fn write_total(out: &mut impl Write, paint: Paint, total: &TotalScores) -> io::R
     for (label, unit, value) in TOTAL_ROWS {
         write_row(out, label, total.predictors.values().map(|score| unit.show(value(score))))?;
     }
+    if let Some(speedup) = total.static_speedup {
+        let threads = counted(total.threads, "thread");
+        writeln!(out, "static on {threads}: {speedup:.2} times as fast as on one")?;
+    }
+    if total.summarized_codes > 0 {
+        let codes = counted(total.summarized_codes, "contract");
+        let each = total.summarizing_ms / total.summarized_codes as f64;
+        writeln!(out, "summarized {codes}, {each:.1} ms each")?;
+    }
     for class in TxClass::ALL {
         write_class(out, paint, class, &total.predictors)?;
     }
-    Ok(())
+    write_causes(out, paint, &total.predictors)?;
+    write_missed(out, paint, &total.predictors)
 }
 
 /// The measures of one class of transactions.
@@ -307,6 +366,44 @@ fn write_class(
     write_row(out, "exact transactions", row(|s| Unit::Percent.show(s.exact_txs)))?;
     write_row(out, "dependency recall", row(|s| Unit::Ratio.show(s.dependency_recall)))?;
     write_row(out, "re-executed transactions", row(|s| Unit::Percent.show(s.reexecuted_txs)))
+}
+
+/// Why predictions are widened, and how often.
+fn write_causes(
+    out: &mut impl Write,
+    paint: Paint,
+    predictors: &BTreeMap<PredictorKind, Score>,
+) -> io::Result<()> {
+    let causes: BTreeSet<_> = predictors.values().flat_map(|score| score.causes.keys()).collect();
+    if causes.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)?;
+    write_columns(out, paint, "widened transactions by cause", predictors.keys())?;
+    for cause in causes {
+        let txs = |score: &Score| score.causes.get(cause).copied().unwrap_or(0);
+        write_row(out, &cause.to_string(), predictors.values().map(|it| grouped(txs(it))))?;
+    }
+    Ok(())
+}
+
+/// The contracts of whose storage each predictor misses most.
+fn write_missed(
+    out: &mut impl Write,
+    paint: Paint,
+    predictors: &BTreeMap<PredictorKind, Score>,
+) -> io::Result<()> {
+    for (kind, score) in predictors {
+        if score.most_missed.is_empty() {
+            continue;
+        }
+        writeln!(out)?;
+        writeln!(out, "{}", paint.bold(&format!("slots that {kind} misses most, by contract")))?;
+        for missed in &score.most_missed {
+            writeln!(out, "{} {:>8}", missed.address, grouped(missed.slots))?;
+        }
+    }
+    Ok(())
 }
 
 fn write_columns<'a>(

@@ -83,6 +83,21 @@ impl MeasuredLocations {
         locations
     }
 
+    /// The contract of each storage slot that was touched and not predicted.
+    pub(super) fn missed(
+        &self,
+        observed: &AccessSet,
+        predicted: &PredictedAccess,
+    ) -> impl Iterator<Item = Address> {
+        let named = predicted.set().locations();
+        self.of(observed).into_iter().filter_map(move |location| match location {
+            Location::Storage(contract, _) if named.binary_search(&location).is_err() => {
+                Some(contract)
+            }
+            _ => None,
+        })
+    }
+
     /// Compares the sets of one transaction.
     pub(super) fn compare(&self, observed: &AccessSet, predicted: &PredictedAccess) -> Counts {
         let (actual, named) = (self.of(observed), self.of(predicted.set()));

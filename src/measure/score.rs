@@ -1,8 +1,10 @@
 //! Counts to the ratios that people and machines read.
 
-use core::time::Duration;
+use core::{cmp::Reverse, time::Duration};
 use std::collections::BTreeMap;
 
+use alloy_primitives::Address;
+use forewave_analyzer::WideningCause;
 use serde::{Deserialize, Serialize};
 
 use super::{BlockMeasure, Counts, TxClass, accesses::share};
@@ -43,7 +45,23 @@ pub struct Score {
     pub analysis_ratio: f64,
     /// The same by class of transaction; classes without transactions are left out.
     pub by_class: BTreeMap<TxClass, ClassScore>,
+    /// Transactions by why their prediction is widened; one can count for several.
+    pub causes: BTreeMap<WideningCause, u64>,
+    /// The contracts with the most storage slots that were touched and not predicted.
+    pub most_missed: Vec<MissedContract>,
 }
+
+/// A contract of whose storage something was missed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissedContract {
+    /// Where it is.
+    pub address: Address,
+    /// Slots that were touched and not predicted, each once for each transaction.
+    pub slots: u64,
+}
+
+/// Contracts that are named as the most missed.
+const MOST_MISSED_MAX: usize = 10;
 
 /// How good a predictor was on one class of transactions.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -93,6 +111,8 @@ impl Score {
                 .iter()
                 .map(|(&class, counts)| (class, ClassScore::new(counts)))
                 .collect(),
+            causes: measure.causes.clone(),
+            most_missed: most_missed(&measure.missed),
         }
     }
 }
@@ -110,6 +130,14 @@ impl ClassScore {
             reexecuted_txs: share_of_some(counts.reexecuted_txs, counts.txs),
         }
     }
+}
+
+fn most_missed(missed: &BTreeMap<Address, u64>) -> Vec<MissedContract> {
+    let missed = missed.iter().map(|(&address, &slots)| MissedContract { address, slots });
+    let mut most: Vec<_> = missed.collect();
+    most.sort_by_key(|missed| (Reverse(missed.slots), missed.address));
+    most.truncate(MOST_MISSED_MAX);
+    most
 }
 
 /// `part / whole`, and 0 where there is nothing: of a cost, not of a merit.

@@ -93,6 +93,20 @@ pub enum WideningCause {
     Limit,
 }
 
+impl fmt::Display for WideningCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::NotSummarized => "code not summarized",
+            Self::GaveUp => "gave up",
+            Self::Key => "unknown key",
+            Self::Target => "unknown target",
+            Self::Selector => "unknown function",
+            Self::Creation => "unknown creation",
+            Self::Limit => "limit",
+        })
+    }
+}
+
 /// What a transaction is predicted to touch.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PredictedAccess {
