@@ -33,7 +33,7 @@ use revm::{
     bytecode::Bytecode,
     context::TxEnv,
     context_interface::Transaction as _,
-    primitives::{Address, B256, TxKind, U256, map::DefaultHashBuilder},
+    primitives::{Address, B256, StorageKey, TxKind, U256, map::DefaultHashBuilder},
 };
 
 use self::{
@@ -95,6 +95,8 @@ pub struct Scratch {
     registers: Vec<Registers>,
     /// States of frames that no branch holds now.
     sides: Vec<Side>,
+    /// Mappings in which something was stored of which the key is not known.
+    lost_mappings: Vec<(Address, StorageKey)>,
     /// The stores so far.
     stores: Vec<Store>,
     assigned: Vec<Value>,
@@ -221,6 +223,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         scratch.accounts.clear();
         scratch.transient.clear();
         scratch.stores.clear();
+        scratch.lost_mappings.clear();
         scratch.widened.clear();
         scratch.reads.clear();
         scratch.data_used = 0;

@@ -135,6 +135,8 @@ pub struct ExprArena {
     ids: HashMap<KeyExpr, ExprId, DefaultHashBuilder>,
     /// Hashes of memory by their sites.
     hashes: HashMap<u32, ExprId, DefaultHashBuilder>,
+    /// Words that were put together from the low bytes of others, the first in front.
+    composed: HashMap<ExprId, Box<[(u8, ExprId)]>, DefaultHashBuilder>,
     count_max: usize,
 }
 
@@ -147,12 +149,25 @@ impl ExprArena {
             fleeting: Vec::new(),
             ids: HashMap::default(),
             hashes: HashMap::default(),
+            composed: HashMap::default(),
             count_max: count_max.clamp(3, u32::MAX as usize),
         };
         let constants = [arena.constant(U256::ZERO), arena.constant(U256::ONE)];
         let unknown = arena.intern(KeyExpr::Unknown);
         debug_assert_eq!((constants, unknown), ([ExprId::ZERO, ExprId::ONE], ExprId::UNKNOWN));
         arena
+    }
+
+    /// Remembers what a word was put together from.
+    pub(crate) fn compose(&mut self, word: ExprId, parts: Box<[(u8, ExprId)]>) {
+        if !matches!(self.get(word), KeyExpr::Constant(_) | KeyExpr::Unknown) {
+            self.composed.entry(word).or_insert(parts);
+        }
+    }
+
+    /// What a word was put together from: 32 bytes in all; nothing if that is not known.
+    pub(crate) fn composition(&self, word: ExprId) -> &[(u8, ExprId)] {
+        self.composed.get(&word).map_or(&[], |parts| parts)
     }
 
     /// The expression of that name.

@@ -225,6 +225,9 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         if let Some(value) = value {
             return value;
         }
+        if scope.is_some_and(|slot| self.scratch.lost_mappings.contains(&(this, slot))) {
+            return Value::UNKNOWN;
+        }
         let word = match self.state.storage_ref(this, key.word) {
             Ok(word) => word,
             Err(error) => {
@@ -248,6 +251,10 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
     ) {
         self.load(this, key, scope, false);
         if !key.is_known() {
+            // From now on any entry may hold something else.
+            if let Some(slot) = scope {
+                self.scratch.lost_mappings.push((this, slot));
+            }
             return;
         }
         self.gas += STORE_GAS;

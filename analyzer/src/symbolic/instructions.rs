@@ -298,7 +298,7 @@ impl Explorer<'_> {
                 let word = pop(path);
                 let event = Event::StoreMemory { at: pointer, word, is_byte: false };
                 self.graph.push(path.node, event);
-                Rc::make_mut(&mut path.memory).store(at, word);
+                Rc::make_mut(&mut path.memory).store(&self.arena, at, word);
                 Flow::Next
             }
             _ => {
@@ -372,10 +372,10 @@ impl Explorer<'_> {
             }
             None => Vec::new(),
         };
-        self.fill(path, to, len, |_, memory, at, len| {
+        self.fill(path, to, len, |explorer, memory, at, len| {
             for (start, word) in words {
                 if let Some(at) = at.plus(start) {
-                    memory.store_prefix(at, word, WORD_BYTES.min(len - start));
+                    memory.store_prefix(&explorer.arena, at, word, WORD_BYTES.min(len - start));
                 }
             }
         })

@@ -123,8 +123,8 @@ impl Memory {
     }
 
     /// Stores a whole word.
-    pub(super) fn store(&mut self, at: Place, word: ExprId) {
-        self.put(at, Piece { word, skip: 0, len: 32 });
+    pub(super) fn store(&mut self, arena: &ExprArena, at: Place, word: ExprId) {
+        self.store_prefix(arena, at, word, WORD_BYTES);
     }
 
     /// Stores the lowest byte of a word.
@@ -132,10 +132,22 @@ impl Memory {
         self.put(at, Piece { word, skip: 31, len: 1 });
     }
 
-    /// Stores the first bytes of a word.
-    pub(super) fn store_prefix(&mut self, at: Place, word: ExprId, len: u32) {
-        if let Ok(len @ 1..=32) = u8::try_from(len) {
+    /// Stores the first bytes of a word: by what it was put together from, so that one
+    /// part that is not known when the code is evaluated does not lose the others.
+    pub(super) fn store_prefix(&mut self, arena: &ExprArena, at: Place, word: ExprId, len: u32) {
+        let Ok(len @ 1..=32) = u8::try_from(len) else { return };
+        let parts = arena.composition(word);
+        if parts.is_empty() {
             self.put(at, Piece { word, skip: 0, len });
+            return;
+        }
+        let mut done = 0;
+        for &(bytes, word) in parts {
+            let taken = bytes.min(len - done);
+            if let Some(at) = at.plus(done.into()).filter(|_| taken > 0) {
+                self.put(at, Piece { word, skip: 32 - bytes, len: taken });
+            }
+            done += taken;
         }
     }
 
@@ -165,14 +177,19 @@ impl Memory {
         }
         let mut word = ExprId::ZERO;
         let mut position = 0;
+        let mut parts = Vec::new();
         for (bytes, part) in self.read(arena, at, WORD_BYTES) {
             position += bytes;
             let Some(part) = part else { return ExprId::UNKNOWN };
+            parts.push((u8::try_from(bytes).unwrap_or(0), part));
             let mask = arena.constant(U256::MAX >> (8 * (WORD_BYTES - bytes) as usize));
             let part = arena.operation(op::AND, [part, mask, ExprId::ZERO]);
             let shift = arena.constant(U256::from(8 * (WORD_BYTES - position)));
             let shifted = arena.operation(op::SHL, [shift, part, ExprId::ZERO]);
             word = arena.operation(op::OR, [word, shifted, ExprId::ZERO]);
+        }
+        if parts.len() > 1 {
+            arena.compose(word, parts.into());
         }
         word
     }
@@ -220,7 +237,7 @@ impl Memory {
         }
         for (start, bytes, word) in words {
             if let Some(at) = to.plus(start) {
-                self.store_prefix(at, word.unwrap_or(ExprId::UNKNOWN), bytes);
+                self.store_prefix(arena, at, word.unwrap_or(ExprId::UNKNOWN), bytes);
             }
         }
     }
@@ -420,8 +437,8 @@ mod tests {
         let mut memory = Memory::default();
         let caller = arena.intern(KeyExpr::Environment(op::CALLER));
         let seed = arena.constant(U256::from(0x87a2_11a2_u64));
-        memory.store(at(12), seed);
-        memory.store(at(0), caller);
+        memory.store(&arena, at(12), seed);
+        memory.store(&arena, at(0), caller);
         let parts = memory.parts(&mut arena, at(12), 32);
         let expected =
             [KeccakPart { word: caller, bytes: 20 }, KeccakPart { word: seed, bytes: 12 }];
@@ -434,8 +451,8 @@ mod tests {
         let mut arena = ExprArena::new(64);
         let mut memory = Memory::default();
         let word = arena.constant(U256::from(0xa905_9cbb_u64) << 224);
-        memory.store(at(64), word);
-        memory.store(at(68), ExprId::ONE);
+        memory.store(&arena, at(64), word);
+        memory.store(&arena, at(68), ExprId::ONE);
         assert_eq!(memory.selector(&mut arena, at(64)), Some(0xa905_9cbb));
         let shifted = memory.load(&mut arena, at(69));
         assert_eq!(arena.value(shifted), Some(U256::from(256)));
@@ -446,12 +463,12 @@ mod tests {
     fn behind_a_copy_of_unknown_length_nothing_is_known() {
         let mut arena = ExprArena::new(64);
         let mut memory = Memory::default();
-        memory.store(at(64), ExprId::ONE);
+        memory.store(&arena, at(64), ExprId::ONE);
         memory.store_bulk(at(64), true);
         assert_eq!(memory.load(&mut arena, at(64)), ExprId::UNKNOWN);
         assert_eq!(memory.load(&mut arena, at(32)), ExprId::ZERO);
         assert!(memory.holds_calldata(at(64)));
-        memory.store(at(96), ExprId::ONE);
+        memory.store(&arena, at(96), ExprId::ONE);
         assert!(!memory.holds_calldata(at(64)));
     }
 
@@ -459,9 +476,9 @@ mod tests {
     fn where_two_ways_meet_only_what_is_the_same_is_known() {
         let mut arena = ExprArena::new(64);
         let (mut one, mut other) = (Memory::default(), Memory::default());
-        one.store(at(0), ExprId::ONE);
-        one.store(at(32), ExprId::ONE);
-        other.store(at(0), ExprId::ONE);
+        one.store(&arena, at(0), ExprId::ONE);
+        one.store(&arena, at(32), ExprId::ONE);
+        other.store(&arena, at(0), ExprId::ONE);
         assert!(one.meet(&other, &mut |_, _| ExprId::UNKNOWN));
         assert_eq!(one.load(&mut arena, at(0)), ExprId::ONE);
         assert_eq!(one.load(&mut arena, at(32)), ExprId::UNKNOWN);
