@@ -227,8 +227,8 @@ pub(crate) fn check(
     }
     let policy = choices.of(&[WaitPolicy::EveryWriter, WaitPolicy::Nobody]);
     let plan = RunPlan::of_graph(block, &graph, policy);
-    let found = run_block(block, state, &plan.on_all_threads(), workers);
-    if let Some(what) = difference(&found, &truth) {
+    let looped = run_block(block, state, &plan.on_all_threads(), workers);
+    if let Some(what) = difference(&looped, &truth) {
         let what = format!("run loop, {policy:?}: {what}");
         return Err(Difference { prediction, threads, mode, what });
     }
