@@ -186,8 +186,8 @@ pub struct TotalScores {
     pub summarized_codes: usize,
     /// Summarizing them, in milliseconds, with the evaluation that finds them.
     pub summarizing_ms: f64,
-    /// How many times as fast `static` predicts on all threads as on one, if it was asked
-    /// for.
+    /// How many times more `static` predicts in a time on all threads than on one, if it was
+    /// asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub static_speedup: Option<f64>,
     /// The scores by predictor.
