@@ -7,6 +7,7 @@
 //! constant last and outermost. The arena is bounded; once it is full, what is
 //! new is [`KeyExpr::Unknown`]. [`words`] is how a person reads them.
 
+mod made_of;
 mod names;
 mod printer;
 mod shape;
@@ -158,18 +159,6 @@ impl ExprArena {
         arena
     }
 
-    /// Remembers what a word was put together from.
-    pub(crate) fn compose(&mut self, word: ExprId, parts: Box<[(u8, ExprId)]>) {
-        if !matches!(self.get(word), KeyExpr::Constant(_) | KeyExpr::Unknown) {
-            self.composed.entry(word).or_insert(parts);
-        }
-    }
-
-    /// What a word was put together from: 32 bytes in all; nothing if that is not known.
-    pub(crate) fn composition(&self, word: ExprId) -> &[(u8, ExprId)] {
-        self.composed.get(&word).map_or(&[], |parts| parts)
-    }
-
     /// The expression of that name.
     pub fn get(&self, id: ExprId) -> &KeyExpr {
         &self.exprs[id.index()]
@@ -196,17 +185,6 @@ impl ExprArena {
     /// for, or varies, at two times.
     pub(crate) fn is_fleeting(&self, id: ExprId) -> bool {
         self.fleeting[id.index()]
-    }
-
-    /// Whether an expression is made of what is given anew each time that code is
-    /// followed, or of something that varies as `is_own` says.
-    pub(crate) fn is_renewed(&self, id: ExprId, is_own: &impl Fn(u32) -> bool) -> bool {
-        self.is_fleeting(id)
-            && match *self.get(id) {
-                KeyExpr::Varying(number) => is_own(number),
-                KeyExpr::Returned { .. } | KeyExpr::Memory(_) | KeyExpr::MemoryHash { .. } => true,
-                _ => self.parts(id).into_iter().any(|part| self.is_renewed(part, is_own)),
-            }
     }
 
     /// The value of an expression that is a constant.

@@ -14,6 +14,8 @@ mod hostile;
 mod keys;
 #[path = "analysis/linking.rs"]
 mod linking;
+#[path = "analysis/loss.rs"]
+mod loss;
 #[path = "analysis/protocol.rs"]
 mod protocol;
 #[path = "analysis/saved.rs"]

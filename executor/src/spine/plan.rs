@@ -33,7 +33,7 @@ const PATH_STEPS: u64 = 48;
 /// What several threads cost in any case, in nanoseconds: the others have to wake up.
 const SHARED_NS: u64 = 50_000;
 
-/// What each transaction costs besides when threads share the block, in nanoseconds:
+/// What each transaction costs more when threads share the block, in nanoseconds:
 /// recording, publishing, validation.
 const SHARED_TX_NS: u64 = 1_800;
 

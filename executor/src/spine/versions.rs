@@ -205,7 +205,7 @@ impl<'r, DB: DatabaseRef> Versions<'r, DB> {
         ((at / 64) & (self.written.len() - 1), 1 << (at % 64))
     }
 
-    /// Adds the fees of a transaction that is being committed: nobody looks at what the
+    /// Adds the fees of a transaction that is being committed: nothing looks at what the
     /// beneficiary has, so earlier they would only cost time. Then the transactions up to
     /// this one are committed.
     pub(crate) fn commit(&self, point: Point, transition: &'r Transition) -> Result<(), DB::Error> {
