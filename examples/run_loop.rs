@@ -67,12 +67,12 @@ impl Case {
             let of_graph = |policy| RunPlan::of_graph(&block, plan.graph(), policy);
             run_plans.insert(("loop", threads), RunPlan::in_block_order(&block));
             run_plans.insert(("every", threads), of_graph(WaitPolicy::EveryWriter));
-            run_plans.insert(("nobody", threads), of_graph(WaitPolicy::Nobody));
+            run_plans.insert(("no-writer", threads), of_graph(WaitPolicy::NoWriter));
             let of_graph = |policy| RunPlan::of_graph(&block, &guessed, policy);
             run_plans.insert(("static-every", threads), of_graph(WaitPolicy::EveryWriter));
             run_plans
                 .insert(("static-deciding", threads), of_graph(WaitPolicy::Deciding(&guesses)));
-            run_plans.insert(("static-nobody", threads), of_graph(WaitPolicy::Nobody));
+            run_plans.insert(("static-no-writer", threads), of_graph(WaitPolicy::NoWriter));
         }
         Some(Self { name, block, state, plan, run_plans })
     }
@@ -121,7 +121,7 @@ fn predict_by_all(block: &Block, state: &MemoryState, pool: &ThreadPool) -> Vec<
 fn main() {
     let (mut threads, mut repeat, mut only) = (vec![2, 8], 7, Vec::new());
     let mut ways: Vec<String> =
-        ["unplanned", "planned", "loop", "every", "nobody"].map(str::to_owned).to_vec();
+        ["unplanned", "planned", "loop", "every", "no-writer"].map(str::to_owned).to_vec();
     let (mut directories, mut profiled, mut percentile) = (Vec::new(), 0, 50);
     let mut args = env::args().skip(1);
     while let Some(arg) = args.next() {

@@ -225,7 +225,7 @@ pub(crate) fn check(
     if let Some(what) = difference(&found, &truth) {
         return Err(Difference { prediction, threads, mode, what });
     }
-    let policy = choices.of(&[WaitPolicy::EveryWriter, WaitPolicy::Nobody]);
+    let policy = choices.of(&[WaitPolicy::EveryWriter, WaitPolicy::NoWriter]);
     let plan = RunPlan::of_graph(block, &graph, policy);
     let looped = run_block(block, state, &plan.on_all_threads(), workers);
     if let Some(what) = difference(&looped, &truth) {

@@ -84,7 +84,7 @@ pub(crate) fn check_every_way(
         for plan in [for_people, to_run] {
             assert_eq!(verify(plan.schedule(), plan.graph()), Ok(()), "{name} {who}");
             for pool in pools.iter().cycle().take(pools.len() * repetitions) {
-                for policy in [WaitPolicy::EveryWriter, WaitPolicy::Nobody] {
+                for policy in [WaitPolicy::EveryWriter, WaitPolicy::NoWriter] {
                     let run = RunPlan::of_graph(block, plan.graph(), policy);
                     let outcome = run_block(block, state, &run.on_all_threads(), pool).unwrap();
                     check_outcome(&outcome, truth, &format!("{name} {who} {policy:?}"));

@@ -49,7 +49,7 @@ pub enum WaitPolicy<'a> {
     /// [deciding reads](PredictedAccess::deciding_reads) of these predictions.
     Deciding(&'a [PredictedAccess]),
     /// None.
-    Nobody,
+    NoWriter,
 }
 
 /// What waits for what in a block, and who goes first.
@@ -114,7 +114,7 @@ fn waits(graph: &ConflictGraph, policy: WaitPolicy<'_>) -> Vec<(u32, u32)> {
     let table = graph.accesses();
     let decides = |earlier: TxIndex, tx: TxIndex| match policy {
         WaitPolicy::EveryWriter => true,
-        WaitPolicy::Nobody => false,
+        WaitPolicy::NoWriter => false,
         WaitPolicy::Deciding(predictions) => {
             let deciding = predictions[tx.index()].deciding_reads().iter();
             let mut ids = deciding.filter_map(|location| table.id(location));

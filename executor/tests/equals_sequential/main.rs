@@ -126,7 +126,7 @@ fn check_run_loop(block: &Block, state: &MemoryState, name: &str, prediction: &[
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
         let graphs = [ConflictGraph::new(prediction), ConflictGraph::new(&commuting)];
         let policies =
-            [WaitPolicy::EveryWriter, WaitPolicy::Deciding(prediction), WaitPolicy::Nobody];
+            [WaitPolicy::EveryWriter, WaitPolicy::Deciding(prediction), WaitPolicy::NoWriter];
         let planned = graphs
             .iter()
             .flat_map(|graph| policies.map(|policy| RunPlan::of_graph(block, graph, policy)));

@@ -16,7 +16,7 @@ pub(crate) enum Form {
     Published,
 }
 
-/// What happens in a run besides its tasks.
+/// What happens in a run apart from its tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     Nothing,

@@ -27,7 +27,7 @@ use crate::{check::check_all_orders, sync::panic_from_here};
 const HEAVY: u64 = 1_000_000;
 const LIGHT: u64 = 200;
 
-/// What happens in a run besides its tasks.
+/// What happens in a run apart from its tasks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Event {
     Nothing,
