@@ -25,7 +25,8 @@
 //!
 //! *Sleep.* A thread that finds no ready task looks again for a while, then counts itself
 //! as a sleeper, looks once more, and sleeps. A thread that takes a task wakes one
-//! sleeper if more tasks are ready. Again each passes a fence in between.
+//! sleeper if more tasks are ready. Again each passes a fence in between: a thread that
+//! has made tasks ready tries to commit before it takes again.
 //!
 //! *End.* The run is over when all tasks are committed, or when it is stopped by an error
 //! or by a thread that panics.
@@ -255,9 +256,9 @@ impl<'o, C> Dispatch<'o, C> {
             && (self.fallen_back.load(Ordering::Relaxed) || self.ready.has(|_| Want::Yes))
     }
 
-    /// Wakes a sleeper if there is something for it; it wakes the next one.
+    /// Wakes a sleeper if there is something for it; it wakes the next one. A thread that
+    /// has made tasks ready has passed the fence of [`commit`](Self::commit) since.
     fn wake_for_work(&self) {
-        fence(Ordering::SeqCst);
         if self.sleepers.load(Ordering::Relaxed) > 0 && self.has_work() {
             let bed = self.bed.lock().unwrap_or_else(PoisonError::into_inner);
             self.alarm.notify_one();

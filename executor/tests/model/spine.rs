@@ -84,7 +84,7 @@ pub(crate) const SPINE_CASES: &[SpineCase] = &[
     SpineCase::new("loop: two tasks that wait for nothing", 2, &[HEAVY; 2]),
     SpineCase::new("loop: two tasks at the same time", 3, &[HEAVY; 2]).with(Event::Together(0)),
     SpineCase::new("loop: a task that waits for another", 2, &[HEAVY; 2]).waiting(&[(0, 1)]),
-    SpineCase::new("loop: a task that waits for two others", 1, &[HEAVY; 3])
+    SpineCase::new("loop: a task that waits for two others", 2, &[HEAVY; 3])
         .waiting(&[(0, 2), (1, 2)]),
     SpineCase::new("loop: two tasks at the same time once a third is done", 1, &[HEAVY; 3])
         .waiting(&[(0, 1), (0, 2)])
