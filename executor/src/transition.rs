@@ -185,6 +185,11 @@ impl Transition {
         &self.accounts
     }
 
+    /// How many accounts and slots it is about.
+    pub(crate) fn len(&self) -> usize {
+        self.accounts.iter().map(|(_, change)| 1 + change.slots().len()).sum()
+    }
+
     /// What it does to one account, if it touches it.
     pub(crate) fn account(&self, address: Address) -> Option<&AccountTransition> {
         let accounts = &self.accounts;

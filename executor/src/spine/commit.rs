@@ -31,6 +31,12 @@ use crate::{
 const JUDGED: u32 = 32;
 const STALE_MAX: u32 = 20;
 
+/// What it costs to look at a location that was read, and at one that was changed, in terms
+/// of looking whether a transaction has published something: shards and their locks
+/// against a filter against a counter.
+const STEPS_PER_READ: usize = 48;
+const STEPS_PER_CHANGE: usize = 4;
+
 /// What the committing threads know.
 #[derive(Debug, Default)]
 pub(super) struct Committer {
@@ -120,23 +126,30 @@ impl<DB: DatabaseRef> Validation<'_, '_, DB> {
     /// A location that was read with another value than it has now.
     ///
     /// What was published before the run began, it has seen. So only what earlier
-    /// transactions have published since can make it stale.
+    /// transactions have published since can make it stale. Where that is much, everything
+    /// that was read is looked at instead.
     fn first_stale(&self) -> Result<Option<Location>, DB::Error> {
-        let (start, reads) = match &self.run.basis {
+        let (start, filter) = match &self.run.basis {
             Basis::Committed => return Ok(None),
             Basis::Guessed => return self.first_stale_of_all(),
             Basis::Published { start, reads } => (*start, reads),
         };
         let Shared { versions, slots, .. } = self.shared;
+        let reads = &self.run.record.reads;
+        let mut left = STEPS_PER_READ * (reads.accounts.len() + reads.storage.len());
         for tx in start.committed..self.tx {
-            if !versions.was_published_after(tx, start.time) {
-                continue;
-            }
+            let mut step = 1;
             let slot = &slots[tx];
-            let runs =
-                slot.ahead.get().and_then(Option::as_ref).into_iter().chain(slot.at_turn.get());
+            let is_later = versions.was_published_after(tx, start.time);
+            let ahead = slot.ahead.get().and_then(Option::as_ref);
+            let runs = ahead.into_iter().chain(slot.at_turn.get()).filter(|_| is_later);
+            for run in runs.clone() {
+                step += STEPS_PER_CHANGE * run.record.transition.len();
+            }
+            let Some(rest) = left.checked_sub(step) else { return self.first_stale_of_all() };
+            left = rest;
             for run in runs {
-                let stale = self.first_stale_by(&run.record.transition, reads)?;
+                let stale = self.first_stale_by(&run.record.transition, filter)?;
                 if stale.is_some() {
                     return Ok(stale);
                 }
