@@ -8,13 +8,10 @@ mod cases;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use forewave::{InterpretingPredictor, PredictorKind, predict};
+use forewave::{PredictorKind, predict};
 
 const PREDICTORS: [PredictorKind; 3] =
     [PredictorKind::None, PredictorKind::Static, PredictorKind::Recon];
-
-/// An entry is noted at its first sight, recorded at its second.
-const FILLS: usize = 2;
 
 fn analyze(c: &mut Criterion) {
     let mut group = c.benchmark_group("analyze");
@@ -26,14 +23,6 @@ fn analyze(c: &mut Criterion) {
                 b.iter(|| predict(&case.block, &case.state, &predictor).expect("state in memory"));
             });
         }
-        // The same, with templates that the block itself has filled.
-        let warm = InterpretingPredictor::learning();
-        for _ in 0..FILLS {
-            predict(&case.block, &case.state, &warm).expect("state in memory");
-        }
-        group.bench_with_input(BenchmarkId::new("static-warm", &case.name), &case, |b, case| {
-            b.iter(|| predict(&case.block, &case.state, &warm).expect("state in memory"));
-        });
     }
     group.finish();
 }

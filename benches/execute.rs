@@ -13,7 +13,7 @@ use criterion::{
     BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main,
     measurement::WallTime,
 };
-use forewave::{ExecutionMode, Plan, PredictorKind, execute_block, predict, sequential};
+use forewave::{Plan, PredictorKind, execute_block, predict, sequential};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 fn bench(c: &mut Criterion) {
@@ -49,11 +49,6 @@ fn bench_parallel(group: &mut BenchmarkGroup<'_, WallTime>, case: &Case, pool: &
         assert_eq!(outcome.first_difference(&expected), None, "{name} at {threads} threads");
     }
     group.bench_function(BenchmarkId::new(format!("planned-{threads}"), name), |b| b.iter(run));
-    for mode in [ExecutionMode::Dataflow, ExecutionMode::Waves] {
-        let run = || plan.execute_as(mode, block, state, pool).expect("a valid block");
-        let id = BenchmarkId::new(format!("{mode:?}-{threads}").to_lowercase(), name);
-        group.bench_function(id, |b| b.iter(run));
-    }
     group.bench_function(BenchmarkId::new(format!("whole-{threads}"), name), |b| b.iter(whole));
 }
 

@@ -19,7 +19,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use forewave::{ExactPaths, Workers};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use self::differential::{
@@ -32,9 +31,6 @@ const BLOCK_BYTES: usize = 24 * 1024;
 const TXS_MAX: [u8; 4] = [12, 60, 120, 250];
 /// Time between two notes of the progress.
 const NOTE_INTERVAL: Duration = Duration::from_secs(5);
-/// Blocks after which what was learnt of code is forgotten, so that a difference can
-/// be met again from the last multiple of it before its seed.
-const BLOCKS_REMEMBERED: u64 = 1000;
 /// Differences after which the run ends.
 const DIFFERENCES_MAX: usize = 20;
 
@@ -102,22 +98,18 @@ impl Total {
         self.ran.transfers += ran.transfers;
         self.ran.successes += ran.successes;
         self.ran.reexecuted += ran.reexecuted;
-        self.ran.by_shares += ran.by_shares;
-        self.ran.evaluated += ran.evaluated;
     }
 
     fn line(&self, next_seed: u64, started: Instant) -> String {
         let Self { blocks, invalid_blocks, ran, differences } = self;
         format!(
-            "{} transactions ({} plain transfers, {} successful, {} ran again, {} by shares, \
-             {} by exact paths) in {blocks} blocks ({invalid_blocks} invalid), {differences} \
+            "{} transactions ({} plain transfers, {} successful, {} ran again) in \
+             {blocks} blocks ({invalid_blocks} invalid), {differences} \
              differences, next seed {next_seed}, {:.0} s",
             ran.txs,
             ran.transfers,
             ran.successes,
             ran.reexecuted,
-            ran.by_shares,
-            ran.evaluated,
             started.elapsed().as_secs_f64(),
         )
     }
@@ -139,10 +131,9 @@ fn keep(
     seed: u64,
     (drawn, rest): (&Drawn, &[u8]),
     found: &Difference,
-    workers: Workers<'_>,
+    pool: &ThreadPool,
 ) -> Result<(), Box<dyn Error>> {
-    let differs =
-        |fewer: &Drawn| check(fewer, found.prediction, &mut Choices(rest), workers).is_err();
+    let differs = |fewer: &Drawn| check(fewer, found.prediction, &mut Choices(rest), pool).is_err();
     let least = shrink(drawn, differs);
     let directory = asked.out.join(format!("seed-{seed}"));
     write(&least, &directory)?;
@@ -165,21 +156,17 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     let (started, mut noted) = (Instant::now(), Instant::now());
     let mut total = Total::default();
     let mut seed = asked.seed;
-    let mut paths = ExactPaths::new();
     while total.ran.txs < asked.transactions
         && total.differences < DIFFERENCES_MAX
         && !asked.is_to_stop()
     {
         let (drawn, prediction, pool, rest) = case(seed);
-        if seed.is_multiple_of(BLOCKS_REMEMBERED) {
-            paths = ExactPaths::new();
-        }
-        let workers = Workers::new(&pools[pool]).with_paths(&paths);
-        match check(&drawn, prediction, &mut Choices(&rest), workers) {
+        let pool = &pools[pool];
+        match check(&drawn, prediction, &mut Choices(&rest), pool) {
             Ok(ran) => total.add(ran),
             Err(found) => {
                 total.differences += 1;
-                keep(&asked, seed, (&drawn, &rest), &found, workers)?;
+                keep(&asked, seed, (&drawn, &rest), &found, pool)?;
             }
         }
         seed += 1;

@@ -7,8 +7,7 @@
 use std::{env, error::Error, fs, process::Command};
 
 use forewave::{
-    Block, ExecutionMode, InterpretingPredictor, MemoryState, Plan, StateExtent, predict,
-    sequential,
+    Block, MemoryState, Plan, PredictorKind, StateExtent, execute, predict, sequential,
 };
 use rayon::ThreadPoolBuilder;
 use revm::{
@@ -96,11 +95,11 @@ fn measure(position: usize, threads: usize) -> Result<(), Box<dyn Error>> {
     let Blocks { name, code, tx_gas } = BLOCKS[position];
     let (block, state) = block(code, tx_gas);
     let before = peak_kib()?;
-    let predictions = predict(&block, &state, &InterpretingPredictor::default())?;
-    let plan = Plan::new(&predictions);
+    let predictions = predict(&block, &state, &PredictorKind::Static)?;
+    let plan = Plan::new(predictions);
     let predicted = peak_kib()?;
     let pool = ThreadPoolBuilder::new().num_threads(threads).build()?;
-    let outcome = plan.execute_as(ExecutionMode::Dataflow, &block, &state, &pool)?;
+    let outcome = execute(&block, &state, &plan.run_plan(&block).on_all_threads(), &pool)?;
     let executed = peak_kib()?;
     let truth = sequential(&block, &state)?;
     assert_eq!(outcome.first_difference(&truth), None, "{name}");
@@ -116,7 +115,7 @@ fn measure(position: usize, threads: usize) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A block full of calls of a contract, each by somebody else.
+/// A block full of calls of a contract, each of another sender.
 fn block([first, again]: [&[u8]; 2], tx_gas: u64) -> (Block, MemoryState) {
     let contract = Address::repeat_byte(0xc0);
     let mut state = MemoryState::default();

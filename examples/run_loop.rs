@@ -16,13 +16,12 @@ use std::{
 
 use cpu_time::ProcessTime;
 use forewave::{
-    Block, BlockOutcome, ConflictGraph, MemoryState, OraclePredictor, Plan, PredictedAccess,
-    PredictorKind, RunPlan, Scratch, WaitPolicy, commute_payments, execute_block,
-    execute_unplanned,
+    Block, BlockOutcome, MemoryState, OraclePredictor, Plan, PredictorKind, RunPlan, execute,
+    execute_block,
     input::{BlockInput, LoadOptions},
-    predict, run_block, sequential,
+    predict, sequential,
 };
-use rayon::{ThreadPool, ThreadPoolBuilder, iter::ParallelIterator, slice::ParallelSlice};
+use rayon::{ThreadPool, ThreadPoolBuilder};
 
 /// Of the whole program, so that it favours neither way to execute a block.
 #[global_allocator]
@@ -44,8 +43,7 @@ struct Case {
     name: String,
     block: Block,
     state: MemoryState,
-    plan: Plan,
-    run_plans: BTreeMap<(&'static str, usize), RunPlan>,
+    run_plans: BTreeMap<&'static str, RunPlan>,
 }
 
 impl Case {
@@ -58,70 +56,36 @@ impl Case {
         let predictions = predict(&block, &state, &OraclePredictor).ok()?;
         let plan = Plan::to_run(&block, &state, predictions).ok()?;
         let name = directory.file_name()?.to_string_lossy().into_owned();
-        let mut run_plans = BTreeMap::new();
+        let exact = plan.run_plan(&block);
         let kind = if is_guessed { PredictorKind::Static } else { PredictorKind::None };
-        let mut guesses = predict(&block, &state, &kind).ok()?;
-        commute_payments(&block, &state, &mut guesses).ok()?;
-        let guessed = ConflictGraph::new(&guesses);
-        for threads in [1, 2, 4, 8] {
-            let of_graph = |policy| RunPlan::of_graph(&block, plan.graph(), policy);
-            run_plans.insert(("loop", threads), RunPlan::in_block_order(&block));
-            run_plans.insert(("every", threads), of_graph(WaitPolicy::EveryWriter));
-            run_plans.insert(("no-writer", threads), of_graph(WaitPolicy::NoWriter));
-            let of_graph = |policy| RunPlan::of_graph(&block, &guessed, policy);
-            run_plans.insert(("static-every", threads), of_graph(WaitPolicy::EveryWriter));
-            run_plans
-                .insert(("static-deciding", threads), of_graph(WaitPolicy::Deciding(&guesses)));
-            run_plans.insert(("static-no-writer", threads), of_graph(WaitPolicy::NoWriter));
-        }
-        Some(Self { name, block, state, plan, run_plans })
+        let guessed = predict(&block, &state, &kind).ok()?;
+        let guessed = Plan::to_run(&block, &state, guessed).ok()?.run_plan(&block);
+        let in_order = RunPlan::in_block_order(&block);
+        let run_plans =
+            BTreeMap::from([("unpredicted", in_order), ("exact", exact), ("static", guessed)]);
+        Some(Self { name, block, state, run_plans })
     }
 
     fn run(&self, way: &str, pool: &ThreadPool) -> BlockOutcome {
-        let Self { block, state, plan, run_plans, .. } = self;
+        let Self { block, state, run_plans, .. } = self;
         let outcome = match way {
             "sequential" => sequential(block, state),
-            "unplanned" => execute_unplanned(block, state, pool),
-            "predicted" => {
+            "protocol" => {
+                return execute_block(block, state, &PredictorKind::None, pool).expect("valid");
+            }
+            "whole" => {
                 return execute_block(block, state, &PredictorKind::Static, pool).expect("valid");
             }
-            "planned" => plan.execute(block, state, pool),
-            "whole" => {
-                let predictions = predict_by_all(block, state, pool);
-                let graph = ConflictGraph::new(&predictions);
-                let plan = RunPlan::of_graph(block, &graph, WaitPolicy::EveryWriter);
-                run_block(block, state, &plan, pool)
-            }
-            _ => {
-                let plan = &run_plans[&(way, pool.current_num_threads())];
-                run_block(block, state, plan, pool)
-            }
+            _ => execute(block, state, &run_plans[way], pool),
         };
         outcome.expect("a valid block")
     }
 }
 
-/// Predictions from summaries, each transaction by itself, on all threads.
-fn predict_by_all(block: &Block, state: &MemoryState, pool: &ThreadPool) -> Vec<PredictedAccess> {
-    let predictor = PredictorKind::shared_static();
-    let chunk = block.transactions.len().div_ceil(pool.current_num_threads() * 4);
-    let mut predictions = pool.install(|| {
-        let chunks = block.transactions.par_chunks(chunk).map(|transactions| {
-            let (evaluator, mut scratch) = (predictor.evaluator(), Scratch::default());
-            let predict =
-                |tx| evaluator.predict_tx(&mut scratch, block, state, tx).expect("memory");
-            transactions.iter().map(predict).collect::<Vec<_>>()
-        });
-        chunks.flatten_iter().collect::<Vec<_>>()
-    });
-    commute_payments(block, state, &mut predictions).expect("memory");
-    predictions
-}
-
 fn main() {
     let (mut threads, mut repeat, mut only) = (vec![2, 8], 7, Vec::new());
     let mut ways: Vec<String> =
-        ["unplanned", "planned", "loop", "every", "no-writer"].map(str::to_owned).to_vec();
+        ["unpredicted", "exact", "static", "whole"].map(str::to_owned).to_vec();
     let (mut directories, mut profiled, mut percentile) = (Vec::new(), 0, 50);
     let mut args = env::args().skip(1);
     while let Some(arg) = args.next() {
@@ -146,7 +110,7 @@ fn main() {
         only.is_empty() || only.iter().any(|part| path.to_string_lossy().contains(part))
     });
     let cases: Vec<_> = {
-        let is_guessed = ways.iter().any(|way| way.starts_with("static") || way == "whole");
+        let is_guessed = ways.iter().any(|way| way == "static" || way == "whole");
         directories.iter().filter_map(|path| Case::load(path, is_guessed)).collect()
     };
     println!("{} blocks", cases.len());

@@ -17,7 +17,7 @@ use std::{
 
 use clap::Parser;
 use forewave::{
-    Block, BlockOutcome, ExactPaths, ExecutionMode, MemoryState, PredictorKind, Workers,
+    Block, BlockOutcome, MemoryState, PredictorKind,
     bench::{Spread, ratio},
     execute_block, sequential,
 };
@@ -43,10 +43,8 @@ const HOSTILE: usize = 3000;
 /// Transactions of the block with a large change set: 10,000 slots read for the first time.
 const READERS: usize = 5_001;
 
-/// Who predicts, and whether exact paths are learnt on the way: nobody, nobody but
-/// with paths, forewave.
-const WAYS: [(PredictorKind, bool); 3] =
-    [(PredictorKind::None, false), (PredictorKind::None, true), (PredictorKind::Static, false)];
+/// The predictors.
+const WAYS: [PredictorKind; 2] = [PredictorKind::None, PredictorKind::Static];
 
 /// The blocks: kind, transactions, and the speed-up on two threads that is the aim.
 const CASES: [(Scenario, usize, f64); 11] = [
@@ -97,20 +95,17 @@ struct Found {
 #[derive(Debug, Serialize)]
 struct Row {
     predictor: PredictorKind,
-    /// Whether exact paths were learnt in each run, from nothing.
-    learns: bool,
-    /// The fewest transactions in a run whose code was not run.
-    evaluated: usize,
     #[serde(flatten)]
     cost: Cost,
     /// Sequential time over this, by medians.
     speedup: f64,
     /// Processor time of this over sequential, by medians.
     cpu_ratio: f64,
-    mode: ExecutionMode,
+    /// Threads that shared the block in the last run.
+    shared_by: usize,
     /// The most transactions that ran more than once in a run.
     reexecuted: usize,
-    /// The fewest transactions in a run that were predicted before somebody began with them.
+    /// The fewest transactions in a run that were predicted and ran by that.
     predicted: usize,
 }
 
@@ -199,16 +194,14 @@ fn measure(
         }
     }
     let sequential = alone.cost();
-    let rows = WAYS.into_iter().zip(together).map(|((predictor, learns), (runs, stats))| {
+    let rows = WAYS.into_iter().zip(together).map(|(predictor, (runs, stats))| {
         let cost = runs.cost();
         Row {
             predictor,
-            learns,
-            evaluated: stats.iter().map(|stats| stats.evaluated).min().unwrap_or_default(),
             cost,
             speedup: ratio(sequential.total_ms.median, cost.total_ms.median),
             cpu_ratio: ratio(cost.cpu_ms.median, sequential.cpu_ms.median),
-            mode: stats.last().map(|stats| stats.mode).unwrap_or_default(),
+            shared_by: stats.last().map_or(1, |stats| stats.threads),
             reexecuted: stats.iter().map(|stats| stats.reexecuted.len()).max().unwrap_or_default(),
             predicted: stats.iter().map(|stats| stats.predicted).min().unwrap_or_default(),
         }
@@ -228,13 +221,10 @@ fn measure(
 fn parallel(
     block: &Block,
     state: &MemoryState,
-    (predictor, learns): (PredictorKind, bool),
+    predictor: PredictorKind,
     pool: &ThreadPool,
 ) -> BlockOutcome {
-    let paths = ExactPaths::new();
-    let alone = Workers::new(pool);
-    let workers = if learns { alone.with_paths(&paths) } else { alone };
-    execute_block(block, state, &predictor, workers).expect("a valid block")
+    execute_block(block, state, &predictor, pool).expect("a valid block")
 }
 
 fn heading(out: &mut impl Write, args: &Args) -> io::Result<()> {
@@ -242,7 +232,7 @@ fn heading(out: &mut impl Write, args: &Args) -> io::Result<()> {
     writeln!(out, "{threads} threads, medians of {repeat}, quartiles in brackets; times in ms")?;
     writeln!(
         out,
-        "{:<22} {:>6} {:>6} {:<21} {:<9} {:<21} {:>5} {:>5} {:>5} {:>6} {:>9} {:>9} {:>5}  mode",
+        "{:<22} {:>6} {:>6} {:<21} {:<9} {:<21} {:>5} {:>5} {:>5} {:>6} {:>9} {:>5} {:>9}",
         "workload",
         "txs",
         "Mgas",
@@ -254,8 +244,8 @@ fn heading(out: &mut impl Write, args: &Args) -> io::Result<()> {
         "CPU",
         "re-run",
         "predicted",
-        "evaluated",
         "MB",
+        "shared by",
     )
 }
 
@@ -263,21 +253,20 @@ fn rows(out: &mut impl Write, found: &Found) -> io::Result<()> {
     for row in &found.parallel {
         writeln!(
             out,
-            "{:<22} {:>6} {:>6.0} {:<21} {:<9} {:<21} {:>5.2} {:>5.2} {:>5.2} {:>6} {:>9} {:>9} {:>5}  {:?}",
+            "{:<22} {:>6} {:>6.0} {:<21} {:<9} {:<21} {:>5.2} {:>5.2} {:>5.2} {:>6} {:>9} {:>5} {:>9}",
             found.workload,
             found.transactions,
             found.gas_used as f64 / 1e6,
             text(found.sequential.total_ms),
-            if row.learns { "paths" } else { row.predictor.name() },
+            row.predictor.name(),
             text(row.cost.total_ms),
             row.speedup,
             found.aim,
             row.cpu_ratio,
             row.reexecuted,
             row.predicted,
-            row.evaluated,
             row.cost.peak_bytes.map_or(0, |bytes| bytes >> 20),
-            row.mode,
+            row.shared_by,
         )?;
     }
     Ok(())

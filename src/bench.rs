@@ -5,9 +5,7 @@
 //! the command line's.
 
 use core::time::Duration;
-use std::collections::BTreeSet;
 
-use forewave_executor::ExecutionMode;
 use serde::Serialize;
 
 use crate::{
@@ -21,8 +19,6 @@ use crate::{
 pub struct BenchReport {
     /// Who predicts, where a way to run a block asks a predictor.
     pub predictor: PredictorKind,
-    /// What the predictor had seen before a timed run.
-    pub knowledge: Knowledge,
     /// How often each way was run.
     pub repeat: u32,
     /// Cores of the machine.
@@ -42,17 +38,6 @@ impl BenchReport {
         self.total.get_or_insert_default().add(&block.figures);
         self.blocks.push(block);
     }
-}
-
-/// What the predictor has seen before a run that is timed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Knowledge {
-    /// Nothing: each run has a new predictor.
-    Cold,
-    /// The same block: all runs share one predictor, which an untimed run has taught,
-    /// and exact paths, which some have.
-    Warm,
 }
 
 /// One block.
@@ -89,18 +74,17 @@ pub struct Sequential {
     pub peak_bytes: Option<u64>,
 }
 
-/// Parallel execution at one number of threads, and where the time of the calling
-/// thread went.
+/// Parallel execution at one number of threads, and where the time went.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Measured {
     /// Threads of the pool.
     pub threads: usize,
     /// Predicting.
-    pub analyze_ms: Spread,
-    /// Working out who needs whom.
-    pub schedule_ms: Spread,
-    /// The rest: executing, which other threads may have begun before.
-    pub execute_ms: Spread,
+    pub predict_ms: Spread,
+    /// Drawing the graph and planning the run.
+    pub plan_ms: Spread,
+    /// Executing.
+    pub run_ms: Spread,
     /// All three together.
     pub total_ms: Spread,
     /// Sequential `total_ms` over this one, by medians.
@@ -113,12 +97,10 @@ pub struct Measured {
     pub peak_bytes: Option<u64>,
     /// The most transactions that ran more than once in a repetition.
     pub reexecuted: usize,
-    /// Transactions whose code was not run, since an exact path gave what it does.
-    pub evaluated: usize,
-    /// How it was run; of several blocks, each way.
-    pub modes: BTreeSet<ExecutionMode>,
-    /// The most transactions that ran by their prediction in a repetition; 0 where the
-    /// predictor was not asked.
+    /// Blocks that the threads shared; the others ran on the calling thread.
+    pub shared: usize,
+    /// The most transactions that ran by their prediction in a repetition; 0 where
+    /// nothing was predicted.
     pub predicted: usize,
 }
 
@@ -168,15 +150,14 @@ impl Figures {
         measured.resize(other.measured.len(), Measured::default());
         for (sum, one) in measured.iter_mut().zip(&other.measured) {
             sum.threads = one.threads;
-            sum.analyze_ms.add(one.analyze_ms);
-            sum.schedule_ms.add(one.schedule_ms);
-            sum.execute_ms.add(one.execute_ms);
+            sum.predict_ms.add(one.predict_ms);
+            sum.plan_ms.add(one.plan_ms);
+            sum.run_ms.add(one.run_ms);
             sum.total_ms.add(one.total_ms);
             sum.cpu_ms.add(one.cpu_ms);
             sum.peak_bytes = sum.peak_bytes.max(one.peak_bytes);
             sum.reexecuted += one.reexecuted;
-            sum.evaluated += one.evaluated;
-            sum.modes.extend(&one.modes);
+            sum.shared += one.shared;
             sum.predicted += one.predicted;
             sum.compare_with(sequential);
         }

@@ -29,7 +29,7 @@ use core::fmt::Display;
 use std::collections::BTreeMap;
 
 use alloy_primitives::B256;
-use forewave_analyzer::{ExactPaths, MemoryState};
+use forewave_analyzer::MemoryState;
 use rayon::ThreadPool;
 use serde::Serialize;
 
@@ -51,7 +51,7 @@ const CHAIN_ID_DEFAULT: u64 = 1;
 /// Which ways there are to execute a block, with one predictor on one pool.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Ways {
-    /// Every mode, each with and without what is learnt of code.
+    /// On all threads by a plan and in block order, however small the block, and the usual one.
     #[default]
     All,
     /// The one that [`execute_block`](crate::execute_block) chooses.
@@ -67,8 +67,6 @@ pub struct Setup<'a> {
     pub predictors: &'a [PredictorKind],
     /// On which threads: each pool.
     pub pools: &'a [ThreadPool],
-    /// What is learnt of code on the way, for all cases.
-    pub paths: &'a ExactPaths,
 }
 
 /// What became of a case.

@@ -49,22 +49,20 @@ pub mod t8n;
 pub use forewave_analyzer::{
     AccessKind, AccessListPredictor, AccessSet, AccessSetBuilder, AccessSummary, AnalyzeError,
     Block, BlockReward, CallKind, Completeness, Confidence, Effect, Entry, EntrySummary,
-    EvaluationLimits, ExactPaths, ExprArena, ExprId, GaveUp, Implementation, InterpretingPredictor,
-    KeyExpr, KeyOrigin, LatePredictor, Learnt, LearntEffect, LearntFunction, LearntInput,
-    LearntLimits, Limits, Location, MemoryState, ObservedAccess, Ommer, PanickedError, Payers,
-    PredictedAccess, Predictor, ProtocolPredictor, Scope, Scratch, Selected, StateError,
-    StateExtent, StaticPredictor, SummaryCache, SummaryError, SummaryLimits, Target, TemplateCache,
-    TxEvaluator, TxIndex, WidenedAccess, WideningCause, Words, commute_payments, summarize,
-    summarize_account,
+    EvaluationLimits, ExprArena, ExprId, GaveUp, Implementation, KeyExpr, KeyOrigin, LatePredictor,
+    Learnt, LearntEffect, LearntFunction, LearntInput, LearntLimits, Location, MemoryState,
+    ObservedAccess, Ommer, PanickedError, Payers, PredictedAccess, Predictor, ProtocolPredictor,
+    Scope, Scratch, Selected, StateError, StateExtent, StaticPredictor, SummaryCache, SummaryError,
+    SummaryLimits, Target, TxEvaluator, TxIndex, WidenedAccess, WideningCause, Words,
+    commute_payments, predict_each, summarize, summarize_account,
 };
 pub use forewave_executor::{
     AccountChange, BlockOutcome, CancelToken, Cancellable, CancellableError, ExecutionError,
-    ExecutionMode, ExecutionStats, HybridPredictor, Learner, Lesson, Observation, OneByOne,
-    OraclePredictor, OutcomeNote, PrefetchStats, Prefetched, ReconPredictor, Reexecution,
-    ReexecutionReason, RunPlan, Sampling, SequentialRun, StateChanges, StateView, SystemFailure,
-    SystemOperation, TxReceipt, WaitPolicy, Workers, execute, execute_as, execute_overlapped,
-    execute_predicted, execute_unplanned, is_worth_planning, observe, predict_on_threads,
-    run_block, sequential, sequential_until, with_prefetch,
+    ExecutionStats, HybridPredictor, Learner, Lesson, Observation, OneByOne, OraclePredictor,
+    OutcomeNote, PrefetchStats, Prefetched, ReconPredictor, Reexecution, ReexecutionReason,
+    RunPlan, Sampling, SequentialRun, StateChanges, StateView, SystemFailure, SystemOperation,
+    TxReceipt, Workers, execute, observe, predict_on_threads, sequential, sequential_until,
+    with_prefetch,
 };
 pub use forewave_scheduler::{
     AccessTable, Cause, Chain, ConflictGraph, Edge, Hazard, HazardCounts, HotSpot, LocationId,

@@ -1,12 +1,13 @@
 //! Predictions -> plan -> outcome: the steps between the three crates, one after
 //! the other or all at once.
 
+use std::time::Instant;
+
 use forewave_analyzer::{
     AnalyzeError, Block, PanickedError, PredictedAccess, Predictor, commute_payments,
 };
 use forewave_executor::{
-    BlockOutcome, CancellableError, ExecutionError, ExecutionMode, Workers, execute_as,
-    execute_predicted,
+    BlockOutcome, CancellableError, ExecutionError, RunPlan, Workers, execute, predict_on_threads,
 };
 use forewave_scheduler::{ConflictGraph, Schedule, schedule};
 use revm::DatabaseRef;
@@ -19,16 +20,7 @@ pub enum BlockError<E: core::error::Error + 'static> {
     Analyze(#[from] AnalyzeError<E>),
     /// The block is invalid, or the state failed it.
     #[error(transparent)]
-    Execute(ExecutionError<E>),
-}
-
-impl<E: core::error::Error + 'static> From<ExecutionError<E>> for BlockError<E> {
-    fn from(error: ExecutionError<E>) -> Self {
-        match error {
-            ExecutionError::Analysis(error) => Self::Analyze(error),
-            error => Self::Execute(error),
-        }
-    }
+    Execute(#[from] ExecutionError<E>),
 }
 
 impl<E: core::error::Error + 'static> BlockError<CancellableError<E>> {
@@ -43,10 +35,11 @@ impl<E: core::error::Error + 'static> BlockError<CancellableError<E>> {
     }
 }
 
-/// What is to run when: the conflict graph of a block's predictions and the
-/// schedule made from it.
+/// What is to run when: a block's predictions, their conflict graph and the schedule made
+/// from it.
 #[derive(Clone, Debug)]
 pub struct Plan {
+    predictions: Vec<PredictedAccess>,
     graph: ConflictGraph,
     schedule: Schedule,
 }
@@ -54,35 +47,47 @@ pub struct Plan {
 impl Plan {
     /// Plans a block from the predictions of its transactions, in block order.
     /// Its graph is what people look at: every conflict.
-    pub fn new(predictions: &[PredictedAccess]) -> Self {
-        let graph = ConflictGraph::new(predictions);
+    pub fn new(predictions: Vec<PredictedAccess>) -> Self {
+        let graph = ConflictGraph::new(&predictions);
         let schedule = schedule(&graph);
-        Self { graph, schedule }
+        Self { predictions, graph, schedule }
     }
 
     /// Plans the run of a block: as [`Plan::new`], but the payments of senders
-    /// that can afford all their transactions wait for nobody
-    /// ([`commute_payments`]).
+    /// that can afford all their transactions wait for no other ([`commute_payments`]).
     pub fn to_run<DB: DatabaseRef>(
         block: &Block,
         state: &DB,
-        mut predictions: Vec<PredictedAccess>,
+        predictions: Vec<PredictedAccess>,
     ) -> Result<Self, AnalyzeError<DB::Error>> {
-        PanickedError::catch(|| commute_payments(block, state, &mut predictions))??;
-        Ok(Self::new(&predictions))
+        Ok(Self::new(commuting(block, state, predictions)?))
     }
 
-    /// Who conflicts with whom, and where.
+    /// What each transaction is predicted to touch.
+    pub fn predictions(&self) -> &[PredictedAccess] {
+        &self.predictions
+    }
+
+    /// Which transactions conflict, and where.
     pub const fn graph(&self) -> &ConflictGraph {
         &self.graph
     }
 
-    /// Who runs when.
+    /// What runs when.
     pub const fn schedule(&self) -> &Schedule {
         &self.schedule
     }
 
-    /// Executes the block that was planned, on the threads of `pool`.
+    /// What waits for what when the block runs, and who goes first.
+    ///
+    /// # Panics
+    ///
+    /// If the plan is of another block.
+    pub fn run_plan(&self, block: &Block) -> RunPlan {
+        RunPlan::new(block, &self.predictions, &self.graph)
+    }
+
+    /// Executes the block that was planned.
     pub fn execute<'w, DB>(
         &self,
         block: &Block,
@@ -92,21 +97,11 @@ impl Plan {
     where
         DB: DatabaseRef<Error: Send> + Sync,
     {
-        self.execute_as(ExecutionMode::Auto, block, state, workers)
-    }
-
-    /// The same as [`execute`](Self::execute), in a mode of the caller's choice.
-    pub fn execute_as<'w, DB>(
-        &self,
-        mode: ExecutionMode,
-        block: &Block,
-        state: &DB,
-        workers: impl Into<Workers<'w>>,
-    ) -> Result<BlockOutcome, ExecutionError<DB::Error>>
-    where
-        DB: DatabaseRef<Error: Send> + Sync,
-    {
-        execute_as(mode, block, state, &self.graph, &self.schedule, workers)
+        let (planned, transactions) = (self.graph.len(), block.transactions.len());
+        if planned != transactions {
+            return Err(ExecutionError::PlanMismatch { planned, transactions });
+        }
+        execute(block, state, &self.run_plan(block), workers)
     }
 }
 
@@ -120,18 +115,59 @@ pub fn predict<DB: DatabaseRef>(
     PanickedError::catch(|| predictor.predict(block, state))?
 }
 
-/// Predicts and executes a block, both at once ([`execute_predicted`]). The
-/// outcome equals that of [`sequential`](crate::sequential), statistics aside;
-/// `state` is only read. A state that is [`Cancellable`](crate::Cancellable) can
-/// end it at a deadline. A block that is not worth a prediction is run without one.
+/// Predicts, plans and executes a block, all on the threads of a pool. A block that is too
+/// small for several threads is executed on the calling one, without a prediction; and one
+/// whose predictor [knows no code](Predictor::knows_code) in block order.
+///
+/// The outcome equals that of [`sequential`](crate::sequential), statistics aside; `state`
+/// is only read. A state that is [`Cancellable`](crate::Cancellable) can end it at a
+/// deadline.
 pub fn execute_block<'w, DB>(
     block: &Block,
     state: &DB,
-    predictor: &(impl Predictor<DB> + ?Sized),
+    predictor: &(impl Predictor<DB> + Sync + ?Sized),
     workers: impl Into<Workers<'w>>,
 ) -> Result<BlockOutcome, BlockError<DB::Error>>
 where
     DB: DatabaseRef<Error: Send> + Sync,
 {
-    execute_predicted(block, state, predictor, workers).map_err(BlockError::from)
+    let workers = workers.into();
+    let (in_order, mut plan_ns) = timed(|| RunPlan::in_block_order(block));
+    if !predictor.knows_code() || !in_order.pays_on(workers.threads()) {
+        let mut outcome = execute(block, state, &in_order, workers)?;
+        outcome.stats.plan_ns = plan_ns;
+        return Ok(outcome);
+    }
+    let (predictions, predict_ns) =
+        timed(|| predict_on_threads(block, state, predictor, workers.pool()));
+    let predictions = predictions?;
+    let (run_plan, planning) = timed(|| {
+        let predictions = commuting(block, state, predictions)?;
+        let graph = ConflictGraph::new(&predictions);
+        Ok::<_, AnalyzeError<DB::Error>>(RunPlan::new(block, &predictions, &graph))
+    });
+    plan_ns += planning;
+    let run_plan = run_plan?;
+    let mut outcome = execute(block, state, &run_plan, workers)?;
+    outcome.stats.predict_ns = predict_ns;
+    outcome.stats.plan_ns = plan_ns;
+    Ok(outcome)
+}
+
+/// The same predictions, but the payments of senders that can afford all their transactions
+/// wait for no other.
+fn commuting<DB: DatabaseRef>(
+    block: &Block,
+    state: &DB,
+    mut predictions: Vec<PredictedAccess>,
+) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
+    PanickedError::catch(|| commute_payments(block, state, &mut predictions))??;
+    Ok(predictions)
+}
+
+/// What `work` gives, and how many nanoseconds it took.
+fn timed<T>(work: impl FnOnce() -> T) -> (T, u64) {
+    let start = Instant::now();
+    let value = work();
+    (value, u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX))
 }

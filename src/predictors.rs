@@ -1,6 +1,6 @@
 //! The predictors by name.
 
-use core::{fmt, ops::ControlFlow, str::FromStr};
+use core::{fmt, ops::Range, str::FromStr};
 use std::sync::LazyLock;
 
 use forewave_analyzer::{
@@ -72,21 +72,29 @@ impl PredictorKind {
 }
 
 impl<DB: DatabaseRef> Predictor<DB> for PredictorKind {
-    fn predict_each(
+    fn predict_range(
         &self,
         block: &Block,
         state: &DB,
-        each: &mut dyn FnMut(PredictedAccess) -> ControlFlow<()>,
-    ) -> Result<(), AnalyzeError<DB::Error>> {
+        txs: Range<usize>,
+    ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
         match self {
-            Self::None => ProtocolPredictor.predict_each(block, state, each),
-            Self::AccessList => AccessListPredictor.predict_each(block, state, each),
-            Self::Recon => ReconPredictor.predict_each(block, state, each),
-            Self::Static => STATIC.predict_each(block, state, each),
-            Self::StaticLate => LatePredictor(STATIC.clone()).predict_each(block, state, each),
-            Self::Hybrid => HybridPredictor(STATIC.clone()).predict_each(block, state, each),
-            Self::Oracle => OraclePredictor.predict_each(block, state, each),
+            Self::None => ProtocolPredictor.predict_range(block, state, txs),
+            Self::AccessList => AccessListPredictor.predict_range(block, state, txs),
+            Self::Recon => ReconPredictor.predict_range(block, state, txs),
+            Self::Static => STATIC.predict_range(block, state, txs),
+            Self::StaticLate => LatePredictor(STATIC.clone()).predict_range(block, state, txs),
+            Self::Hybrid => HybridPredictor(STATIC.clone()).predict_range(block, state, txs),
+            Self::Oracle => OraclePredictor.predict_range(block, state, txs),
         }
+    }
+
+    fn is_by_transaction(&self) -> bool {
+        !matches!(self, Self::StaticLate | Self::Oracle)
+    }
+
+    fn knows_code(&self) -> bool {
+        *self != Self::None
     }
 }
 

@@ -4,7 +4,7 @@
 use core::time::Duration;
 use std::collections::BTreeMap;
 
-use forewave_executor::{ExecutionMode, OutcomeNote, Reexecution};
+use forewave_executor::{OutcomeNote, Reexecution};
 use forewave_scheduler::{ConflictGraph, GraphView, HotSpot, Schedule, hot_spots};
 use serde::Serialize;
 
@@ -94,8 +94,8 @@ pub struct RunReport {
     pub block: BlockHeading,
     /// Who predicted waves and parallelism, and the run if `predicted` is not 0.
     pub predictor: PredictorKind,
-    /// How the block was run, in the last repetition.
-    pub mode: ExecutionMode,
+    /// Threads that shared the block; 1 where that was estimated to be as fast.
+    pub shared_by: usize,
     /// Transactions that ran by their prediction; 0 where none was used.
     pub predicted: usize,
     /// Threads of the pool.
@@ -112,12 +112,12 @@ pub struct RunReport {
     pub reexecutions: Vec<Reexecution>,
     /// What the outcome leaves out because the pre-state does not hold it.
     pub notes: Vec<OutcomeNote>,
-    /// Of the calling thread's time, predicting.
-    pub analyze_ms: f64,
-    /// Of the calling thread's time, working out who needs whom.
-    pub schedule_ms: f64,
-    /// The rest: executing, which other threads may have begun before.
-    pub execute_ms: f64,
+    /// Predicting, on all threads.
+    pub predict_ms: f64,
+    /// Drawing the graph and planning the run.
+    pub plan_ms: f64,
+    /// Executing, on all threads.
+    pub run_ms: f64,
     /// All three together.
     pub parallel_ms: f64,
     /// With `--compare`: how parallel execution compares.

@@ -102,7 +102,7 @@ impl TransitionInput {
 /// Executes the transactions that belong in the block, in parallel.
 pub fn transition(
     input: &TransitionInput,
-    predictor: &impl Predictor<MemoryState>,
+    predictor: &(impl Predictor<MemoryState> + Sync),
     pool: &ThreadPool,
 ) -> Result<Transition, TransitionError> {
     let selection = select(input)?;

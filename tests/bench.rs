@@ -24,24 +24,21 @@ fn counts(rows: &Value) -> Vec<u64> {
 
 #[test]
 fn every_count_asked_for_is_measured_once() {
-    for (mode, knowledge) in [("--cold", "cold"), ("--warm", "warm")] {
-        let blocks = [sample("hot-pool"), sample("mixed-defi")];
-        let args = ["--json", mode, "--repeat", "2", "--threads", "2,1,2"];
-        let ran = bench(args.map(OsStr::new).into_iter().chain(blocks.iter().map(AsRef::as_ref)));
-        assert_eq!((ran.status.code(), ran.stderr.as_slice()), (Some(0), &b""[..]));
-        let report: Value = serde_json::from_slice(&ran.stdout).unwrap();
-        assert_eq!((&report["knowledge"], &report["repeat"]), (&knowledge.into(), &2.into()));
-        assert_eq!(report["blocks"].as_array().unwrap().len(), 2);
-        for figures in report["blocks"].as_array().unwrap().iter().chain([&report["total"]]) {
-            assert_eq!(counts(&figures["measured"]), [1, 2]);
-            assert!(figures.get("predicted").is_none(), "no forecast");
-            let times = &figures["measured"][1]["total_ms"];
-            assert!(times["lower"].as_f64() <= times["median"].as_f64());
-            assert!(times["median"].as_f64() <= times["upper"].as_f64());
-        }
-        for block in report["blocks"].as_array().unwrap() {
-            assert_eq!(block["mismatches"], Value::Array(vec![]));
-        }
+    let blocks = [sample("hot-pool"), sample("mixed-defi")];
+    let args = ["--json", "--repeat", "2", "--threads", "2,1,2"];
+    let ran = bench(args.map(OsStr::new).into_iter().chain(blocks.iter().map(AsRef::as_ref)));
+    assert_eq!((ran.status.code(), ran.stderr.as_slice()), (Some(0), &b""[..]));
+    let report: Value = serde_json::from_slice(&ran.stdout).unwrap();
+    assert_eq!(report["repeat"], 2);
+    assert_eq!(report["blocks"].as_array().unwrap().len(), 2);
+    for figures in report["blocks"].as_array().unwrap().iter().chain([&report["total"]]) {
+        assert_eq!(counts(&figures["measured"]), [1, 2]);
+        let times = &figures["measured"][1]["total_ms"];
+        assert!(times["lower"].as_f64() <= times["median"].as_f64());
+        assert!(times["median"].as_f64() <= times["upper"].as_f64());
+    }
+    for block in report["blocks"].as_array().unwrap() {
+        assert_eq!(block["mismatches"], Value::Array(vec![]));
     }
 }
 
@@ -104,12 +101,11 @@ fn a_plot_that_cannot_be_written_is_a_failure_that_names_the_file() {
 
 #[test]
 fn wrong_usage_exits_with_2() {
-    let cases: [&[&str]; 5] = [
+    let cases: [&[&str]; 4] = [
         &[],
         &["--threads", "0", "block"],
         &["--threads", "1,x", "block"],
         &["--repeat", "0", "block"],
-        &["--warm", "--cold", "block"],
     ];
     for args in cases {
         assert_eq!(bench(args).status.code(), Some(2), "{args:?}");

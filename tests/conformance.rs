@@ -8,7 +8,7 @@
 use std::path::Path;
 
 use forewave::{
-    ExactPaths, PredictorKind,
+    PredictorKind,
     conformance::{CaseReport, Setup, Verdict, Ways, run_file, source},
     input::{InputError, SourceFile},
 };
@@ -16,15 +16,10 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 
 /// The predictors and threads for the file at this position: all of them for one file
 /// in so many.
-fn setup<'a>(
-    position: usize,
-    all_ways_step: usize,
-    pools: &'a [ThreadPool],
-    paths: &'a ExactPaths,
-) -> Setup<'a> {
+fn setup(position: usize, all_ways_step: usize, pools: &[ThreadPool]) -> Setup<'_> {
     let ways = Ways::All;
     if position.is_multiple_of(all_ways_step) {
-        return Setup { ways, predictors: &PredictorKind::ALL, pools, paths };
+        return Setup { ways, predictors: &PredictorKind::ALL, pools };
     }
     let predictor = position % PredictorKind::ALL.len();
     let pool = position / PredictorKind::ALL.len() % pools.len();
@@ -32,7 +27,6 @@ fn setup<'a>(
         ways,
         predictors: core::slice::from_ref(&PredictorKind::ALL[predictor]),
         pools: core::slice::from_ref(&pools[pool]),
-        paths,
     }
 }
 
@@ -58,10 +52,9 @@ fn run_all(directory: &str, all_ways_step: usize) -> Option<Total> {
         return None;
     }
     let pools = [1, 2, 8].map(|n| ThreadPoolBuilder::new().num_threads(n).build().unwrap());
-    let paths = ExactPaths::new();
     let (mut position, mut total) = (0, Total::default());
     source::for_each_file(&tests, &mut |file| {
-        for case in run_file(&file, &setup(position, all_ways_step, &pools, &paths), |_| true)? {
+        for case in run_file(&file, &setup(position, all_ways_step, &pools), |_| true)? {
             total.failures.extend(failure(&file, &case));
             match case.verdict {
                 Verdict::Passed => total.passed += 1,

@@ -5,7 +5,6 @@
 mod differential;
 
 use forewave::{
-    ExactPaths, Workers,
     compare::compare_outcomes,
     input::{BlockInput, LoadOptions, Senders},
     sequential,
@@ -35,11 +34,9 @@ proptest! {
         let choices = &mut Choices(&bytes);
         let prediction = Prediction::drawn(choices);
         let drawn = drawn(choices, 40);
-        let paths = ExactPaths::new();
         for pool in pools() {
             let rest = choices.0;
-            let workers = Workers::new(&pool).with_paths(&paths);
-            if let Err(difference) = check(&drawn, prediction, &mut Choices(rest), workers) {
+            if let Err(difference) = check(&drawn, prediction, &mut Choices(rest), &pool) {
                 prop_assert!(false, "{}", difference);
             }
         }
@@ -59,8 +56,7 @@ fn blocks(count: usize) -> impl Iterator<Item = Vec<u8>> {
 
 #[test]
 fn random_blocks_are_a_fair_mix() {
-    let (pool, paths) = (&pools()[1], ExactPaths::new());
-    let workers = Workers::new(pool).with_paths(&paths);
+    let pool = &pools()[1];
     let mut total = Ran::default();
     let (mut blocks_run, mut invalid) = (0, 0);
     for bytes in blocks(300) {
@@ -68,13 +64,11 @@ fn random_blocks_are_a_fair_mix() {
         let prediction = Prediction::drawn(choices);
         let drawn = drawn(choices, 40);
         let ran =
-            check(&drawn, prediction, choices, workers).unwrap_or_else(|found| panic!("{found}"));
+            check(&drawn, prediction, choices, pool).unwrap_or_else(|found| panic!("{found}"));
         total.txs += ran.txs;
         total.transfers += ran.transfers;
         total.successes += ran.successes;
         total.reexecuted += ran.reexecuted;
-        total.by_shares += ran.by_shares;
-        total.evaluated += ran.evaluated;
         blocks_run += 1;
         invalid += usize::from(ran.is_invalid);
     }
@@ -82,7 +76,6 @@ fn random_blocks_are_a_fair_mix() {
     assert!(total.transfers * 2 < total.txs, "{total:?}");
     assert!(total.successes * 2 > total.txs, "{total:?}");
     assert!(total.reexecuted * 40 > total.txs, "{total:?}");
-    assert!(total.by_shares * 100 > total.txs, "{total:?}");
     assert!(invalid > 0 && invalid * 10 < blocks_run, "{invalid} of {blocks_run}");
 }
 

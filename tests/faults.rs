@@ -53,7 +53,7 @@ fn truth() -> &'static BlockOutcome {
 
 fn plan(predictor: PredictorKind) -> Plan {
     let Workload { block, state } = workload();
-    Plan::new(&predict(block, state, &predictor).unwrap())
+    Plan::new(predict(block, state, &predictor).unwrap())
 }
 
 fn pool() -> ThreadPool {

@@ -34,7 +34,7 @@ fn is_installed() -> bool {
 fn drawing(path: &Path) -> Option<Drawing> {
     let input = BlockInput::load(path, &LoadOptions::default()).ok()?;
     let predictions = predict(&input.block, &input.state, &StaticPredictor::default()).unwrap();
-    let plan = Plan::new(&predictions);
+    let plan = Plan::new(predictions);
     let text = dot(plan.graph(), plan.schedule());
     Some(Drawing { name: path.to_owned(), text, edges: plan.graph().edge_count() })
 }

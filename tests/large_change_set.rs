@@ -3,8 +3,8 @@
 
 use cpu_time::ProcessTime;
 use forewave::{
-    Block, BlockOutcome, ExecutionMode, MemoryState, Plan, PredictorKind, StateExtent,
-    execute_block, execute_unplanned, predict, sequential,
+    Block, BlockOutcome, MemoryState, Plan, PredictorKind, RunPlan, StateExtent, execute,
+    execute_block, predict, sequential,
 };
 use rayon::ThreadPoolBuilder;
 use revm::{
@@ -127,13 +127,11 @@ fn first_reads_after_a_large_change_set_cost_at_most_twice_the_sequential_run() 
                 eprintln!("{way}, {threads} threads: {cost:?}, sequential {alone:?}");
                 assert!(cost <= alone * COST_MAX, "{way}, {threads} threads: {cost:?}, {alone:?}");
             };
-            let predicted = |kind| execute_block(&block, &state, &kind, &pool).unwrap();
-            check("none", &|| predicted(PredictorKind::None));
-            check("unplanned", &|| execute_unplanned(&block, &state, &pool).unwrap());
-            for mode in [ExecutionMode::Dataflow, ExecutionMode::Optimistic] {
-                let run = || plan.execute_as(mode, &block, &state, &pool).unwrap();
-                check(&format!("{mode}"), &run);
-            }
+            check("usual", &|| execute_block(&block, &state, &PredictorKind::None, &pool).unwrap());
+            let in_order = RunPlan::in_block_order(&block).on_all_threads();
+            check("in order", &|| execute(&block, &state, &in_order, &pool).unwrap());
+            let planned = plan.run_plan(&block).on_all_threads();
+            check("planned", &|| execute(&block, &state, &planned, &pool).unwrap());
         }
     }
 }

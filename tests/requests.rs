@@ -16,7 +16,7 @@ use alloy_eips::{
 };
 use alloy_primitives::{Address, B256, Bytes, U256, hex};
 use forewave::{
-    ExactPaths, MemoryState, PredictorKind,
+    MemoryState, PredictorKind,
     conformance::{CaseReport, Setup, Verdict, Ways, run_file},
     input::SourceFile,
     state_root,
@@ -142,9 +142,8 @@ fn run_case(
     }});
     let file = SourceFile { path: "case.json".into(), bytes: case.to_string().into() };
     let pools = [1, 2, 8].map(|n| ThreadPoolBuilder::new().num_threads(n).build().unwrap());
-    let paths = ExactPaths::new();
     let ways = Ways::All;
-    let setup = Setup { ways, predictors: &PredictorKind::ALL, pools: &pools, paths: &paths };
+    let setup = Setup { ways, predictors: &PredictorKind::ALL, pools: &pools };
     run_file(&file, &setup, |_| true).unwrap().remove(0)
 }
 

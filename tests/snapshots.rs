@@ -35,7 +35,7 @@ fn for_each_sample(check: impl Fn(&str, &Path)) {
 fn plan(directory: &Path) -> (BlockInput, Plan) {
     let input = BlockInput::load(directory, &LoadOptions::default()).unwrap();
     let predictions = predict(&input.block, &input.state, &PredictorKind::Static).unwrap();
-    (input, Plan::new(&predictions))
+    (input, Plan::new(predictions))
 }
 
 #[test]

@@ -154,16 +154,6 @@ impl AccessSet {
         set
     }
 
-    /// The set of what is sorted already, each without repetitions.
-    pub(crate) fn from_sorted(
-        reads: &[Location],
-        writes: &[Location],
-        deltas: &[Location],
-    ) -> Self {
-        debug_assert!([reads, writes, deltas].iter().all(|set| set.is_sorted_by(|a, b| a < b)));
-        Self::joined(reads, writes, deltas)
-    }
-
     /// The locations whose value the outcome may depend on, sorted.
     pub fn reads(&self) -> &[Location] {
         &self.locations[..self.writes_at]

@@ -9,7 +9,6 @@
 //! keeps that as programs, which a [`TxEvaluator`] follows with a transaction's values.
 //! What real runs of functions touched is [`Learnt`] as such expressions, for where the
 //! code alone does not say it.
-//! [`InterpretingPredictor`] interprets a block in its order, for exact paths.
 //!
 //! This crate knows no threads, no graph and no I/O. What it does not know it
 //! widens ([`Scope`]); ignorance is never an empty set.
@@ -19,11 +18,8 @@ mod alu;
 mod block;
 mod evaluate;
 mod expr;
-mod interpreter;
-mod interpreting;
 mod keys;
 mod learnt;
-mod limits;
 mod panicked;
 mod payments;
 mod predictor;
@@ -34,7 +30,6 @@ mod state;
 mod static_predictor;
 mod summaries;
 mod symbolic;
-mod template;
 
 pub use access::{
     AccessKind, AccessSet, AccessSetBuilder, Confidence, KeyOrigin, Location, ObservedAccess,
@@ -43,15 +38,13 @@ pub use access::{
 pub use block::{Block, BlockReward, Ommer, StateExtent};
 pub use evaluate::{EvaluationLimits, Scratch, TxEvaluator};
 pub use expr::{ExprArena, ExprId, KeccakPart, KeyExpr, Namer, Words};
-pub use interpreting::InterpretingPredictor;
 pub use learnt::{
     ANSWER_LEN, INPUT_WORDS_MAX, Learnt, LearntCode, LearntEffect, LearntFunction, LearntInput,
     LearntLimits, Selected, Told, Trace, TraceEvent, TraceInput, Word,
 };
-pub use limits::Limits;
 pub use panicked::PanickedError;
 pub use payments::{Payers, commute_payments};
-pub use predictor::{AnalyzeError, Predictor};
+pub use predictor::{AnalyzeError, Predictor, predict_each};
 pub use protocol::{AccessListPredictor, ProtocolPredictor};
 pub use state::{MemoryState, StateError};
 pub use static_predictor::{LatePredictor, StaticPredictor};
@@ -59,7 +52,4 @@ pub use summaries::{SummaryCache, SummaryError};
 pub use symbolic::{
     AccessSummary, CallKind, Completeness, Effect, Entry, EntrySummary, GaveUp, Implementation,
     SummaryLimits, Target, summarize, summarize_account,
-};
-pub use template::{
-    CallOutcome, Evaluator, ExactPaths, FoundAccount, TemplateCache, TopCall, UsedAccount, UsedSlot,
 };

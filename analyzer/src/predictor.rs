@@ -2,9 +2,9 @@
 //!
 //! Those that execute transactions (`recon`, `oracle`) live with the executor.
 
-use core::ops::ControlFlow;
+use core::ops::Range;
 
-use revm::DatabaseRef;
+use revm::{DatabaseRef, context::TxEnv};
 
 use crate::{Block, PanickedError, PredictedAccess, TxIndex};
 
@@ -29,15 +29,24 @@ pub enum AnalyzeError<E: core::error::Error + 'static> {
 
 /// Predicts the accesses of a block's transactions before they run.
 pub trait Predictor<DB: DatabaseRef> {
-    /// Hands out one prediction for each transaction, in block order, from the
-    /// state before the block: one by one, so that the first transactions can run
-    /// while later ones are looked at. `each` ends it by breaking off.
-    fn predict_each(
+    /// One prediction for each of these transactions of the block, from the state before it.
+    fn predict_range(
         &self,
         block: &Block,
         state: &DB,
-        each: &mut dyn FnMut(PredictedAccess) -> ControlFlow<()>,
-    ) -> Result<(), AnalyzeError<DB::Error>>;
+        transactions: Range<usize>,
+    ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>>;
+
+    /// Whether each transaction is predicted by itself, so that threads may share a block.
+    fn is_by_transaction(&self) -> bool {
+        true
+    }
+
+    /// Whether a block's run should be planned by it. What the protocol alone says is known
+    /// without a prediction.
+    fn knows_code(&self) -> bool {
+        true
+    }
 
     /// The predictions of the whole block.
     fn predict(
@@ -45,24 +54,33 @@ pub trait Predictor<DB: DatabaseRef> {
         block: &Block,
         state: &DB,
     ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
-        let mut predictions = Vec::with_capacity(block.transactions.len());
-        self.predict_each(block, state, &mut |prediction| {
-            predictions.push(prediction);
-            ControlFlow::Continue(())
-        })?;
-        Ok(predictions)
+        self.predict_range(block, state, 0..block.transactions.len())
     }
+}
+
+/// Predicts these transactions of the block one after the other.
+pub fn predict_each<E: core::error::Error + 'static>(
+    block: &Block,
+    transactions: Range<usize>,
+    mut predict: impl FnMut(&TxEnv) -> Result<PredictedAccess, E>,
+) -> Result<Vec<PredictedAccess>, AnalyzeError<E>> {
+    let txs = transactions.map(TxIndex::new);
+    txs.map(|tx| {
+        let prediction = predict(&block.transactions[tx.index()]);
+        prediction.map_err(|source| AnalyzeError::State { tx, source })
+    })
+    .collect()
 }
 
 /// Predictions that were made before, in a mempool or while the block was built.
 impl<DB: DatabaseRef> Predictor<DB> for [PredictedAccess] {
-    fn predict_each(
+    fn predict_range(
         &self,
         _: &Block,
         _: &DB,
-        each: &mut dyn FnMut(PredictedAccess) -> ControlFlow<()>,
-    ) -> Result<(), AnalyzeError<DB::Error>> {
-        let _ended = self.iter().cloned().try_for_each(each);
-        Ok(())
+        transactions: Range<usize>,
+    ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
+        let Range { start, end } = transactions;
+        Ok(self.iter().take(end).skip(start).cloned().collect())
     }
 }

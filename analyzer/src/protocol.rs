@@ -7,7 +7,7 @@
 //! block to the next, except the authorizations' nonces that cannot be known
 //! otherwise: a sender's nonce is its transaction's.
 
-use core::ops::ControlFlow;
+use core::ops::Range;
 
 use revm::{
     DatabaseRef,
@@ -24,6 +24,7 @@ use revm::{
 
 use crate::{
     AccessKind, AccessSetBuilder, AnalyzeError, Block, Location, PredictedAccess, Predictor,
+    predict_each,
 };
 
 /// The predictor `none`: what the protocol touches around the code.
@@ -34,62 +35,47 @@ pub struct ProtocolPredictor;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AccessListPredictor;
 
-impl ProtocolPredictor {
-    /// The prediction of one transaction, which none of the others has a part in.
-    pub fn predict_one<DB: DatabaseRef>(
-        block: &Block,
-        state: &DB,
-        tx: &TxEnv,
-    ) -> Result<PredictedAccess, DB::Error> {
-        let mut set = AccessSetBuilder::new();
-        Protocol::new(block, state).accesses(tx, &mut |kind, at| {
-            set.add(kind, at);
-        })?;
-        Ok(PredictedAccess::exact(set.build(), tx.gas_limit))
-    }
-}
-
 impl<DB: DatabaseRef> Predictor<DB> for ProtocolPredictor {
-    fn predict_each(
+    fn predict_range(
         &self,
         block: &Block,
         state: &DB,
-        each: &mut dyn FnMut(PredictedAccess) -> ControlFlow<()>,
-    ) -> Result<(), AnalyzeError<DB::Error>> {
-        predict_with(block, state, |_, _| {}, each)
+        transactions: Range<usize>,
+    ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
+        predict_with(block, state, transactions, |_, _| {})
+    }
+
+    fn knows_code(&self) -> bool {
+        false
     }
 }
 
 impl<DB: DatabaseRef> Predictor<DB> for AccessListPredictor {
-    fn predict_each(
+    fn predict_range(
         &self,
         block: &Block,
         state: &DB,
-        each: &mut dyn FnMut(PredictedAccess) -> ControlFlow<()>,
-    ) -> Result<(), AnalyzeError<DB::Error>> {
-        predict_with(block, state, declared_accesses, each)
+        transactions: Range<usize>,
+    ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
+        predict_with(block, state, transactions, declared_accesses)
     }
 }
 
 fn predict_with<DB: DatabaseRef>(
     block: &Block,
     state: &DB,
+    transactions: Range<usize>,
     declared: impl Fn(&TxEnv, &mut AccessSetBuilder),
-    each: &mut dyn FnMut(PredictedAccess) -> ControlFlow<()>,
-) -> Result<(), AnalyzeError<DB::Error>> {
+) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
     let view = Protocol::new(block, state);
-    for (tx, env) in block.indexed() {
+    predict_each(block, transactions, |tx| {
         let mut set = AccessSetBuilder::new();
-        let accesses = view.accesses(env, &mut |kind, location| {
+        view.accesses(tx, &mut |kind, location| {
             set.add(kind, location);
-        });
-        accesses.map_err(|source| AnalyzeError::State { tx, source })?;
-        declared(env, &mut set);
-        if each(PredictedAccess::exact(set.build(), env.gas_limit)).is_break() {
-            break;
-        }
-    }
-    Ok(())
+        })?;
+        declared(tx, &mut set);
+        Ok(PredictedAccess::exact(set.build(), tx.gas_limit))
+    })
 }
 
 /// The slots of the access list, as reads and writes, and its accounts' code.

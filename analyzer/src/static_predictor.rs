@@ -1,6 +1,6 @@
 //! The predictor `static`: summaries of code, evaluated per transaction.
 
-use core::ops::ControlFlow;
+use core::ops::Range;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
@@ -14,7 +14,7 @@ use revm::{
 
 use crate::{
     AnalyzeError, Block, EvaluationLimits, Location, PredictedAccess, Predictor, Scratch,
-    SummaryCache, TxEvaluator,
+    SummaryCache, TxEvaluator, predict_each,
 };
 
 /// Rounds in which code is summarized that the round before has found to be called.
@@ -53,7 +53,7 @@ impl StaticPredictor {
         block: &Block,
         state: &DB,
     ) -> Result<(), AnalyzeError<DB::Error>> {
-        self.predict_each(block, state, &mut |_| ControlFlow::Continue(()))
+        self.predict(block, state).map(drop)
     }
 
     /// Predicts one transaction, once all code that it calls is summarized. Needs no
@@ -81,22 +81,15 @@ impl StaticPredictor {
 }
 
 impl<DB: DatabaseRef> Predictor<DB> for StaticPredictor {
-    fn predict_each(
+    fn predict_range(
         &self,
         block: &Block,
         state: &DB,
-        each: &mut dyn FnMut(PredictedAccess) -> ControlFlow<()>,
-    ) -> Result<(), AnalyzeError<DB::Error>> {
+        transactions: Range<usize>,
+    ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
         let mut scratch = Scratch::default();
-        for (tx, env) in block.indexed() {
-            let prediction = self
-                .predict_tx(&mut scratch, block, state, env)
-                .map_err(|source| AnalyzeError::State { tx, source })?;
-            if each(prediction).is_break() {
-                break;
-            }
-        }
-        Ok(())
+        let predict = |tx: &TxEnv| self.predict_tx(&mut scratch, block, state, tx);
+        predict_each(block, transactions, predict)
     }
 }
 
@@ -107,29 +100,28 @@ impl<DB: DatabaseRef> Predictor<DB> for StaticPredictor {
 pub struct LatePredictor(pub StaticPredictor);
 
 impl<DB: DatabaseRef> Predictor<DB> for LatePredictor {
-    fn predict_each(
+    fn predict_range(
         &self,
         block: &Block,
         state: &DB,
-        each: &mut dyn FnMut(PredictedAccess) -> ControlFlow<()>,
-    ) -> Result<(), AnalyzeError<DB::Error>> {
+        transactions: Range<usize>,
+    ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
         let mut scratch = Scratch::default();
         let mut left = Left { state, slots: HashMap::default() };
-        for (tx, env) in block.indexed() {
-            let in_state = |source| AnalyzeError::State { tx, source };
-            let alone = self.0.predict_tx(&mut scratch, block, state, env).map_err(in_state)?;
-            let is_stale = alone.deciding_reads().iter().any(|read| left.has_changed(read));
-            let prediction = if is_stale {
-                self.0.predict_tx(&mut scratch, block, &left, env).map_err(in_state)?
-            } else {
-                alone
-            };
+        let mut predictions = predict_each(block, 0..transactions.end, |tx| {
+            let alone = self.0.predict_tx(&mut scratch, block, state, tx)?;
+            let is_stale =
+                alone.deciding_reads().into_iter().flatten().any(|read| left.has_changed(read));
+            let prediction =
+                if is_stale { self.0.predict_tx(&mut scratch, block, &left, tx)? } else { alone };
             left.note(&prediction);
-            if each(prediction).is_break() {
-                break;
-            }
-        }
-        Ok(())
+            Ok(prediction)
+        })?;
+        Ok(predictions.split_off(transactions.start))
+    }
+
+    fn is_by_transaction(&self) -> bool {
+        false
     }
 }
 

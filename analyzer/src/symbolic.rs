@@ -22,6 +22,7 @@ mod meet;
 mod memory;
 mod outside;
 mod path;
+mod reverting;
 
 use std::collections::BTreeSet;
 

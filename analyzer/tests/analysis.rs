@@ -8,8 +8,6 @@ mod assembler;
 mod calls;
 #[path = "analysis/evaluation.rs"]
 mod evaluation;
-#[path = "analysis/hostile.rs"]
-mod hostile;
 #[path = "analysis/keys.rs"]
 mod keys;
 #[path = "analysis/linking.rs"]
@@ -26,7 +24,5 @@ mod scene;
 mod state;
 #[path = "analysis/symbolic.rs"]
 mod symbolic;
-#[path = "analysis/templates.rs"]
-mod templates;
 #[path = "analysis/widening.rs"]
 mod widening;

@@ -17,7 +17,6 @@
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
-use forewave_analyzer::AnalyzeError;
 use revm::{
     DatabaseRef,
     bytecode::Bytecode,
@@ -84,10 +83,7 @@ impl<E: core::error::Error + 'static> ExecutionError<CancellableError<E>> {
         use CancellableError::Cancelled;
         matches!(
             self,
-            Self::Cancelled
-                | Self::State { source: Cancelled, .. }
-                | Self::SystemState(Cancelled)
-                | Self::Analysis(AnalyzeError::State { source: Cancelled, .. })
+            Self::Cancelled | Self::State { source: Cancelled, .. } | Self::SystemState(Cancelled)
         )
     }
 }

@@ -1,8 +1,7 @@
 //! Why a block could not be executed. Every variant names the place; none of
 //! them leaves anything half-done.
 
-use forewave_analyzer::{AnalyzeError, PanickedError, TxIndex};
-use forewave_scheduler::ScheduleError;
+use forewave_analyzer::{PanickedError, TxIndex};
 use revm::{
     context::result::{EVMError, HaltReason, InvalidTransaction},
     primitives::Address,
@@ -74,23 +73,17 @@ pub enum ExecutionError<E: core::error::Error + 'static> {
         /// What revm says.
         message: String,
     },
-    /// The block could not be predicted while it ran.
-    #[error(transparent)]
-    Analysis(#[from] AnalyzeError<E>),
     /// The run was [cancelled](crate::CancelToken) between two transactions.
     #[error("the run was cancelled")]
     Cancelled,
     /// The state panicked, or a thread of the pool did while it executed.
     #[error("the execution {0}")]
     Panicked(#[from] PanickedError),
-    /// The schedule is none of the graph's.
-    #[error("the schedule does not fit the conflict graph: {0}")]
-    Schedule(#[from] ScheduleError),
-    /// Graph and block are not about the same transactions.
-    #[error("the schedule covers {scheduled} transactions, the block has {transactions}")]
-    ScheduleMismatch {
-        /// Transactions in the graph.
-        scheduled: usize,
+    /// Plan and block are not about the same transactions.
+    #[error("the plan covers {planned} transactions, the block has {transactions}")]
+    PlanMismatch {
+        /// Transactions in the plan.
+        planned: usize,
         /// Transactions in the block.
         transactions: usize,
     },

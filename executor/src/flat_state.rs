@@ -1,15 +1,9 @@
 //! The state of a block under execution: a flat map of what was loaded or
 //! changed, over the caller's read-only state.
 //!
-//! It is the database of the sequential oracle, which commits revm's own
-//! changes. Each thread of a parallel run has one as well, which shows the state
-//! after the transactions that it is turned to: what it holds is brought up to
-//! date from what is [`Settled`] when it is read. Touched accounts that end empty
-//! are removed from Spurious Dragon on (EIP-161).
-
-mod apart;
-mod closing;
-mod primed;
+//! It is the database of the sequential oracle, which commits revm's own changes, and of
+//! what the protocol does at the two ends of a block. Touched accounts that end empty are
+//! removed from Spurious Dragon on (EIP-161).
 
 use forewave_analyzer::Block;
 use hashbrown::{HashMap, hash_map::Entry};
@@ -23,12 +17,8 @@ use revm::{
     state::{Account, AccountInfo},
 };
 
-pub(crate) use apart::Apart;
-pub(crate) use closing::Share;
-
 use crate::{
-    history::{Settled, narrow},
-    outcome::AccountChange,
+    AccountChange, StateChanges,
     tracking::Seen,
     transition::{AccountTransition, Lifecycle, Transition},
 };
@@ -36,29 +26,12 @@ use crate::{
 /// Accounts that a transaction brings into play at least: sender and recipient.
 const ACCOUNTS_PER_TRANSACTION: usize = 2;
 
-/// The version of what was changed after the transactions.
-const AFTER_BLOCK: u32 = u32::MAX;
-
 /// A slot that was loaded or written.
 #[derive(Clone, Copy, Debug)]
 struct FlatSlot {
-    /// The transactions before this one are part of it.
-    version: u32,
-    /// Whether it was read before it was written.
-    has_original: bool,
-    /// Value before the block.
-    original: StorageValue,
+    /// Value before the block, if it was read before it was written.
+    original: Option<StorageValue>,
     value: StorageValue,
-}
-
-impl FlatSlot {
-    const fn loaded(value: StorageValue, version: u32) -> Self {
-        Self { version, has_original: true, original: value, value }
-    }
-
-    const fn unread(value: StorageValue, version: u32) -> Self {
-        Self { version, has_original: false, original: StorageValue::ZERO, value }
-    }
 }
 
 /// The slots of one account that were loaded or written.
@@ -71,18 +44,13 @@ struct FlatAccount {
     info: Option<AccountInfo>,
     /// What it was before the block, once something has been done to it.
     original: Option<Seen>,
-    /// The transactions before this one are part of it, its slots aside.
-    version: u32,
-    /// The transaction that cleared its storage last.
-    cleared_by: u32,
     storage_cleared: bool,
     storage: Option<Box<FlatSlots>>,
 }
 
 impl FlatAccount {
     const fn loaded(info: Option<AccountInfo>) -> Self {
-        let (version, cleared_by, storage_cleared) = (0, 0, false);
-        Self { info, original: None, version, cleared_by, storage_cleared, storage: None }
+        Self { info, original: None, storage_cleared: false, storage: None }
     }
 
     /// Keeps what the account was; before every change.
@@ -92,9 +60,8 @@ impl FlatAccount {
         }
     }
 
-    fn clear_storage(&mut self, tx: u32) {
+    fn clear_storage(&mut self) {
         self.storage_cleared = true;
-        self.cleared_by = tx;
         self.storage = None;
     }
 
@@ -102,9 +69,8 @@ impl FlatAccount {
         self.storage.get_or_insert_default()
     }
 
-    fn store(&mut self, key: StorageKey, value: StorageValue, version: u32) {
-        let slot = self.slots_mut().entry(key).or_insert(FlatSlot::unread(value, version));
-        (slot.value, slot.version) = (value, version);
+    fn store(&mut self, key: StorageKey, value: StorageValue) {
+        self.slots_mut().entry(key).or_insert(FlatSlot { original: None, value }).value = value;
     }
 }
 
@@ -113,113 +79,28 @@ impl FlatAccount {
 pub(crate) struct FlatState<'a, DB> {
     base: &'a DB,
     accounts: HashMap<Address, FlatAccount, FbBuildHasher<20>>,
-    settled: Option<Settled<'a>>,
-    /// The transactions before this one are seen.
-    now: u32,
-    /// What was changed after the transactions, where those are settled.
-    late: Vec<Address>,
-    /// What the transactions did to accounts that are not held, sorted.
-    apart: Vec<(Address, AccountChange)>,
 }
 
 impl<'a, DB: DatabaseRef> FlatState<'a, DB> {
     /// The state with room for what the block's transactions touch at least.
     pub(crate) fn for_block(base: &'a DB, block: &Block) -> Self {
         let accounts = block.transactions.len().saturating_mul(ACCOUNTS_PER_TRANSACTION);
+        Self::with_room(base, accounts)
+    }
+
+    /// The state with room for so many accounts.
+    pub(crate) fn with_room(base: &'a DB, accounts: usize) -> Self {
         let accounts = HashMap::with_capacity_and_hasher(accounts, FbBuildHasher::default());
-        Self { base, accounts, settled: None, now: 0, late: vec![], apart: vec![] }
+        Self { base, accounts }
     }
 
-    /// The same state before the transactions, over what is settled of them.
-    pub(crate) fn under<'b>(&self, settled: Settled<'b>) -> FlatState<'b, DB>
-    where
-        'a: 'b,
-    {
-        let mut accounts =
-            HashMap::with_capacity_and_hasher(self.accounts.capacity(), FbBuildHasher::default());
-        accounts.extend(self.accounts.iter().map(|(address, account)| (*address, account.clone())));
-        FlatState {
-            base: self.base,
-            accounts,
-            settled: Some(settled),
-            now: 0,
-            late: vec![],
-            apart: vec![],
-        }
-    }
-
-    /// The same state, for changes of its own by so many transactions.
-    pub(crate) fn fork(&self, transactions: usize) -> Self {
-        let room = self.accounts.len() + transactions.saturating_mul(ACCOUNTS_PER_TRANSACTION);
-        let mut accounts = HashMap::with_capacity_and_hasher(room, FbBuildHasher::default());
-        accounts.extend(self.accounts.iter().map(|(address, account)| (*address, account.clone())));
-        Self { base: self.base, accounts, settled: None, now: 0, late: vec![], apart: vec![] }
-    }
-
-    /// Shows the state after the first `settled` transactions, which are; no
-    /// fewer than before.
-    pub(crate) fn turn_to(&mut self, settled: usize) {
-        self.now = narrow(settled);
-    }
-
-    /// The number of accounts that were loaded or changed.
-    pub(crate) fn len(&self) -> usize {
-        self.accounts.len()
-    }
-
-    /// Whether the account, its slots aside, can have changed since the first
-    /// `applied` transactions.
-    pub(crate) fn may_have_changed_account(&self, address: Address, applied: u32) -> bool {
-        self.settled.is_none_or(|settled| settled.may_change_account(address, applied))
-    }
-
-    /// Whether the slot can have changed since the first `applied` transactions.
-    pub(crate) fn may_have_changed_slot(
-        &mut self,
-        address: Address,
-        key: StorageKey,
-        applied: u32,
-    ) -> Result<bool, DB::Error> {
-        let Some(settled) = self.settled else { return Ok(true) };
-        if settled.may_change_slot(address, key, applied) {
-            return Ok(true);
-        }
-        if !settled.may_change_account(address, applied) {
-            return Ok(false);
-        }
-        let account = self.account_mut(address)?;
-        Ok(account.storage_cleared && account.cleared_by >= applied)
-    }
-
-    /// The account, brought up to date.
     fn account_mut(&mut self, address: Address) -> Result<&mut FlatAccount, DB::Error> {
-        let account = match self.accounts.entry(address) {
+        Ok(match self.accounts.entry(address) {
             Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(entry) => entry.insert(apart::load(self.base, &self.apart, address)?),
-        };
-        if account.version < self.now
-            && let Some(settled) = self.settled
-        {
-            bring_up(account, address, settled, self.now);
-        }
-        Ok(account)
-    }
-
-    /// The version of what is changed here and now.
-    const fn version_of_changes(&self) -> u32 {
-        if self.settled.is_some() { AFTER_BLOCK } else { 0 }
-    }
-
-    /// The account, brought up to date and about to be changed after the transactions.
-    fn touched_mut(&mut self, address: Address) -> Result<&mut FlatAccount, DB::Error> {
-        if self.settled.is_some() {
-            self.late.push(address);
-        }
-        let version = self.version_of_changes();
-        let account = self.account_mut(address)?;
-        account.touch();
-        account.version = version;
-        Ok(account)
+            Entry::Vacant(entry) => {
+                entry.insert(FlatAccount::loaded(self.base.basic_ref(address)?))
+            }
+        })
     }
 
     /// The account as it is now.
@@ -242,55 +123,31 @@ impl<'a, DB: DatabaseRef> FlatState<'a, DB> {
         change: &AccountTransition,
     ) -> Result<(), DB::Error> {
         let account = self.account_mut(address)?;
-        apply_to_account(account, 0, change);
-        apply_to_storage(account, 0, change);
+        account.touch();
+        if change.lifecycle != Lifecycle::Kept {
+            account.clear_storage();
+        }
+        if change.lifecycle == Lifecycle::Destroyed {
+            account.info = None;
+            return Ok(());
+        }
+        let mut info = account.info.take().unwrap_or_default();
+        info.balance = change.balance.apply(info.balance);
+        if let Some(nonce) = change.nonce {
+            info.nonce = nonce;
+        }
+        if let Some(change) = &change.code {
+            info.code_hash = change.hash;
+            info.code.clone_from(&change.code);
+        }
+        // EIP-161: what is empty and was touched ceases to exist. Before it, revm
+        // reports such an account as created (or as untouched).
+        let survives = change.lifecycle == Lifecycle::Created || !info.is_empty();
+        account.info = survives.then_some(info);
+        for slot in change.slots() {
+            account.store(slot.key, slot.value);
+        }
         Ok(())
-    }
-}
-
-/// Brings an account up to date with the transactions before `now`.
-fn bring_up(account: &mut FlatAccount, address: Address, settled: Settled<'_>, now: u32) {
-    let mut changes = Vec::new();
-    let missed = (account.version, now);
-    settled.account_changes(address, missed, |tx, change| changes.push((tx, change)));
-    for (tx, change) in changes.into_iter().rev() {
-        apply_to_account(account, tx, change);
-    }
-    account.version = now;
-}
-
-/// What a transition makes of the account, its slots aside.
-fn apply_to_account(account: &mut FlatAccount, tx: u32, change: &AccountTransition) {
-    account.touch();
-    if change.lifecycle != Lifecycle::Kept {
-        account.clear_storage(tx);
-    }
-    if change.lifecycle == Lifecycle::Destroyed {
-        account.info = None;
-        return;
-    }
-    let mut info = account.info.take().unwrap_or_default();
-    info.balance = change.balance.apply(info.balance);
-    if let Some(nonce) = change.nonce {
-        info.nonce = nonce;
-    }
-    if let Some((hash, code)) = &change.code {
-        info.code_hash = *hash;
-        info.code.clone_from(code);
-    }
-    // EIP-161: what is empty and was touched ceases to exist. Before it, revm
-    // reports such an account as created (or as untouched).
-    let survives = change.lifecycle == Lifecycle::Created || !info.is_empty();
-    account.info = survives.then_some(info);
-}
-
-/// What a transition makes of the account's slots.
-fn apply_to_storage(account: &mut FlatAccount, tx: u32, change: &AccountTransition) {
-    if change.lifecycle != Lifecycle::Kept {
-        account.clear_storage(tx);
-    }
-    for slot in change.slots() {
-        account.store(slot.key, slot.value, tx + 1);
     }
 }
 
@@ -321,26 +178,15 @@ impl<DB: DatabaseRef> FlatState<'_, DB> {
         address: Address,
         key: StorageKey,
     ) -> Result<StorageValue, DB::Error> {
-        let Self { base, settled, now, .. } = *self;
-        let change = |since| settled?.slot_change(address, key, (since, now));
+        let base = self.base;
         let account = self.account_mut(address)?;
-        let cleared_by = account.storage_cleared.then_some(account.cleared_by);
+        let is_cleared = account.storage_cleared;
         Ok(match account.slots_mut().entry(key) {
-            Entry::Occupied(mut entry) => {
-                let slot = entry.get_mut();
-                if slot.version < now {
-                    slot.value = change(slot.version).unwrap_or(slot.value);
-                    slot.version = now;
-                }
-                slot.value
-            }
+            Entry::Occupied(entry) => entry.get().value,
+            Entry::Vacant(_) if is_cleared => StorageValue::ZERO,
             Entry::Vacant(entry) => {
-                let slot = match change(cleared_by.unwrap_or(0)) {
-                    Some(value) => FlatSlot::unread(value, now),
-                    None if cleared_by.is_some() => return Ok(StorageValue::ZERO),
-                    None => FlatSlot::loaded(base.storage_ref(address, key)?, now),
-                };
-                entry.insert(slot).value
+                let value = base.storage_ref(address, key)?;
+                entry.insert(FlatSlot { original: Some(value), value }).value
             }
         })
     }
@@ -360,37 +206,27 @@ impl<DB: DatabaseRef> FlatState<'_, DB> {
         if !account.is_touched() {
             return;
         }
-        if self.settled.is_some() {
-            self.late.push(address);
-        }
-        let version = self.version_of_changes();
         // revm loads every account that it changes, so the entry is there,
         // except where a caller commits changes of its own making.
         let flat = self
             .accounts
             .entry(address)
             .or_insert_with(|| FlatAccount::loaded(Some(account.original_info())));
-        commit_account(flat, account, version);
+        flat.touch();
+        if account.is_selfdestructed() {
+            flat.clear_storage();
+            flat.info = None;
+            return;
+        }
+        if account.is_created() {
+            flat.clear_storage();
+        }
+        for (key, slot) in account.changed_storage_slots() {
+            flat.store(*key, slot.present_value);
+        }
+        let survives = account.is_created() || !account.info.is_empty();
+        flat.info = survives.then_some(account.info);
     }
-}
-
-/// What revm's finalized account makes of it.
-fn commit_account(flat: &mut FlatAccount, account: Account, version: u32) {
-    flat.touch();
-    flat.version = version;
-    if account.is_selfdestructed() {
-        flat.clear_storage(version);
-        flat.info = None;
-        return;
-    }
-    if account.is_created() {
-        flat.clear_storage(version);
-    }
-    for (key, slot) in account.changed_storage_slots() {
-        flat.store(*key, slot.present_value, version);
-    }
-    let survives = account.is_created() || !account.info.is_empty();
-    flat.info = survives.then_some(account.info);
 }
 
 impl<DB: DatabaseRef> FlatState<'_, DB> {
@@ -403,7 +239,8 @@ impl<DB: DatabaseRef> FlatState<'_, DB> {
         wei: U256,
         clearing: StateClearing,
     ) -> Result<(), DB::Error> {
-        let account = self.touched_mut(address)?;
+        let account = self.account_mut(address)?;
+        account.touch();
         let mut info = account.info.take().unwrap_or_default();
         info.balance = info.balance.saturating_add(wei);
         let survives = clearing == StateClearing::Disabled || !info.is_empty();
@@ -413,9 +250,54 @@ impl<DB: DatabaseRef> FlatState<'_, DB> {
 
     /// Takes an account's whole balance (EIP-779) and says how much it was.
     pub(crate) fn drain(&mut self, address: Address) -> Result<U256, DB::Error> {
-        let account = self.touched_mut(address)?;
+        let account = self.account_mut(address)?;
+        account.touch();
         Ok(account.info.as_mut().map_or(U256::ZERO, |info| core::mem::take(&mut info.balance)))
     }
+}
+
+impl<DB: DatabaseRef> FlatState<'_, DB> {
+    /// Net changes since the state was opened. Reads the original of slots
+    /// that were written unread.
+    pub(crate) fn changes(&self) -> Result<StateChanges, DB::Error> {
+        let touched = self.accounts.iter().filter(|(_, account)| account.original.is_some());
+        let mut touched: Vec<_> = touched.collect();
+        touched.sort_unstable_by_key(|(address, _)| **address);
+        let changes = touched.into_iter().filter_map(|(address, account)| {
+            let change = net_change(self.base, *address, account).transpose()?;
+            Some(change.map(|change| (*address, change)))
+        });
+        changes.collect()
+    }
+}
+
+/// The account's net change, if there is one.
+fn net_change<DB: DatabaseRef>(
+    base: &DB,
+    address: Address,
+    account: &FlatAccount,
+) -> Result<Option<AccountChange>, DB::Error> {
+    let FlatAccount { info, original, storage_cleared: cleared, storage, .. } = account;
+    let Some(original) = original else { return Ok(None) };
+    let mut slots = Vec::new();
+    for (&key, slot) in storage.iter().flat_map(|slots| slots.iter()) {
+        let original = match slot {
+            _ if *cleared => StorageValue::ZERO,
+            FlatSlot { original: Some(original), .. } => *original,
+            _ => base.storage_ref(address, key)?,
+        };
+        if slot.value != original {
+            slots.push((key, slot.value));
+        }
+    }
+    let storage_cleared = *cleared && original.exists;
+    let changed = storage_cleared || !slots.is_empty() || Seen::new(info.as_ref()) != *original;
+    let change = || AccountChange {
+        info: info.clone(),
+        storage_cleared,
+        storage: slots.into_iter().collect(),
+    };
+    Ok(changed.then(change))
 }
 
 /// Whether touched accounts that are empty are removed (EIP-161).

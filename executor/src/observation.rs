@@ -10,7 +10,7 @@ use revm::{
 };
 
 use crate::{
-    BlockOutcome, ExecutionError, ExecutionMode, ExecutionStats, TxReceipt,
+    BlockOutcome, ExecutionError, ExecutionStats, TxReceipt,
     flat_state::FlatState,
     looks::Looked,
     system::{apply_post_block, apply_pre_block, check_gas_limit},
@@ -56,9 +56,8 @@ pub fn observe<DB: DatabaseRef>(
     }
     let mut flat = evm.ctx.journaled_state.database.inner;
     apply_post_block(block, &mut flat, &mut system)?;
-    let changes = flat.into_changes().map_err(ExecutionError::SystemState)?;
-    let stats =
-        ExecutionStats { threads: 1, mode: ExecutionMode::Serial, ..ExecutionStats::default() };
+    let changes = flat.changes().map_err(ExecutionError::SystemState)?;
+    let stats = ExecutionStats { threads: 1, ..ExecutionStats::default() };
     let outcome = BlockOutcome::new(block, receipts, changes, system, stats)?;
     Ok(Observation { outcome, accesses, payers_seen })
 }

@@ -5,7 +5,7 @@
 //! equal values, and maps are ordered, so they print equal as well.
 
 use core::fmt;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Instant};
 
 use alloy_consensus::{
     Eip658Value, Receipt, ReceiptEnvelope, ReceiptWithBloom, TxType, proofs::calculate_receipt_root,
@@ -22,7 +22,7 @@ use revm::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{ExecutionError, ExecutionMode, requests::with_deposits, system::SystemOutput};
+use crate::{ExecutionError, requests::with_deposits, system::SystemOutput};
 
 /// The receipt of one transaction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -160,20 +160,31 @@ pub struct Reexecution {
 /// How the outcome came about. Not part of the outcome's equality.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExecutionStats {
-    /// Threads of the pool; 1 for the sequential oracle.
+    /// Threads that shared the block: all of the pool, or 1 where that was estimated to
+    /// be as fast.
     pub threads: usize,
-    /// Waves of the schedule; 0 where there is none.
-    pub waves: usize,
-    /// How the block was run.
-    pub mode: ExecutionMode,
-    /// Transactions whose prediction was there before they ran, and used; zero where
-    /// the block was run without a prediction.
+    /// Transactions that ran by their prediction: all, or none.
     pub predicted: usize,
-    /// Transactions whose code was not run, since an exact path gave what it does.
-    #[serde(default)]
-    pub evaluated: usize,
     /// Transactions that ran more than once, in block order.
     pub reexecuted: Vec<Reexecution>,
+    /// Nanoseconds that predicting took, on all threads; 0 where nothing was predicted.
+    pub predict_ns: u64,
+    /// Nanoseconds that drawing the graph and planning the run took.
+    pub plan_ns: u64,
+    /// Nanoseconds that executing took, on all threads.
+    pub run_ns: u64,
+}
+
+impl ExecutionStats {
+    /// All three times together.
+    pub const fn total_ns(&self) -> u64 {
+        self.predict_ns + self.plan_ns + self.run_ns
+    }
+}
+
+/// Nanoseconds since a time.
+pub(crate) fn ns_since(start: Instant) -> u64 {
+    u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// What a block does.

@@ -2,15 +2,15 @@
 //! state before the block, `hybrid` those that are not known without, `oracle`
 //! runs the whole block and knows.
 
-use core::ops::ControlFlow;
+use core::ops::Range;
 
 use forewave_analyzer::{
     AccessSet, AnalyzeError, Block, Confidence, PanickedError, PredictedAccess, Predictor, Scratch,
-    StaticPredictor, TxIndex,
+    StaticPredictor, TxIndex, predict_each,
 };
 use rayon::{
     ThreadPool,
-    iter::{IndexedParallelIterator, IntoParallelRefIterator, ParallelIterator},
+    iter::{IntoParallelRefIterator, ParallelIterator},
 };
 use revm::{
     DatabaseRef, ExecuteEvm,
@@ -25,30 +25,35 @@ use crate::{
     tracking::{TrackingEvm, discard_record, take_record, tracking_evm},
 };
 
-/// Predicts all transactions of a block on the threads of a pool, each by itself, from
-/// summaries of the code that they call: what [`StaticPredictor`] predicts one after the
-/// other. Summaries that are missing are made, each code's on one thread.
+/// Parts of a block for each thread, predicted one after the other: so many that threads
+/// end at about the same time, and so few that what a part sets up is used again.
+const PARTS_PER_THREAD: usize = 4;
+
+/// Predicts all transactions of a block on the threads of a pool, if the predictor looks at
+/// each by itself; else on the calling thread.
 ///
-/// A panic of the state's is an error.
+/// A panic of the state's or of the predictor's is an error.
 pub fn predict_on_threads<DB>(
     block: &Block,
     state: &DB,
-    predictor: &StaticPredictor,
+    predictor: &(impl Predictor<DB> + Sync + ?Sized),
     pool: &ThreadPool,
 ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>>
 where
     DB: DatabaseRef<Error: Send> + Sync,
 {
+    let (transactions, threads) = (block.transactions.len(), pool.current_num_threads());
     PanickedError::catch(|| {
-        pool.install(|| {
-            let txs = block.transactions.par_iter().enumerate();
-            txs.map_init(Scratch::default, |scratch, (position, tx)| {
-                let prediction = predictor.predict_tx(scratch, block, state, tx);
-                let tx = TxIndex::new(position);
-                prediction.map_err(|source| AnalyzeError::State { tx, source })
-            })
-            .collect()
-        })
+        if threads == 1 || !predictor.is_by_transaction() {
+            return predictor.predict(block, state);
+        }
+        let part = transactions.div_ceil(PARTS_PER_THREAD * threads).max(1);
+        let starts: Vec<usize> = (0..transactions).step_by(part).collect();
+        let of_part = |start: &usize| {
+            predictor.predict_range(block, state, *start..transactions.min(start + part))
+        };
+        let parts = pool.install(|| starts.par_iter().map(of_part).collect::<Result<Vec<_>, _>>());
+        Ok(parts?.into_iter().flatten().collect())
     })?
 }
 
@@ -61,21 +66,14 @@ where
 pub struct ReconPredictor;
 
 impl<DB: DatabaseRef> Predictor<DB> for ReconPredictor {
-    fn predict_each(
+    fn predict_range(
         &self,
         block: &Block,
         state: &DB,
-        each: &mut dyn FnMut(PredictedAccess) -> ControlFlow<()>,
-    ) -> Result<(), AnalyzeError<DB::Error>> {
+        transactions: Range<usize>,
+    ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
         let mut simulator = Simulator::new(block, state);
-        for (tx, env) in block.indexed() {
-            let simulated = simulator.simulate(env);
-            let prediction = simulated.map_err(|source| AnalyzeError::State { tx, source })?;
-            if each(prediction).is_break() {
-                break;
-            }
-        }
-        Ok(())
+        predict_each(block, transactions, |tx| simulator.simulate(tx))
     }
 }
 
@@ -120,31 +118,21 @@ impl<'a, DB: DatabaseRef> Simulator<'a, DB> {
 pub struct HybridPredictor(pub StaticPredictor);
 
 impl<DB: DatabaseRef> Predictor<DB> for HybridPredictor {
-    fn predict_each(
+    fn predict_range(
         &self,
         block: &Block,
         state: &DB,
-        each: &mut dyn FnMut(PredictedAccess) -> ControlFlow<()>,
-    ) -> Result<(), AnalyzeError<DB::Error>> {
-        let mut simulator = Simulator::new(block, state);
-        let mut failure = None;
-        let mut position = 0;
-        self.0.predict_each(block, state, &mut |prediction| {
-            let tx = TxIndex::new(position);
-            position += 1;
+        transactions: Range<usize>,
+    ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
+        let (mut simulator, mut scratch) = (Simulator::new(block, state), Scratch::default());
+        predict_each(block, transactions, |tx| {
+            let prediction = self.0.predict_tx(&mut scratch, block, state, tx)?;
             let is_complete = prediction.accesses().all(|(.., is_must)| is_must);
             if prediction.confidence() == Confidence::Exact && is_complete {
-                return each(prediction);
+                return Ok(prediction);
             }
-            match simulator.simulate(&block.transactions[tx.index()]) {
-                Ok(simulated) => each(simulated),
-                Err(source) => {
-                    failure = Some(AnalyzeError::State { tx, source });
-                    ControlFlow::Break(())
-                }
-            }
-        })?;
-        failure.map_or(Ok(()), Err)
+            simulator.simulate(tx)
+        })
     }
 }
 
@@ -155,34 +143,35 @@ impl<DB: DatabaseRef> Predictor<DB> for HybridPredictor {
 pub struct OraclePredictor;
 
 impl<DB: DatabaseRef> Predictor<DB> for OraclePredictor {
-    fn predict_each(
+    fn predict_range(
         &self,
         block: &Block,
         state: &DB,
-        each: &mut dyn FnMut(PredictedAccess) -> ControlFlow<()>,
-    ) -> Result<(), AnalyzeError<DB::Error>> {
-        let _ended = match observe(block, state) {
-            Ok(observation) => observation
-                .accesses
-                .into_iter()
-                .zip(&observation.outcome.receipts)
-                .zip(observation.payers_seen)
-                .map(|((access, receipt), payer_seen)| {
+        transactions: Range<usize>,
+    ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
+        let Range { start, end } = transactions;
+        match observe(block, state) {
+            Ok(observation) => {
+                let runs = observation.accesses.into_iter().zip(&observation.outcome.receipts);
+                let runs = runs.zip(observation.payers_seen).take(end).skip(start);
+                let predictions = runs.map(|((access, receipt), payer_seen)| {
                     PredictedAccess::exact(access.0, receipt.gas_used).with_payer_seen(payer_seen)
-                })
-                .try_for_each(each),
-            Err(ExecutionError::State { tx, source }) => {
-                return Err(AnalyzeError::State { tx, source });
+                });
+                Ok(predictions.collect())
             }
+            Err(ExecutionError::State { tx, source }) => Err(AnalyzeError::State { tx, source }),
             Err(ExecutionError::SystemState(source)) => {
-                return Err(AnalyzeError::State { tx: TxIndex::default(), source });
+                Err(AnalyzeError::State { tx: TxIndex::default(), source })
             }
-            Err(ExecutionError::Panicked(panicked)) => return Err(panicked.into()),
+            Err(ExecutionError::Panicked(panicked)) => Err(panicked.into()),
             Err(_) => {
                 let gas = |env: &TxEnv| PredictedAccess::everything(env.gas_limit);
-                block.transactions.iter().map(gas).try_for_each(each)
+                Ok(block.transactions[start..end].iter().map(gas).collect())
             }
-        };
-        Ok(())
+        }
+    }
+
+    fn is_by_transaction(&self) -> bool {
+        false
     }
 }

@@ -1,4 +1,4 @@
-//! The set of tasks that are ready, by rank, for many threads at once: whoever
+//! The set of tasks that are ready, by rank, for many threads at once: a thread that
 //! takes from it gets the lowest ranks, and no rank is given out twice.
 //!
 //! One bit for each rank, 64 to a word, and one bit for each word in a summary,
@@ -7,9 +7,9 @@
 //! # Protocol
 //!
 //! [`ReadySet::insert`] sets the rank's bit, then its word's bit in the summary.
-//! Whoever finds a word empty clears its summary bit, then looks at the word
-//! again and sets the summary bit if somebody has come in between. So a rank
-//! that was inserted is found by everybody who looks later.
+//! A thread that finds a word empty clears its summary bit, then looks at the word
+//! again and sets the summary bit if another rank has come in between. So a rank
+//! that was inserted is found by every thread that looks later.
 
 use crate::sync::atomic::{AtomicU64, Ordering};
 
@@ -40,77 +40,42 @@ impl ReadySet {
         self.summary[word / WORD].fetch_or(1 << (word % WORD), Ordering::AcqRel);
     }
 
-    /// Takes low ranks out of one word: those that `wants`, which is asked in
-    /// ascending order. Gives the first rank of the word, and a bit for each
-    /// rank taken; `None` if nothing that is wanted was found.
-    pub(crate) fn take(&self, mut wants: impl FnMut(usize) -> Want) -> Option<(usize, u64)> {
-        for summary in 0..self.summary.len() {
-            let mut candidates = self.summary[summary].load(Ordering::Acquire);
-            while candidates != 0 {
-                let word = summary * WORD + candidates.trailing_zeros() as usize;
-                match self.take_from(word, &mut wants) {
-                    Taken::Some(taken) => return Some((word * WORD, taken)),
-                    Taken::Nothing => candidates &= candidates - 1,
-                    Taken::Enough => return None,
+    /// Takes low ranks out of one word, in ascending order until `wants` says no. Gives
+    /// the first rank of the word, and a bit for each rank taken; `None` if nothing that is
+    /// wanted was found.
+    pub(crate) fn take(&self, mut wants: impl FnMut(usize) -> bool) -> Option<(usize, u64)> {
+        for (at, summary) in self.summary.iter().enumerate() {
+            for word in bits(summary.load(Ordering::Acquire)) {
+                let word = at * WORD + word;
+                if let Some(taken) = self.take_from(word, &mut wants) {
+                    return (taken != 0).then_some((word * WORD, taken));
                 }
             }
         }
         None
     }
 
-    /// Takes one rank, if it is there.
-    pub(crate) fn take_one(&self, rank: usize) -> bool {
-        let (word, bit) = (rank / WORD, 1 << (rank % WORD));
-        let is_there = self.has_one(rank);
-        let before = if is_there { self.words[word].fetch_and(!bit, Ordering::AcqRel) } else { 0 };
-        if before == bit {
-            self.mark_empty(word);
-        }
-        before & bit != 0
+    /// Whether no rank is there.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.summary.iter().enumerate().all(|(at, summary)| {
+            let mut words = bits(summary.load(Ordering::Acquire)).map(|word| at * WORD + word);
+            words.all(|word| self.words[word].load(Ordering::Acquire) == 0)
+        })
     }
 
-    /// Whether one rank is there.
-    pub(crate) fn has_one(&self, rank: usize) -> bool {
-        self.words[rank / WORD].load(Ordering::Acquire) & (1 << (rank % WORD)) != 0
-    }
-
-    /// Whether a rank is there that `wants`, as [`take`](Self::take) would find it.
-    pub(crate) fn has(&self, mut wants: impl FnMut(usize) -> Want) -> bool {
-        for (summary, candidates) in self.summary.iter().enumerate() {
-            for word in bits(candidates.load(Ordering::Acquire)) {
-                let word = summary * WORD + word;
-                for bit in bits(self.words[word].load(Ordering::Acquire)) {
-                    match wants(word * WORD + bit) {
-                        Want::Yes => return true,
-                        Want::No => {}
-                        Want::Enough => return false,
-                    }
-                }
-            }
-        }
-        false
-    }
-
-    fn take_from(&self, word: usize, wants: &mut impl FnMut(usize) -> Want) -> Taken {
+    /// Takes what is wanted of one word: a bit for each, none if the first is not wanted.
+    /// `None` if the word is empty.
+    fn take_from(&self, word: usize, wants: &mut impl FnMut(usize) -> bool) -> Option<u64> {
         loop {
             let there = self.words[word].load(Ordering::Acquire);
             if there == 0 {
                 self.mark_empty(word);
-                return Taken::Nothing;
+                return None;
             }
-            let (mut wanted, mut left) = (0, Taken::Nothing);
-            for bit in bits(there) {
-                match wants(word * WORD + bit) {
-                    Want::Yes => wanted |= 1 << bit,
-                    Want::No => {}
-                    Want::Enough => {
-                        left = Taken::Enough;
-                        break;
-                    }
-                }
-            }
+            let wanted = bits(there).take_while(|bit| wants(word * WORD + bit));
+            let wanted = wanted.fold(0, |wanted, bit| wanted | 1 << bit);
             if wanted == 0 {
-                return left;
+                return Some(0);
             }
             let before = self.words[word].fetch_and(!wanted, Ordering::AcqRel);
             if before & !wanted == 0 {
@@ -118,7 +83,7 @@ impl ReadySet {
             }
             // Others may have been faster.
             if before & wanted != 0 {
-                return Taken::Some(before & wanted);
+                return Some(before & wanted);
             }
         }
     }
@@ -130,26 +95,6 @@ impl ReadySet {
             self.summary[word / WORD].fetch_or(bit, Ordering::AcqRel);
         }
     }
-}
-
-/// What somebody who takes says of a rank.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Want {
-    /// Takes it.
-    Yes,
-    /// Leaves it.
-    No,
-    /// Leaves it and all higher ones.
-    Enough,
-}
-
-/// What was found in a word.
-#[derive(Clone, Copy, Debug)]
-enum Taken {
-    Some(u64),
-    Nothing,
-    /// Nothing, and all higher ranks are to be left.
-    Enough,
 }
 
 /// The positions of the bits that are set, ascending.
@@ -167,15 +112,9 @@ pub(crate) fn bits(mut word: u64) -> impl Iterator<Item = usize> {
 mod tests {
     use super::*;
 
-    fn has(set: &ReadySet, rank: usize) -> bool {
-        let found = set.has(|there| if there == rank { Want::Yes } else { Want::No });
-        assert_eq!(found, set.has_one(rank));
-        found
-    }
-
     fn take_all(set: &ReadySet) -> Vec<usize> {
         let mut all = Vec::new();
-        while let Some((first, taken)) = set.take(|_| Want::Yes) {
+        while let Some((first, taken)) = set.take(|_| true) {
             all.extend(bits(taken).map(|bit| first + bit));
         }
         all
@@ -188,24 +127,22 @@ mod tests {
             set.insert(rank);
         }
         assert_eq!(take_all(&set), [0, 63, 64, 65, 127, 4_095, 4_096, 9_999]);
-        assert!(!set.has(|_| Want::Yes));
+        assert!(set.is_empty());
     }
 
     #[test]
     fn what_is_not_wanted_stays() {
         let set = ReadySet::new(200);
-        (0..200).for_each(|rank| set.insert(rank));
-        let one = |rank: usize| if rank.is_multiple_of(70) { Want::Yes } else { Want::No };
-        assert_eq!(set.take(one), Some((0, 1)));
-        assert_eq!(set.take(one), Some((64, 1 << 6)));
+        (65..200).for_each(|rank| set.insert(rank));
+        assert_eq!(set.take(|_| false), None);
         let mut left = 2;
         let two = |_| {
             left -= 1;
-            if left < 0 { Want::Enough } else { Want::Yes }
+            left >= 0
         };
-        assert_eq!(set.take(two), Some((0, 0b110)));
-        assert!(has(&set, 199) && !has(&set, 70));
-        assert_eq!(take_all(&set).len(), 196);
+        assert_eq!(set.take(two), Some((64, 0b110)));
+        assert!(!set.is_empty());
+        assert_eq!(take_all(&set).len(), 133);
     }
 
     #[test]
@@ -218,7 +155,7 @@ mod tests {
                     if rank % 2 == 0 {
                         set.insert(rank);
                     }
-                    count += set.take(|_| Want::Yes).map_or(0, |(_, taken)| taken.count_ones());
+                    count += set.take(|_| true).map_or(0, |(_, taken)| taken.count_ones());
                 }
                 count as usize
             };

@@ -10,10 +10,9 @@ use revm::{
 };
 
 use crate::{
-    BlockOutcome, CancelToken, ExecutionError, ExecutionMode, ExecutionStats, StateChanges,
-    TxReceipt,
+    BlockOutcome, CancelToken, ExecutionError, ExecutionStats, StateChanges, TxReceipt,
     cancel::Deadline,
-    flat_state::{FlatState, Share},
+    flat_state::FlatState,
     system::{SystemOutput, apply_post_block, apply_pre_block, check_gas_limit},
 };
 
@@ -91,8 +90,7 @@ impl<'a, DB: DatabaseRef> SequentialRun<'a, DB> {
     /// The net changes so far.
     pub fn changes(&self) -> Result<StateChanges, ExecutionError<DB::Error>> {
         let flat = &self.evm.ctx.journaled_state.database;
-        let changes = flat.changes_of(Share { part: 0, parts: 1 });
-        Ok(changes.map_err(ExecutionError::SystemState)?.into_iter().collect())
+        flat.changes().map_err(ExecutionError::SystemState)
     }
 
     /// Ends the block: what the protocol does after its last transaction.
@@ -100,9 +98,8 @@ impl<'a, DB: DatabaseRef> SequentialRun<'a, DB> {
         let Self { block, evm, mut system, receipts, .. } = self;
         let mut flat = evm.ctx.journaled_state.database;
         apply_post_block(block, &mut flat, &mut system)?;
-        let changes = flat.into_changes().map_err(ExecutionError::SystemState)?;
-        let stats =
-            ExecutionStats { threads: 1, mode: ExecutionMode::Serial, ..ExecutionStats::default() };
+        let changes = flat.changes().map_err(ExecutionError::SystemState)?;
+        let stats = ExecutionStats { threads: 1, ..ExecutionStats::default() };
         BlockOutcome::new(block, receipts, changes, system, stats)
     }
 }

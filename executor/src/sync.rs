@@ -1,14 +1,12 @@
-//! What [`flow`](crate::flow), [`ready`](crate::ready), [`followers`](crate::followers),
-//! [`runs`](crate::runs) and [`buckets`](crate::buckets) stand on: the primitives of the
-//! standard library.
+//! What [`ready`](crate::ready) and the core of the run loop (`run/dispatch.rs`) stand on:
+//! the primitives of the standard library.
 //!
 //! `tests/model/` compiles these files with a model checker's primitives in the
 //! place of this file, and tries the orders in which threads can interleave and
-//! what each may see of the others' memory. So whatever synchronises in them
-//! comes from here, and nothing else does.
+//! what each may see of the others' memory. So what synchronises in them comes from here.
 
 pub(crate) use std::{
-    sync::{Condvar, Mutex, OnceLock, atomic},
+    sync::{Condvar, Mutex, atomic},
     thread::panicking,
 };
 

@@ -75,8 +75,6 @@ pub(crate) struct AccountRead {
     pub(crate) address: Address,
     pub(crate) looked: Looked,
     pub(crate) seen: Seen,
-    /// Whether it is known to be as it was before the block.
-    pub(crate) is_base: bool,
 }
 
 /// One storage load.
@@ -85,13 +83,7 @@ pub(crate) struct StorageRead {
     pub(crate) address: Address,
     pub(crate) key: StorageKey,
     pub(crate) value: StorageValue,
-    /// Whether it is known to be as it was before the block.
-    pub(crate) is_base: bool,
 }
-
-/// Room for the reads of a transaction that calls code: most need no more.
-const ACCOUNTS_READ: usize = 8;
-const SLOTS_READ: usize = 16;
 
 /// Everything one transaction loaded, each account and slot once.
 #[derive(Clone, Debug, Default)]
@@ -102,6 +94,18 @@ pub(crate) struct Reads {
     pub(crate) cost: U256,
     /// Who delegates to whom among the accounts that were loaded (EIP-7702).
     pub(crate) delegations: Vec<(Address, Address)>,
+}
+
+impl Reads {
+    /// Takes what is there, in no more room than it needs. The room stays for the next.
+    fn take(&mut self) -> Self {
+        Self {
+            accounts: self.accounts.drain(..).collect(),
+            storage: self.storage.drain(..).collect(),
+            cost: self.cost,
+            delegations: core::mem::take(&mut self.delegations),
+        }
+    }
 }
 
 /// A database that remembers what it answered.
@@ -129,7 +133,7 @@ impl<D: Database> Database for Recording<D> {
         }
         let looked = Looked::empty();
         let seen = Seen::new(info.as_ref());
-        self.reads.accounts.push(AccountRead { address, looked, seen, is_base: false });
+        self.reads.accounts.push(AccountRead { address, looked, seen });
         let code = info.as_ref().and_then(|info| info.code.as_ref());
         if let Some(delegate) = code.and_then(Bytecode::eip7702_address) {
             self.reads.delegations.push((address, delegate));
@@ -144,7 +148,7 @@ impl<D: Database> Database for Recording<D> {
     fn storage(&mut self, address: Address, key: StorageKey) -> Result<StorageValue, D::Error> {
         let value = self.inner.storage(address, key)?;
         if self.is_enabled {
-            self.reads.storage.push(StorageRead { address, key, value, is_base: false });
+            self.reads.storage.push(StorageRead { address, key, value });
         }
         Ok(value)
     }
@@ -198,12 +202,7 @@ pub(crate) fn take_record<D: Database>(
     tx: &TxEnv,
     state: &EvmState,
 ) -> Record {
-    let room = Reads {
-        accounts: Vec::with_capacity(ACCOUNTS_READ),
-        storage: Vec::with_capacity(SLOTS_READ),
-        ..Reads::default()
-    };
-    let mut reads = core::mem::replace(&mut evm.ctx.journaled_state.database.reads, room);
+    let mut reads = evm.ctx.journaled_state.database.reads.take();
     let looks = &mut evm.ctx.chain;
     reads.cost = tx.max_balance_spending().unwrap_or(U256::MAX);
     look_at_transaction(looks, tx);
@@ -231,7 +230,7 @@ pub(crate) fn take_record<D: Database>(
 
 /// Drops what was recorded, after a transaction that could not be executed.
 pub(crate) fn discard_record<D: Database>(evm: &mut TrackingEvm<D>) {
-    evm.ctx.journaled_state.database.reads = Reads::default();
+    drop(evm.ctx.journaled_state.database.reads.take());
     evm.ctx.chain.clear();
 }
 

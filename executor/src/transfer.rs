@@ -272,7 +272,7 @@ impl Transfer {
     pub(crate) fn record(&self) -> Record {
         let Terms { payment, to: address, .. } = self.terms;
         let looked = Looked::COVER | Looked::NONCE | Looked::CODE;
-        let read = |address, looked, seen| AccountRead { address, looked, seen, is_base: false };
+        let read = |address, looked, seen| AccountRead { address, looked, seen };
         let mut accounts = vec![read(self.caller, looked, self.sender)];
         if address != self.caller {
             accounts.push(read(address, Looked::CODE, self.recipient));
@@ -425,7 +425,7 @@ mod tests {
     fn changes(block: &Block, state: &MemoryState, record: &Record) -> crate::StateChanges {
         let mut flat = FlatState::for_block(state, block);
         flat.apply(&record.transition).expect("memory can be read");
-        flat.into_changes().expect("memory can be read")
+        flat.changes().expect("memory can be read")
     }
 
     #[test]

@@ -14,7 +14,6 @@ use revm::{
 };
 
 use crate::{
-    buckets::Link,
     looks::{Looked, Looks},
     tracking::is_hoard,
 };
@@ -25,11 +24,7 @@ pub(crate) enum BalanceChange {
     Keep,
     Credit(U256),
     /// What the sender pays and receives, as one difference modulo 2^256.
-    Settle {
-        difference: U256,
-        /// What was left of the balance that it was found with.
-        left: U256,
-    },
+    Settle(U256),
     Set(U256),
 }
 
@@ -39,7 +34,7 @@ impl BalanceChange {
         if before == left {
             return Self::Keep;
         }
-        Self::Settle { difference: left.wrapping_sub(before), left }
+        Self::Settle(left.wrapping_sub(before))
     }
 
     pub(crate) const fn apply(self, balance: U256) -> U256 {
@@ -47,7 +42,7 @@ impl BalanceChange {
             Self::Keep => balance,
             // A fee that overflows saturates; a payment that does fails instead.
             Self::Credit(wei) => balance.saturating_add(wei),
-            Self::Settle { difference, .. } => balance.wrapping_add(difference),
+            Self::Settle(difference) => balance.wrapping_add(difference),
             Self::Set(wei) => wei,
         }
     }
@@ -68,14 +63,20 @@ pub(crate) enum Lifecycle {
 pub(crate) struct SlotChange {
     pub(crate) key: StorageKey,
     pub(crate) value: StorageValue,
-    pub(crate) link: Link,
 }
 
 impl SlotChange {
     /// A slot that is set.
     pub(crate) fn new(key: StorageKey, value: StorageValue) -> Self {
-        Self { key, value, link: Link::default() }
+        Self { key, value }
     }
+}
+
+/// What happens to the code of an account.
+#[derive(Debug)]
+pub(crate) struct CodeChange {
+    pub(crate) hash: B256,
+    pub(crate) code: Option<Bytecode>,
 }
 
 /// What happens to one touched account.
@@ -84,32 +85,21 @@ pub(crate) struct AccountTransition {
     pub(crate) lifecycle: Lifecycle,
     pub(crate) balance: BalanceChange,
     pub(crate) nonce: Option<u64>,
-    pub(crate) code: Option<(B256, Option<Bytecode>)>,
-    /// Changed slots only, sorted.
+    pub(crate) code: Option<Box<CodeChange>>,
+    /// Changed slots only.
     storage: Box<[SlotChange]>,
-    pub(crate) link: Link,
 }
 
 impl AccountTransition {
     /// A payment to or from an account.
     pub(crate) fn payment(balance: BalanceChange, nonce: Option<u64>) -> Self {
-        let (lifecycle, storage, link) = (Lifecycle::Kept, Box::default(), Link::default());
-        Self { lifecycle, balance, nonce, code: None, storage, link }
+        let (lifecycle, storage) = (Lifecycle::Kept, Box::default());
+        Self { lifecycle, balance, nonce, code: None, storage }
     }
 
-    /// The same with slots that are set besides, in ascending order.
+    /// The same with slots that are set as well.
     pub(crate) fn with_storage(self, storage: Box<[SlotChange]>) -> Self {
         Self { storage, ..self }
-    }
-
-    /// The same with slots that are set besides, in ascending order.
-    #[cfg(test)]
-    pub(crate) fn with_slots(
-        self,
-        slots: impl Iterator<Item = (StorageKey, StorageValue)>,
-    ) -> Self {
-        let slots = slots.map(|(key, value)| SlotChange { key, value, link: Link::default() });
-        Self { storage: slots.collect(), ..self }
     }
 
     /// Whether it does anything but change slots. What is touched and nothing else
@@ -134,36 +124,22 @@ impl AccountTransition {
             || self.code.is_some()
     }
 
-    /// The slots that it changes, sorted by key. Those of a destroyed account are
+    /// The slots that it changes; those of a destroyed account are
     /// not enumerated.
     pub(crate) fn slots(&self) -> &[SlotChange] {
         if self.lifecycle == Lifecycle::Destroyed { &[] } else { &self.storage }
     }
-
-    /// What it makes of a slot, if it changes it.
-    pub(crate) fn slot(&self, key: StorageKey) -> Option<StorageValue> {
-        let slots = self.slots();
-        let at = slots.binary_search_by_key(&key, |slot| slot.key);
-        at.ok().map(|at| slots[at].value)
-    }
 }
-
-/// Accounts of a transition above which they are sorted, to be found by bisection.
-const UNSORTED_ACCOUNTS_MAX: usize = 16;
 
 /// What one transaction does to the accounts it touched.
 #[derive(Debug, Default)]
 pub(crate) struct Transition {
-    /// Sorted by address where there are many.
     accounts: Vec<(Address, AccountTransition)>,
 }
 
 impl Transition {
     /// A transition of these accounts, each of which is named once.
-    pub(crate) fn of(mut accounts: Vec<(Address, AccountTransition)>) -> Self {
-        if accounts.len() > UNSORTED_ACCOUNTS_MAX {
-            accounts.sort_unstable_by_key(|(address, _)| *address);
-        }
+    pub(crate) const fn of(accounts: Vec<(Address, AccountTransition)>) -> Self {
         Self { accounts }
     }
 
@@ -192,13 +168,8 @@ impl Transition {
 
     /// What it does to one account, if it touches it.
     pub(crate) fn account(&self, address: Address) -> Option<&AccountTransition> {
-        let accounts = &self.accounts;
-        let at = if accounts.len() > UNSORTED_ACCOUNTS_MAX {
-            accounts.binary_search_by_key(&address, |(touched, _)| *touched).ok()
-        } else {
-            accounts.iter().position(|(touched, _)| *touched == address)
-        };
-        at.map(|at| &accounts[at].1)
+        let change = self.accounts.iter().find(|(touched, _)| *touched == address);
+        change.map(|(_, change)| change)
     }
 
     /// Every location that is replaced or credited. Of a destroyed account only the
@@ -211,7 +182,7 @@ impl Transition {
                 _ if destroyed => Some(AccessKind::Write),
                 BalanceChange::Keep => None,
                 BalanceChange::Credit(_) => Some(AccessKind::Delta),
-                BalanceChange::Settle { .. } | BalanceChange::Set(_) => Some(AccessKind::Write),
+                BalanceChange::Settle(_) | BalanceChange::Set(_) => Some(AccessKind::Write),
             };
             let nonce = (destroyed || change.nonce.is_some()).then_some(Location::Nonce(address));
             let code = (destroyed || change.code.is_some()).then_some(Location::Code(address));
@@ -240,19 +211,15 @@ fn account_transition(account: &Account, looked: Looked) -> AccountTransition {
         left if looked.contains(Looked::COVER) => BalanceChange::settle(before.balance, left),
         balance => BalanceChange::Credit(balance.wrapping_sub(before.balance)),
     };
-    let changed = account.changed_storage_slots().map(|(key, slot)| SlotChange {
-        key: *key,
-        value: slot.present_value,
-        link: Link::default(),
-    });
-    let mut storage: Box<[SlotChange]> = changed.collect();
-    storage.sort_unstable_by_key(|slot| slot.key);
+    let changed = account
+        .changed_storage_slots()
+        .map(|(key, slot)| SlotChange { key: *key, value: slot.present_value });
     AccountTransition {
         lifecycle,
         balance,
         nonce: (now.nonce != before.nonce).then_some(now.nonce),
-        code: (now.code_hash != before.code_hash).then(|| (now.code_hash, now.code.clone())),
-        storage,
-        link: Link::default(),
+        code: (now.code_hash != before.code_hash)
+            .then(|| Box::new(CodeChange { hash: now.code_hash, code: now.code.clone() })),
+        storage: changed.collect(),
     }
 }

@@ -1,12 +1,10 @@
-//! Who runs a block, and what they know from earlier ones.
+//! Who runs a block, and until when.
 
-use forewave_analyzer::ExactPaths;
 use rayon::ThreadPool;
 
 use crate::{CancelToken, cancel::Deadline};
 
-/// The threads that run a block, and the exact paths that they share if there are
-/// any. A pool alone is one without paths.
+/// The threads that run a block, and what may end the run. A pool alone runs it to its end.
 ///
 /// The state is read on these threads and on the calling one. A read may use rayon; one
 /// that hands work to this very pool from outside (`ThreadPool::install`) may find all
@@ -14,27 +12,24 @@ use crate::{CancelToken, cancel::Deadline};
 #[derive(Clone, Copy, Debug)]
 pub struct Workers<'a> {
     pub(crate) pool: &'a ThreadPool,
-    pub(crate) paths: Option<&'a ExactPaths>,
     pub(crate) deadline: Deadline<'a>,
 }
 
 impl<'a> Workers<'a> {
     /// The threads of `pool`.
     pub const fn new(pool: &'a ThreadPool) -> Self {
-        Self { pool, paths: None, deadline: Deadline::new(None) }
-    }
-
-    /// The same with exact paths: calls that one fits are not run, and others are
-    /// learnt that are likely to come again. The outcome is the same.
-    #[must_use]
-    pub const fn with_paths(self, paths: &'a ExactPaths) -> Self {
-        Self { paths: Some(paths), ..self }
+        Self { pool, deadline: Deadline::new(None) }
     }
 
     /// The same, but once `token` is set the run ends before its next transaction.
     #[must_use]
     pub const fn until(self, token: &'a CancelToken) -> Self {
         Self { deadline: Deadline::new(Some(token)), ..self }
+    }
+
+    /// The pool.
+    pub const fn pool(self) -> &'a ThreadPool {
+        self.pool
     }
 
     /// How many threads.

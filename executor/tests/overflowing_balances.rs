@@ -7,8 +7,8 @@ mod common;
 
 use common::{ETHER, Program, account, beneficiary, block, call, create, deploy, funded};
 use forewave_analyzer::{AccessSet, Block, MemoryState, PredictedAccess, Predictor};
-use forewave_executor::{OraclePredictor, ReconPredictor, execute, sequential};
-use forewave_scheduler::{ConflictGraph, schedule};
+use forewave_executor::{OraclePredictor, ReconPredictor, RunPlan, execute, sequential};
+use forewave_scheduler::ConflictGraph;
 use revm::{
     bytecode::opcode,
     primitives::{Address, U256, hardfork::SpecId},
@@ -29,10 +29,10 @@ fn check(block: &Block, state: &MemoryState) {
     ];
     for prediction in predictions {
         let graph = ConflictGraph::new(&prediction);
-        let waves = schedule(&graph);
+        let plan = RunPlan::new(block, &prediction, &graph).on_all_threads();
         for threads in [1, 2, 8] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let actual = execute(block, state, &graph, &waves, &pool).unwrap();
+            let actual = execute(block, state, &plan, &pool).unwrap();
             assert_eq!(actual.first_difference(&expected), None, "{:?}", block.spec());
         }
     }

@@ -10,7 +10,6 @@ mod differential;
 
 use std::sync::OnceLock;
 
-use forewave::Workers;
 use libfuzzer_sys::fuzz_target;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
@@ -30,7 +29,7 @@ fuzz_target!(|bytes: &[u8]| {
     let pool = &pools()[usize::from(choices.below(3))];
     let prediction = Prediction::drawn(choices);
     let drawn = drawn(choices, TRANSACTIONS_MAX);
-    if let Err(difference) = check(&drawn, prediction, choices, Workers::new(pool)) {
+    if let Err(difference) = check(&drawn, prediction, choices, pool) {
         panic!("{difference}");
     }
 });

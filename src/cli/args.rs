@@ -12,13 +12,11 @@ use clap::{
 };
 use forewave::{
     PredictorKind,
-    bench::Knowledge,
     conformance::{UnknownFork, Ways, fork_by_name, fork_names},
     input::{Chain, LoadOptions, Senders},
 };
 
 pub(super) use self::t8n::{Destination, Source, T8nArgs};
-use super::timing::Way;
 
 /// The most threads that can be asked for.
 const THREADS_MAX: i64 = 1024;
@@ -104,21 +102,6 @@ impl Threads {
     }
 }
 
-/// What comes first.
-#[derive(Debug, Args)]
-pub(super) struct Order {
-    /// Predict and plan each block as a whole before it runs, not while it does.
-    #[arg(long)]
-    planned: bool,
-}
-
-impl Order {
-    /// How a block is predicted and run.
-    pub(super) const fn way(&self) -> Way {
-        if self.planned { Way::Planned } else { Way::Overlapped }
-    }
-}
-
 /// Where summaries are kept.
 #[derive(Debug, Args)]
 pub(super) struct CacheArgs {
@@ -161,16 +144,15 @@ pub(super) struct RunArgs {
     pub(super) blocks: BlockArgs,
     #[command(flatten)]
     pub(super) threads: Threads,
-    /// The predictor.
-    #[arg(long, value_name = "P", default_value = "static", value_parser = predictor())]
+    /// The predictor that the run is planned by. With `none`, transactions are taken in block
+    /// order.
+    #[arg(long, value_name = "P", default_value = "none", value_parser = predictor())]
     pub(super) predictor: PredictorKind,
     #[command(flatten)]
     pub(super) cache: CacheArgs,
     /// Execute sequentially too, and check outcome and header.
     #[arg(long)]
     pub(super) compare: bool,
-    #[command(flatten)]
-    pub(super) order: Order,
     /// Run each block K times and report the medians.
     #[arg(long, value_name = "K", default_value_t = 1,
           value_parser = clap::value_parser!(u32).range(1..=REPEAT_MAX))]
@@ -191,17 +173,10 @@ pub(super) struct BenchArgs {
     #[arg(long, value_name = "K", default_value_t = 7,
           value_parser = clap::value_parser!(u32).range(1..=REPEAT_MAX))]
     pub(super) repeat: u32,
-    /// The predictor.
-    #[arg(long, value_name = "P", default_value = "static", value_parser = predictor())]
+    /// The predictor that the run is planned by. With `none`, transactions are taken in block
+    /// order.
+    #[arg(long, value_name = "P", default_value = "none", value_parser = predictor())]
     pub(super) predictor: PredictorKind,
-    /// Let all runs of a block share one predictor and exact paths, taught by untimed runs.
-    #[arg(long)]
-    warm: bool,
-    /// Give each run a predictor that has seen nothing [default]
-    #[arg(long, conflicts_with = "warm")]
-    cold: bool,
-    #[command(flatten)]
-    pub(super) order: Order,
     /// Draw the speed-up against threads in FILE.svg; of what is there, only an earlier plot is
     /// replaced.
     #[arg(long, value_name = "FILE.svg")]
@@ -217,10 +192,6 @@ impl BenchArgs {
         let cores = cores();
         let powers = core::iter::successors(Some(1), |count: &usize| count.checked_mul(2));
         ascending(powers.take_while(|&count| count < cores).chain([cores]))
-    }
-
-    pub(super) const fn knowledge(&self) -> Knowledge {
-        if self.warm { Knowledge::Warm } else { Knowledge::Cold }
     }
 }
 

@@ -2,9 +2,9 @@
 //!
 //! The ways to run a block take turns, so that a machine that slows down slows
 //! them all. Every run is compared with sequential execution and with the
-//! header, outside the clock. `cold` and `warm` say what the predictor has seen
-//! before: the state is in memory and the processor's caches are as the run
-//! before left them in both.
+//! header, outside the clock. Summaries of the block's code are at hand; nothing else of
+//! it is known. The state is in memory, and the processor's caches are as the run before
+//! left them.
 
 mod plot;
 mod text;
@@ -12,17 +12,17 @@ mod text;
 pub(super) use self::plot::PlotError;
 
 use std::{
-    collections::BTreeSet,
     io::{self, BufWriter, Write},
     time::Duration,
 };
 
 use forewave::{
-    BlockOutcome, ExactPaths, ExecutionMode, Workers,
-    bench::{BenchReport, BlockBench, Figures, Knowledge, Measured, Sequential, Spread},
+    BlockOutcome, ExecutionStats,
+    bench::{BenchReport, BlockBench, Figures, Measured, Sequential, Spread},
     compare::compare,
-    execute_unplanned,
+    execute_block,
     input::BlockInput,
+    predict,
     report::BlockHeading,
     sequential,
 };
@@ -37,13 +37,9 @@ use super::{
     process::{with_cpu_time, with_peak_memory},
     text::Paint,
     thread_pool_of,
-    timing::{Phases, Way, plan, run_parallel, timed},
+    timing::timed,
     unfinished::{Report, Unfinished},
 };
-
-/// Runs after which all is learnt: it is noted what comes again, and that is learnt;
-/// and once more where the first runs of others were in the way.
-const LEARNING_RUNS: usize = 3;
 
 /// What is printed: as text each block when it is done and the total at the end, as
 /// JSON one object at the end.
@@ -94,7 +90,6 @@ pub(super) fn bench(args: &BenchArgs) -> io::Result<Verdict> {
         progress: progress.clone(),
         report: BenchReport {
             predictor: args.predictor,
-            knowledge: args.knowledge(),
             repeat: args.repeat,
             cores: cores(),
             blocks: Vec::new(),
@@ -142,19 +137,19 @@ struct Bench<'a> {
 /// What the repetitions of one way cost.
 #[derive(Debug, Default)]
 struct Costs {
-    phases: Vec<Phases>,
+    stats: Vec<ExecutionStats>,
     total: Vec<Duration>,
     cpu: Vec<Duration>,
     peak: Option<u64>,
-    reexecuted: usize,
-    evaluated: usize,
-    modes: BTreeSet<ExecutionMode>,
-    predicted: usize,
 }
 
 impl Costs {
-    fn spread(&self, of: impl Fn(&Phases) -> Duration) -> Spread {
-        Spread::new(self.phases.iter().map(of).collect())
+    fn spread(&self, of: impl Fn(&ExecutionStats) -> u64) -> Spread {
+        Spread::new(self.stats.iter().map(of).map(Duration::from_nanos).collect())
+    }
+
+    fn most(&self, of: impl Fn(&ExecutionStats) -> usize) -> usize {
+        self.stats.iter().map(of).max().unwrap_or_default()
     }
 }
 
@@ -173,14 +168,13 @@ impl Bench<'_> {
         // takes seconds) is charged to nobody.
         let truth = sequential(block, state)?;
         self.warm_up()?;
-        let paths = self.learnt()?;
         let mut alone = Costs::default();
         let mut parallel: Vec<Costs> = self.pools.iter().map(|_| Costs::default()).collect();
         let mut mismatches = Vec::new();
         for _ in 0..self.args.repeat {
             self.run_sequential(&mut alone)?;
             for (pool, costs) in self.pools.iter().zip(&mut parallel) {
-                let outcome = self.run_parallel(workers(pool, paths.as_ref()), costs)?;
+                let outcome = self.run_parallel(pool, costs)?;
                 if mismatches.is_empty() {
                     mismatches = compare(&outcome, &truth, header, block.spec());
                 }
@@ -199,24 +193,8 @@ impl Bench<'_> {
 
     /// Predicts once, untimed: summaries of the code are there from then on.
     fn warm_up(&self) -> Result<(), Failure> {
-        plan(self.input, &self.args.predictor)?;
+        predict(&self.input.block, &self.input.state, &self.args.predictor)?;
         Ok(())
-    }
-
-    /// The exact paths that all runs share, if they do, learnt by runs that are not
-    /// timed.
-    fn learnt(&self) -> Result<Option<ExactPaths>, Failure> {
-        if self.args.knowledge() == Knowledge::Cold || self.args.order.way() == Way::Planned {
-            return Ok(None);
-        }
-        let BlockInput { block, state, .. } = self.input;
-        let paths = ExactPaths::new();
-        if let Some(pool) = self.pools.first() {
-            for _ in 0..LEARNING_RUNS {
-                execute_unplanned(block, state, workers(pool, Some(&paths)))?;
-            }
-        }
-        Ok(Some(paths))
     }
 
     fn run_sequential(&self, costs: &mut Costs) -> Result<(), Failure> {
@@ -228,44 +206,30 @@ impl Bench<'_> {
         Ok(())
     }
 
-    fn run_parallel(
-        &self,
-        workers: Workers<'_>,
-        costs: &mut Costs,
-    ) -> Result<BlockOutcome, Failure> {
-        let (way, predictor) = (self.args.order.way(), &self.args.predictor);
-        let (outcome, phases) =
-            at_cost(costs, || run_parallel(way, self.input, predictor, workers))?;
-        costs.phases.push(phases);
-        costs.total.push(phases.total());
-        costs.reexecuted = costs.reexecuted.max(outcome.stats.reexecuted.len());
-        costs.evaluated = outcome.stats.evaluated;
-        costs.modes.insert(outcome.stats.mode);
-        costs.predicted = costs.predicted.max(outcome.stats.predicted);
+    fn run_parallel(&self, pool: &ThreadPool, costs: &mut Costs) -> Result<BlockOutcome, Failure> {
+        let (BlockInput { block, state, .. }, predictor) = (self.input, &self.args.predictor);
+        let (outcome, time) =
+            at_cost(costs, || timed(|| execute_block(block, state, predictor, pool)));
+        let outcome = outcome?;
+        costs.total.push(time);
+        costs.stats.push(outcome.stats.clone());
         self.progress.inc(1);
         Ok(outcome)
     }
 }
 
-/// The threads of a pool, with what they know.
-fn workers<'a>(pool: &'a ThreadPool, paths: Option<&'a ExactPaths>) -> Workers<'a> {
-    let alone = Workers::new(pool);
-    paths.map_or(alone, |paths| alone.with_paths(paths))
-}
-
 fn row(pool: &ThreadPool, costs: Costs, sequential: &Sequential) -> Measured {
     let mut row = Measured {
         threads: pool.current_num_threads(),
-        analyze_ms: costs.spread(|phases| phases.analyze),
-        schedule_ms: costs.spread(|phases| phases.schedule),
-        execute_ms: costs.spread(|phases| phases.execute),
+        predict_ms: costs.spread(|stats| stats.predict_ns),
+        plan_ms: costs.spread(|stats| stats.plan_ns),
+        run_ms: costs.spread(|stats| stats.run_ns),
+        reexecuted: costs.most(|stats| stats.reexecuted.len()),
+        shared: usize::from(costs.most(|stats| stats.threads) > 1),
+        predicted: costs.most(|stats| stats.predicted),
         total_ms: Spread::new(costs.total),
         cpu_ms: Spread::new(costs.cpu),
         peak_bytes: costs.peak,
-        reexecuted: costs.reexecuted,
-        evaluated: costs.evaluated,
-        modes: costs.modes,
-        predicted: costs.predicted,
         ..Measured::default()
     };
     row.compare_with(sequential);

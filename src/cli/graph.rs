@@ -47,7 +47,7 @@ pub(super) fn graph(args: &GraphArgs) -> io::Result<Verdict> {
         let shared = summaries.as_ref().map(Summaries::predictor);
         let predictor = predictor_by(args.predictor, shared);
         let predictions = predictor.predict(&input.block, &input.state)?;
-        let plan = Plan::new(&predictions);
+        let plan = Plan::new(predictions);
         let tolerance = match args.predictor {
             PredictorKind::Recon | PredictorKind::Oracle => Some(SIMULATED_GAS_TOLERANCE),
             PredictorKind::Static | PredictorKind::StaticLate | PredictorKind::Hybrid => {
@@ -72,7 +72,7 @@ pub(super) fn graph(args: &GraphArgs) -> io::Result<Verdict> {
                     writeln!(out)?;
                 }
                 is_first = false;
-                write_heading(&mut out, paint, args, &heading, &predictions, &plan)?;
+                write_heading(&mut out, paint, args, &heading, plan.predictions(), &plan)?;
                 write_waves(&mut out, paint, &plan)?;
                 write_hot_spots(&mut out, paint, &plan)?;
             }

@@ -7,8 +7,9 @@ use std::{
 };
 
 use forewave::{
-    BlockOutcome, OutcomeNote, Plan, SystemOperation,
+    BlockOutcome, ExecutionStats, OutcomeNote, Plan, SystemOperation,
     compare::{Against, Mismatch, Unchecked, compare, unchecked},
+    execute_block,
     input::BlockInput,
     report::{BlockHeading, Comparison, RunReport, milliseconds},
     sequential,
@@ -23,7 +24,7 @@ use super::{
     summaries::{Summaries, predictor_by},
     text::{Paint, counted, grouped},
     thread_pool,
-    timing::{median, plan, run_parallel, timed},
+    timing::{median, plan, timed},
 };
 
 /// Runs every block.
@@ -69,9 +70,9 @@ pub(super) fn run(args: &RunArgs) -> io::Result<Verdict> {
 /// What the repetitions of one block took.
 #[derive(Debug, Default)]
 struct Times {
-    analyze: Vec<Duration>,
-    schedule: Vec<Duration>,
-    execute: Vec<Duration>,
+    predict: Vec<Duration>,
+    plan: Vec<Duration>,
+    run: Vec<Duration>,
     parallel: Vec<Duration>,
     sequential: Vec<Duration>,
 }
@@ -96,11 +97,13 @@ fn run_block(
     for _ in 0..args.repeat {
         // What the last repetition holds is freed before the clock starts.
         drop(last.take());
-        let (outcome, phases) = run_parallel(args.order.way(), input, &*predictor, pool.into())?;
-        times.analyze.push(phases.analyze);
-        times.schedule.push(phases.schedule);
-        times.execute.push(phases.execute);
-        times.parallel.push(phases.total());
+        let (outcome, time) = timed(|| execute_block(block, state, &*predictor, pool));
+        let outcome = outcome?;
+        let ExecutionStats { predict_ns, plan_ns, run_ns, .. } = outcome.stats;
+        times.predict.push(Duration::from_nanos(predict_ns));
+        times.plan.push(Duration::from_nanos(plan_ns));
+        times.run.push(Duration::from_nanos(run_ns));
+        times.parallel.push(time);
         if args.compare {
             let (truth, sequential) = timed(|| sequential(block, state));
             times.sequential.push(sequential);
@@ -147,7 +150,7 @@ fn report(
         header_gas_used: heading.gas_used.filter(|&stated| stated != outcome.gas_used),
         block: BlockHeading { gas_used: Some(outcome.gas_used), ..heading },
         predictor: args.predictor,
-        mode: outcome.stats.mode,
+        shared_by: outcome.stats.threads,
         predicted: outcome.stats.predicted,
         threads: pool.current_num_threads(),
         repeat: args.repeat,
@@ -156,9 +159,9 @@ fn report(
         reexecuted: outcome.stats.reexecuted.len(),
         reexecutions: outcome.stats.reexecuted,
         notes: outcome.notes,
-        analyze_ms: milliseconds(median(times.analyze)),
-        schedule_ms: milliseconds(median(times.schedule)),
-        execute_ms: milliseconds(median(times.execute)),
+        predict_ms: milliseconds(median(times.predict)),
+        plan_ms: milliseconds(median(times.plan)),
+        run_ms: milliseconds(median(times.run)),
         parallel_ms,
         comparison,
     }
@@ -177,8 +180,8 @@ fn write_columns(
     };
     writeln!(out, "waves by {} · {threads} · {runs} · times in ms", args.predictor)?;
     let mut columns = format!(
-        "{:<24} {:>5} {:>11} {:>5} {:<10} {:>6} {:>8} {:>8} {:>8}",
-        "block", "txs", "gas", "waves", "mode", "re-run", "analyze", "schedule", "execute"
+        "{:<24} {:>5} {:>11} {:>5} {:>9} {:>6} {:>8} {:>8} {:>8}",
+        "block", "txs", "gas", "waves", "shared by", "re-run", "predict", "plan", "run"
     );
     if args.compare {
         columns += " sequential speed-up  result";
@@ -190,14 +193,14 @@ fn write_row(out: &mut impl Write, paint: Paint, report: &RunReport) -> io::Resu
     let BlockHeading { block, txs, gas_used, .. } = &report.block;
     write!(
         out,
-        "{block:<24} {txs:>5} {:>11} {:>5} {:<10} {:>6} {:>8.2} {:>8.2} {:>8.2}",
+        "{block:<24} {txs:>5} {:>11} {:>5} {:>9} {:>6} {:>8.2} {:>8.2} {:>8.2}",
         grouped(gas_used.unwrap_or_default()),
         report.waves,
-        report.mode,
+        report.shared_by,
         report.reexecuted,
-        report.analyze_ms,
-        report.schedule_ms,
-        report.execute_ms,
+        report.predict_ms,
+        report.plan_ms,
+        report.run_ms,
     )?;
     if let Some(comparison) = &report.comparison {
         let result = match (comparison.matches_sequential, comparison.matches_header) {
@@ -240,9 +243,9 @@ struct Summary {
     txs: usize,
     gas: u64,
     reexecuted: usize,
-    analyze_ms: f64,
-    schedule_ms: f64,
-    execute_ms: f64,
+    predict_ms: f64,
+    plan_ms: f64,
+    run_ms: f64,
     sequential_ms: f64,
     speedups: Vec<f64>,
     matching: usize,
@@ -261,9 +264,9 @@ impl Summary {
         for note in &report.notes {
             *self.left_out.entry(what_is_left_out(note)).or_default() += 1;
         }
-        self.analyze_ms += report.analyze_ms;
-        self.schedule_ms += report.schedule_ms;
-        self.execute_ms += report.execute_ms;
+        self.predict_ms += report.predict_ms;
+        self.plan_ms += report.plan_ms;
+        self.run_ms += report.run_ms;
         if let Some(comparison) = &report.comparison {
             for unchecked in &comparison.unchecked {
                 *self.unchecked.entry(*unchecked).or_default() += 1;
@@ -285,22 +288,22 @@ impl Summary {
     ) -> io::Result<()> {
         write!(
             out,
-            "{:<24} {:>5} {:>11} {:>5} {:<10} {:>6} {:>8.2} {:>8.2} {:>8.2}",
+            "{:<24} {:>5} {:>11} {:>5} {:>9} {:>6} {:>8.2} {:>8.2} {:>8.2}",
             counted(self.blocks, "block"),
             self.txs,
             grouped(self.gas),
             "",
             "",
             self.reexecuted,
-            self.analyze_ms,
-            self.schedule_ms,
-            self.execute_ms,
+            self.predict_ms,
+            self.plan_ms,
+            self.run_ms,
         )?;
         if !args.compare {
             return writeln!(out);
         }
         let Self { blocks, matching, sequential_ms, .. } = *self;
-        let speedup = sequential_ms / (self.analyze_ms + self.schedule_ms + self.execute_ms);
+        let speedup = sequential_ms / (self.predict_ms + self.plan_ms + self.run_ms);
         let result = format!("{matching} of {blocks} match");
         let result = if matching == blocks { paint.good(&result) } else { paint.bad(&result) };
         writeln!(out, " {sequential_ms:>10.2} {speedup:>8.2}  {result}")?;

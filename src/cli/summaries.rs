@@ -8,14 +8,15 @@ use std::{
 };
 
 use forewave::{
-    EvaluationLimits, HybridPredictor, LatePredictor, MemoryState, Predictor, PredictorKind,
-    Printable, StaticPredictor, SummaryCache, SummaryError,
+    EvaluationLimits, HybridPredictor, LatePredictor, PredictorKind, Printable, StaticPredictor,
+    SummaryCache, SummaryError,
 };
 
 use super::{
     Verdict,
     args::CacheArgs,
     diagnostic::{Failure, report},
+    timing::AnyPredictor,
     whole_file,
 };
 
@@ -97,7 +98,7 @@ fn load(file: &Path) -> Result<SummaryCache, SummaryError> {
 pub(super) fn predictor_by(
     kind: PredictorKind,
     shared: Option<&StaticPredictor>,
-) -> Box<dyn Predictor<MemoryState>> {
+) -> Box<AnyPredictor> {
     match (kind, shared.cloned()) {
         (PredictorKind::Static, Some(shared)) => Box::new(shared),
         (PredictorKind::StaticLate, Some(shared)) => Box::new(LatePredictor(shared)),

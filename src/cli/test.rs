@@ -7,7 +7,7 @@ use std::{
 };
 
 use forewave::{
-    ExactPaths, Printable,
+    Printable,
     conformance::{CaseReport, Setup, Verdict as CaseVerdict, Ways, run_file, source},
 };
 use indicatif::{ProgressBar, ProgressStyle};
@@ -26,9 +26,8 @@ pub(super) fn test(args: &TestArgs) -> io::Result<Verdict> {
     let pool = |&threads: &u16| ThreadPoolBuilder::new().num_threads(threads.into()).build();
     let pools: Result<Vec<ThreadPool>, _> = args.threads().iter().map(pool).collect();
     let pools = pools.map_err(io::Error::other)?;
-    let paths = ExactPaths::new();
     let (ways, predictors) = (args.ways(), args.predictors());
-    let setup = Setup { ways, predictors, pools: &pools, paths: &paths };
+    let setup = Setup { ways, predictors, pools: &pools };
     let mut out = Output::new(args);
     let mut total = Total::default();
     for path in &args.paths {

@@ -1,12 +1,8 @@
-//! The clock, and a parallel run with the clock beside it.
+//! The clock, and what is timed.
 
-use core::{cell::Cell, ops::ControlFlow};
 use std::time::{Duration, Instant};
 
-use forewave::{
-    AnalyzeError, Block, BlockOutcome, MemoryState, Plan, PredictedAccess, Predictor, StateError,
-    Workers, execute_block, input::BlockInput,
-};
+use forewave::{MemoryState, Plan, Predictor, input::BlockInput};
 
 use super::diagnostic::Failure;
 
@@ -27,97 +23,13 @@ pub(super) fn median(mut times: Vec<Duration>) -> Duration {
     }
 }
 
-/// How a block is predicted and run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
-    /// Predicted while it runs.
-    Overlapped,
-    /// Predicted and planned as a whole, then run.
-    Planned,
-}
-
-/// Where the time of the calling thread went.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Phases {
-    /// Predicting.
-    pub(super) analyze: Duration,
-    /// Working out who needs whom; of a plan, drawing the graph and making the schedule.
-    pub(super) schedule: Duration,
-    /// The rest: executing, which other threads may have begun before.
-    pub(super) execute: Duration,
-}
-
-impl Phases {
-    /// All of them together.
-    pub(super) fn total(self) -> Duration {
-        self.analyze + self.schedule + self.execute
-    }
-}
-
-/// Predicts and executes a block.
-pub(super) fn run_parallel(
-    way: Way,
-    input: &BlockInput,
-    predictor: &dyn Predictor<MemoryState>,
-    workers: Workers<'_>,
-) -> Result<(BlockOutcome, Phases), Failure> {
-    let BlockInput { block, state, .. } = input;
-    match way {
-        Way::Overlapped => {
-            let clocked = Clocked { predictor, phases: Cell::default() };
-            let (outcome, total) = timed(|| execute_block(block, state, &clocked, workers));
-            let Phases { analyze, schedule, .. } = clocked.phases.get();
-            let execute = total.saturating_sub(analyze + schedule);
-            Ok((outcome?, Phases { analyze, schedule, execute }))
-        }
-        Way::Planned => {
-            let (predictions, analyze) = timed(|| predictor.predict(block, state));
-            let predictions = predictions?;
-            let (plan, schedule) = timed(|| Plan::to_run(block, state, predictions));
-            let plan = plan?;
-            let (outcome, execute) = timed(|| plan.execute(block, state, workers));
-            Ok((outcome?, Phases { analyze, schedule, execute }))
-        }
-    }
-}
+/// A predictor that threads may share.
+pub(super) type AnyPredictor = dyn Predictor<MemoryState> + Sync;
 
 /// Predicts and plans a block, for those who look at the plan.
-pub(super) fn plan(
-    input: &BlockInput,
-    predictor: &dyn Predictor<MemoryState>,
-) -> Result<Plan, Failure> {
+pub(super) fn plan(input: &BlockInput, predictor: &AnyPredictor) -> Result<Plan, Failure> {
     let predictions = predictor.predict(&input.block, &input.state)?;
     Ok(Plan::to_run(&input.block, &input.state, predictions)?)
-}
-
-/// A predictor with the clock beside it.
-struct Clocked<'a> {
-    predictor: &'a dyn Predictor<MemoryState>,
-    phases: Cell<Phases>,
-}
-
-impl Predictor<MemoryState> for Clocked<'_> {
-    fn predict_each(
-        &self,
-        block: &Block,
-        state: &MemoryState,
-        each: &mut dyn FnMut(PredictedAccess) -> ControlFlow<()>,
-    ) -> Result<(), AnalyzeError<StateError>> {
-        let mut phases = Phases::default();
-        let mut last = Instant::now();
-        let result = self.predictor.predict_each(block, state, &mut |prediction| {
-            let predicted = Instant::now();
-            let flow = each(prediction);
-            let published = Instant::now();
-            phases.analyze += predicted - last;
-            phases.schedule += published - predicted;
-            last = published;
-            flow
-        });
-        phases.analyze += last.elapsed();
-        self.phases.set(phases);
-        result
-    }
 }
 
 #[cfg(test)]

@@ -181,8 +181,6 @@ fn check_root(header: &Header, state: &MemoryState) -> Result<(), Rejection> {
 mod tests {
     use revm::state::AccountInfo;
 
-    use forewave_analyzer::ExactPaths;
-
     use super::{super::Ways, *};
 
     #[test]
@@ -196,8 +194,7 @@ mod tests {
         let header = Header { number, parent_hash, state_root, ..genesis.clone() };
         let rlp = alloy_rlp::encode(WireBlock::new(header, alloy_consensus::BlockBody::default()));
         let network: Network = "Frontier".parse().expect("Frontier is a network");
-        let paths = ExactPaths::new();
-        let setup = Setup { ways: Ways::Usual, predictors: &[], pools: &[], paths: &paths };
+        let setup = Setup { ways: Ways::Usual, predictors: &[], pools: &[] };
         for (kept_entries, is_followed) in [(KEPT_ENTRIES_MAX - 1, true), (KEPT_ENTRIES_MAX, false)]
         {
             let state = MemoryState::default();

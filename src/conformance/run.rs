@@ -3,32 +3,18 @@
 use core::fmt;
 
 use forewave_analyzer::{Block, MemoryState, StateError};
-use forewave_executor::{
-    BlockOutcome, ExecutionError, ExecutionMode, Workers, execute_overlapped, execute_predicted,
-    sequential,
-};
+use forewave_executor::{BlockOutcome, ExecutionError, RunPlan, execute, sequential};
+use rayon::ThreadPool;
 
 use super::{Setup, Ways, rejection::Rejection};
-use crate::{Plan, PredictorKind, compare::compare_outcomes, predict};
-
-/// The ways to run a plan on several threads, however small the block.
-const MODES: [ExecutionMode; 4] = [
-    ExecutionMode::Dataflow,
-    ExecutionMode::Waves,
-    ExecutionMode::Optimistic,
-    ExecutionMode::Segments,
-];
-
-/// The ways to run it with exact paths, learnt by those before.
-const KNOWING_MODES: [ExecutionMode; 3] =
-    [ExecutionMode::Serial, ExecutionMode::Optimistic, ExecutionMode::Segments];
+use crate::{BlockError, Plan, PredictorKind, compare::compare_outcomes, execute_block, predict};
 
 /// One way to execute a block did not give what sequential execution gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Divergence {
     predictor: PredictorKind,
-    /// Threads and how they were used, once it came to executing.
-    on: Option<(usize, ExecutionMode)>,
+    /// On how many threads and by what plan, once it came to executing.
+    on: Option<(usize, &'static str)>,
     difference: String,
 }
 
@@ -36,17 +22,16 @@ impl fmt::Display for Divergence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { predictor, on, difference } = self;
         match on {
-            Some((threads, mode)) => {
-                write!(f, "predictor {predictor}, {threads} threads, {mode:?}: {difference}")
+            Some((threads, plan)) => {
+                write!(f, "predictor {predictor}, {threads} threads, {plan}: {difference}")
             }
             None => write!(f, "predictor {predictor}: {difference}"),
         }
     }
 }
 
-/// Executes a block sequentially and with every predictor on every pool, while it
-/// is predicted and from a plan in every mode, and with what is learnt of code: all
-/// give one outcome, or one error.
+/// Executes a block sequentially and with every predictor on every pool, in the ways that
+/// are asked for: all give one outcome, or one error.
 pub(super) fn run(
     block: &Block,
     state: &MemoryState,
@@ -54,62 +39,63 @@ pub(super) fn run(
 ) -> Result<Result<BlockOutcome, Rejection>, Divergence> {
     let truth = sequential(block, state);
     for &predictor in setup.predictors {
-        match setup.ways {
-            Ways::All => run_all_ways(block, state, predictor, setup, &truth)?,
-            Ways::Usual => run_usual_way(block, state, predictor, setup, &truth)?,
+        for pool in setup.pools {
+            let run = Run { block, state, truth: &truth, predictor, pool };
+            if setup.ways == Ways::All {
+                run.on_all_threads()?;
+            }
+            run.usual()?;
         }
     }
     Ok(truth.map_err(Rejection::Execution))
 }
 
-/// As an embedder does who chooses nothing.
-fn run_usual_way(
-    block: &Block,
-    state: &MemoryState,
+/// A block to be run with one predictor on one pool.
+struct Run<'a> {
+    block: &'a Block,
+    state: &'a MemoryState,
+    truth: &'a Executed,
     predictor: PredictorKind,
-    setup: &Setup<'_>,
-    truth: &Executed,
-) -> Result<(), Divergence> {
-    for pool in setup.pools {
-        let found = execute_predicted(block, state, &predictor, pool);
-        if let Some(difference) = difference(&found, truth) {
-            let on = Some((pool.current_num_threads(), ExecutionMode::Auto));
-            return Err(Divergence { predictor, on, difference });
-        }
-    }
-    Ok(())
+    pool: &'a ThreadPool,
 }
 
-fn run_all_ways(
-    block: &Block,
-    state: &MemoryState,
-    predictor: PredictorKind,
-    setup: &Setup<'_>,
-    truth: &Executed,
-) -> Result<(), Divergence> {
-    let diverges = |on, difference| Divergence { predictor, on, difference };
-    let predictions = predict(block, state, &predictor)
-        .map_err(|error| diverges(None, format!("no prediction: {error}")))?;
-    let plan = Plan::to_run(block, state, predictions)
-        .map_err(|error| diverges(None, format!("no plan: {error}")))?;
-    for pool in setup.pools {
-        let found = execute_overlapped(block, state, &predictor, pool);
-        if let Some(difference) = difference(&found, truth) {
-            let on = (pool.current_num_threads(), ExecutionMode::Overlapped);
-            return Err(diverges(Some(on), difference));
+impl Run<'_> {
+    /// As an embedder does who chooses nothing.
+    fn usual(&self) -> Result<(), Divergence> {
+        let Self { block, state, predictor, pool, .. } = self;
+        match execute_block(block, state, predictor, *pool) {
+            Ok(found) => self.check("as usual", &Ok(found)),
+            Err(BlockError::Execute(error)) => self.check("as usual", &Err(error)),
+            Err(BlockError::Analyze(error)) => {
+                Err(self.differs(None, format!("no prediction: {error}")))
+            }
         }
     }
-    let alone = setup.pools.iter().flat_map(|pool| MODES.map(|mode| (Workers::new(pool), mode)));
-    let knowing = setup.pools.iter().flat_map(|pool| {
-        KNOWING_MODES.map(|mode| (Workers::new(pool).with_paths(setup.paths), mode))
-    });
-    for (workers, mode) in alone.chain(knowing) {
-        let found = plan.execute_as(mode, block, state, workers);
-        if let Some(difference) = difference(&found, truth) {
-            return Err(diverges(Some((workers.threads(), mode)), difference));
+
+    /// However small the block is.
+    fn on_all_threads(&self) -> Result<(), Divergence> {
+        let Self { block, state, predictor, pool, .. } = *self;
+        let predictions = predict(block, state, &predictor)
+            .map_err(|error| self.differs(None, format!("no prediction: {error}")))?;
+        let plan = Plan::to_run(block, state, predictions)
+            .map_err(|error| self.differs(None, format!("no plan: {error}")))?;
+        for (name, plan) in
+            [("planned", plan.run_plan(block)), ("in block order", RunPlan::in_block_order(block))]
+        {
+            self.check(name, &execute(block, state, &plan.on_all_threads(), pool))?;
         }
+        Ok(())
     }
-    Ok(())
+
+    fn check(&self, plan: &'static str, found: &Executed) -> Result<(), Divergence> {
+        let on = (self.pool.current_num_threads(), plan);
+        difference(found, self.truth)
+            .map_or(Ok(()), |difference| Err(self.differs(Some(on), difference)))
+    }
+
+    const fn differs(&self, on: Option<(usize, &'static str)>, difference: String) -> Divergence {
+        Divergence { predictor: self.predictor, on, difference }
+    }
 }
 
 type Executed = Result<BlockOutcome, ExecutionError<StateError>>;

@@ -133,9 +133,10 @@ fn run_compares_with_sequential_execution_and_with_the_header() {
         "waves",
         "sequential_ms",
         "parallel_ms",
-        "analyze_ms",
-        "schedule_ms",
-        "execute_ms",
+        "predict_ms",
+        "plan_ms",
+        "run_ms",
+        "shared_by",
         "speedup",
     ] {
         assert!(report[field].is_number(), "{field}: {}", report[field]);
@@ -143,19 +144,22 @@ fn run_compares_with_sequential_execution_and_with_the_header() {
 }
 
 #[test]
-fn run_says_how_each_block_ran_and_that_no_predictor_was_asked() {
+fn run_says_by_whom_each_block_was_predicted_and_on_how_many_threads_it_ran() {
     let path = sample("mixed-defi");
-    for threads in ["1", "2"] {
-        let args = ["run", "--threads", threads, "--predictor", "recon"].map(Path::new);
+    for (threads, predictor, predicted) in
+        [("1", "recon", 0), ("2", "none", 0), ("2", "recon", 36), ("2", "static", 36)]
+    {
+        let args = ["run", "--threads", threads, "--predictor", predictor].map(Path::new);
         let ran = forewave(args.into_iter().chain([path.as_path()]));
-        let mode = if threads == "1" { " serial " } else { " segments " };
-        for said in [mode, "waves by recon", "1 block ran without a prediction"] {
-            assert!(ran.stdout.contains(said), "{said}: {}", ran.stdout);
-        }
-        assert!(!ran.stdout.contains("predictor"), "{}", ran.stdout);
+        let by = format!("waves by {predictor}");
+        assert!(ran.stdout.contains(&by), "{by}: {}", ran.stdout);
+        let says_so = ran.stdout.contains("1 block ran without a prediction");
+        assert_eq!(says_so, predicted == 0, "{}", ran.stdout);
         let ran = forewave(args.into_iter().chain([Path::new("--json"), path.as_path()]));
         let report: Value = serde_json::from_str(&ran.stdout).unwrap();
-        assert_eq!((&report["mode"], &report["predicted"]), (&mode.trim().into(), &0.into()));
+        let shared_by: usize = threads.parse().unwrap();
+        assert_eq!(report["shared_by"], shared_by, "{threads} {predictor}");
+        assert_eq!(report["predicted"], predicted, "{threads} {predictor}");
     }
 }
 

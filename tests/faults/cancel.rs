@@ -1,10 +1,9 @@
 //! A run whose transactions read nothing that has not been read before: it ends
-//! at a deadline all the same, between two transactions.
+//! at a deadline as well, between two transactions.
 
 use forewave::{
-    Block, BlockError, CancelToken, ExecutionError, ExecutionMode, MemoryState, Plan,
-    PredictorKind, StateExtent, Workers, execute_block, execute_overlapped, execute_unplanned,
-    predict, sequential, sequential_until,
+    Block, BlockError, CancelToken, ExecutionError, MemoryState, Plan, PredictorKind, RunPlan,
+    StateExtent, Workers, execute, execute_block, predict, sequential, sequential_until,
 };
 use rayon::ThreadPoolBuilder;
 use revm::{
@@ -59,40 +58,37 @@ fn looping() -> (Block, MemoryState) {
 #[test]
 fn a_run_that_reads_nothing_more_ends_between_two_transactions() {
     let (block, state) = looping();
-    let plan = Plan::new(&predict(&block, &state, &PredictorKind::None).unwrap());
+    let plan = Plan::new(predict(&block, &state, &PredictorKind::None).unwrap());
     let truth = sequential(&block, &state).unwrap();
     for threads in [1, 2, 8] {
         let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        for mode in [
-            ExecutionMode::Dataflow,
-            ExecutionMode::Waves,
-            ExecutionMode::Optimistic,
-            ExecutionMode::Segments,
-            ExecutionMode::Serial,
-        ] {
+        let in_order = RunPlan::in_block_order(&block);
+        let plans = [
+            plan.run_plan(&block).on_all_threads(),
+            in_order.clone().on_all_threads(),
+            in_order.clone(),
+        ];
+        for (plan, number) in plans.iter().zip(0..) {
             let token = CancelToken::new();
             // The state sets the token and goes on answering: only the executor can end.
             let state = FaultyState::new(&state, Fault::None).watched(1, &token);
             let workers = Workers::new(&pool).until(&token);
-            let found = plan.execute_as(mode, &block, &state, workers);
-            assert_eq!(found.unwrap_err(), ExecutionError::Cancelled, "{threads} {mode:?}");
+            let found = execute(&block, &state, plan, workers);
+            let case = format!("{threads} threads, plan {number}");
+            assert_eq!(found.unwrap_err(), ExecutionError::Cancelled, "{case}");
             // A run that is not given the token goes on, though it is set.
-            let found = plan.execute_as(mode, &block, &state, &pool).unwrap();
-            assert_eq!(found.first_difference(&truth), None, "{threads} {mode:?}");
+            let found = execute(&block, &state, plan, &pool).unwrap();
+            assert_eq!(found.first_difference(&truth), None, "{case}");
         }
         let token = CancelToken::new();
         token.cancel();
         let workers = Workers::new(&pool).until(&token);
-        let unplanned = execute_unplanned(&block, &state, workers);
-        assert_eq!(unplanned.unwrap_err(), ExecutionError::Cancelled);
         let whole = execute_block(&block, &state, &PredictorKind::None, workers);
         assert!(matches!(whole, Err(BlockError::Execute(ExecutionError::Cancelled))));
-        let overlapped = execute_overlapped(&block, &state, &PredictorKind::None, workers);
-        assert_eq!(overlapped.unwrap_err(), ExecutionError::Cancelled);
         let one_by_one = sequential_until(&block, &state, &token);
         assert_eq!(one_by_one.unwrap_err(), ExecutionError::Cancelled);
         let on_another_thread = std::thread::scope(|scope| {
-            let run = scope.spawn(|| execute_unplanned(&block, &state, workers));
+            let run = scope.spawn(|| execute(&block, &state, &in_order, workers));
             run.join().expect("no panic")
         });
         assert_eq!(on_another_thread.unwrap_err(), ExecutionError::Cancelled);

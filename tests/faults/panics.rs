@@ -1,11 +1,11 @@
 //! What panics apart from a state: a predictor, and a thread of the pool while
 //! the calling one goes on.
 
-use core::ops::ControlFlow;
+use core::ops::Range;
 
 use forewave::{
-    AnalyzeError, Block, ExecutionError, ExecutionMode, PanickedError, PredictedAccess, Predictor,
-    PredictorKind, execute_block,
+    AnalyzeError, Block, ExecutionError, PanickedError, PredictedAccess, Predictor, PredictorKind,
+    execute, execute_block,
 };
 use forewave_fixtures::Workload;
 use revm::DatabaseRef;
@@ -20,12 +20,12 @@ use crate::{
 struct Panicking;
 
 impl<DB: DatabaseRef> Predictor<DB> for Panicking {
-    fn predict_each(
+    fn predict_range(
         &self,
         _: &Block,
         _: &DB,
-        _: &mut dyn FnMut(PredictedAccess) -> ControlFlow<()>,
-    ) -> Result<(), AnalyzeError<DB::Error>> {
+        _: Range<usize>,
+    ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
         panic!("{PANIC}")
     }
 }
@@ -49,10 +49,11 @@ fn a_panic_on_the_pools_own_threads_alone_is_an_error_and_the_pool_goes_on() {
         let (plan, pool) = (plan(PredictorKind::None), pool());
         let before = threads();
         let block = &workload().block;
+        let run_plan = plan.run_plan(block).on_all_threads();
         let mut panics = 0;
         for _ in 0..POOL_CHECKED_EVERY {
             let state = FaultyState::new(&workload().state, Fault::PanicOnPool);
-            match plan.execute_as(ExecutionMode::Dataflow, block, &state, &pool) {
+            match execute(block, &state, &run_plan, &pool) {
                 // The calling thread was done before the others read anything.
                 Ok(outcome) => assert_eq!(outcome.first_difference(truth()), None),
                 Err(error) => {

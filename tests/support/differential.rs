@@ -10,12 +10,12 @@ use core::fmt;
 use std::{fs, io, path::Path};
 
 use forewave::{
-    AccessKind, AccessSet, AccessSetBuilder, Block, BlockOutcome, ConflictGraph, ExecutionError,
-    ExecutionMode, Location, Plan, PredictedAccess, PredictorKind, RunPlan, Scope, StateError,
-    WaitPolicy, WidenedAccess, Workers, compare::compare_outcomes, execute_overlapped, predict,
-    run_block, sequential,
+    AccessKind, AccessSet, AccessSetBuilder, Block, BlockOutcome, ExecutionError, Location, Plan,
+    PredictedAccess, PredictorKind, RunPlan, Scope, StateError, WidenedAccess,
+    compare::compare_outcomes, execute, predict, sequential,
 };
 use forewave_fixtures::{SampleFiles, Workload};
+use rayon::ThreadPool;
 use revm::primitives::U256;
 
 pub(crate) use self::{blocks::Drawn, choices::Choices};
@@ -34,7 +34,7 @@ pub(crate) enum Prediction {
     Shifted(PredictorKind),
     /// Everything, of every transaction.
     Everything,
-    /// Some of each of the others, and things that nobody touches.
+    /// Some of each of the others, and things that no transaction touches.
     Malicious,
 }
 
@@ -90,22 +90,29 @@ impl Prediction {
     }
 }
 
-/// Ways to run a block, besides by shares if it only pays. Weights by repetition.
-const MODES: [ExecutionMode; 14] = [
-    ExecutionMode::Overlapped,
-    ExecutionMode::Overlapped,
-    ExecutionMode::Overlapped,
-    ExecutionMode::Dataflow,
-    ExecutionMode::Dataflow,
-    ExecutionMode::Dataflow,
-    ExecutionMode::Waves,
-    ExecutionMode::Optimistic,
-    ExecutionMode::Optimistic,
-    ExecutionMode::Segments,
-    ExecutionMode::Segments,
-    ExecutionMode::Segments,
-    ExecutionMode::Auto,
-    ExecutionMode::Serial,
+/// How a block is run from its prediction.
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    /// By all conflicts, on all threads.
+    Conflicts,
+    /// By those that are left where payments commute, on all threads.
+    Commuting,
+    /// In block order, whatever is predicted, on all threads.
+    InOrder,
+    /// On as many threads as are estimated to pay.
+    AsItPays,
+}
+
+/// Weights by repetition.
+const WAYS: [Way; 8] = [
+    Way::Conflicts,
+    Way::Conflicts,
+    Way::Commuting,
+    Way::Commuting,
+    Way::Commuting,
+    Way::InOrder,
+    Way::InOrder,
+    Way::AsItPays,
 ];
 
 const KINDS: [AccessKind; 3] = [AccessKind::Read, AccessKind::Write, AccessKind::Delta];
@@ -162,14 +169,14 @@ fn malicious(truth: &PredictedAccess, choices: &mut Choices<'_>) -> PredictedAcc
 pub(crate) struct Difference {
     pub(crate) prediction: Prediction,
     threads: usize,
-    mode: ExecutionMode,
+    way: Way,
     what: String,
 }
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { prediction, threads, mode, what } = self;
-        write!(f, "{prediction} on {threads} threads, {mode:?}: {what}")
+        let Self { prediction, threads, way, what } = self;
+        write!(f, "{prediction} on {threads} threads, {way:?}: {what}")
     }
 }
 
@@ -184,10 +191,6 @@ pub(crate) struct Ran {
     pub(crate) successes: usize,
     /// Transactions that ran more than once.
     pub(crate) reexecuted: usize,
-    /// Of those that were executed, the ones in blocks that were run by shares.
-    pub(crate) by_shares: usize,
-    /// Transactions whose code was not run.
-    pub(crate) evaluated: usize,
     /// Whether the block was invalid.
     pub(crate) is_invalid: bool,
 }
@@ -197,40 +200,28 @@ pub(crate) fn drawn(choices: &mut Choices<'_>, txs_max: u8) -> Drawn {
     blocks::drawn(choices, txs_max)
 }
 
-/// Executes a block from this prediction on these threads and compares.
+/// Executes a block from this prediction and compares.
 pub(crate) fn check(
     drawn: &Drawn,
     prediction: Prediction,
     choices: &mut Choices<'_>,
-    workers: Workers<'_>,
+    pool: &ThreadPool,
 ) -> Result<Ran, Difference> {
     let Drawn { block, state } = drawn;
     let truth = sequential(block, state);
     let predictions = prediction.make(drawn, choices);
-    let graph = ConflictGraph::new(&predictions);
-    // Left to itself, the executor would run such small blocks on one thread.
-    let only_pays = block.transactions.iter().all(|tx| tx.data.is_empty());
-    let by_shares = only_pays && choices.one_in(2);
-    let mode = if by_shares { ExecutionMode::Shares } else { choices.of(&MODES) };
-    let found = match mode {
-        ExecutionMode::Overlapped => {
-            execute_overlapped(block, state, predictions.as_slice(), workers)
-        }
-        _ if choices.one_in(3) => Plan::new(&predictions).execute_as(mode, block, state, workers),
-        _ => Plan::to_run(block, state, predictions)
-            .expect("the state is in memory")
-            .execute_as(mode, block, state, workers),
+    let commuting = |predictions| Plan::to_run(block, state, predictions).expect("in memory");
+    let way = choices.of(&WAYS);
+    let plan = match way {
+        Way::Conflicts => Plan::new(predictions).run_plan(block).on_all_threads(),
+        Way::Commuting => commuting(predictions).run_plan(block).on_all_threads(),
+        Way::InOrder => RunPlan::in_block_order(block).on_all_threads(),
+        Way::AsItPays => commuting(predictions).run_plan(block),
     };
-    let threads = workers.threads();
+    let found = execute(block, state, &plan, pool);
     if let Some(what) = difference(&found, &truth) {
-        return Err(Difference { prediction, threads, mode, what });
-    }
-    let policy = choices.of(&[WaitPolicy::EveryWriter, WaitPolicy::NoWriter]);
-    let plan = RunPlan::of_graph(block, &graph, policy);
-    let looped = run_block(block, state, &plan.on_all_threads(), workers);
-    if let Some(what) = difference(&looped, &truth) {
-        let what = format!("run loop, {policy:?}: {what}");
-        return Err(Difference { prediction, threads, mode, what });
+        let threads = pool.current_num_threads();
+        return Err(Difference { prediction, threads, way, what });
     }
     Ok(ran(block, &found, &truth))
 }
@@ -258,16 +249,13 @@ fn ran(block: &Block, found: &Executed, truth: &Executed) -> Ran {
         Err(_) => 0,
     };
     let executed = &block.transactions[..txs];
-    let by_shares = |found: &BlockOutcome| found.stats.mode == ExecutionMode::Shares;
     Ran {
         txs,
-        by_shares: if found.as_ref().is_ok_and(by_shares) { txs } else { 0 },
         transfers: executed.iter().filter(|tx| tx.gas_limit < 60_000 && tx.data.is_empty()).count(),
         successes: truth
             .as_ref()
             .map_or(0, |truth| truth.receipts.iter().filter(|receipt| receipt.status).count()),
         reexecuted: found.as_ref().map_or(0, |found| found.stats.reexecuted.len()),
-        evaluated: found.as_ref().map_or(0, |found| found.stats.evaluated),
         is_invalid: truth.is_err(),
     }
 }

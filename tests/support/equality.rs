@@ -4,32 +4,14 @@
 use std::path::Path;
 
 use forewave::{
-    AccessKind, AccessSet, AccessSetBuilder, Block, BlockOutcome, ExactPaths, ExecutionMode,
-    MemoryState, Plan, PredictedAccess, PredictorKind, RunPlan, WaitPolicy, Workers,
+    AccessKind, AccessSet, AccessSetBuilder, Block, BlockOutcome, MemoryState, Plan,
+    PredictedAccess, PredictorKind, RunPlan,
     compare::{compare_header, compare_outcomes},
-    execute_overlapped, execute_unplanned,
+    execute, execute_block,
     input::{BlockInput, LoadOptions},
-    predict, run_block, sequential, verify,
+    predict, sequential, verify,
 };
 use rayon::{ThreadPool, ThreadPoolBuilder};
-
-/// How a plan runs on each pool.
-const MODES: [ExecutionMode; 6] = [
-    ExecutionMode::Auto,
-    ExecutionMode::Dataflow,
-    ExecutionMode::Waves,
-    ExecutionMode::Optimistic,
-    ExecutionMode::Segments,
-    ExecutionMode::Serial,
-];
-
-/// How it runs where paths are learnt by one execution for the next.
-const KNOWING_MODES: [ExecutionMode; 4] = [
-    ExecutionMode::Serial,
-    ExecutionMode::Dataflow,
-    ExecutionMode::Optimistic,
-    ExecutionMode::Segments,
-];
 
 /// Pools of 1, 2 and 8 threads.
 pub(crate) fn pools() -> Vec<ThreadPool> {
@@ -37,9 +19,9 @@ pub(crate) fn pools() -> Vec<ThreadPool> {
     [1, 2, 8].map(pool).into()
 }
 
-/// Executes the block in `directory` as often on every pool, from predictions
-/// good, poor and wrong, in every mode, and compares with sequential execution
-/// and with the header. Gives the number of executions.
+/// Executes the block in `directory` as often on every pool, from predictions good, poor
+/// and wrong, and compares with sequential execution and with the header. Gives the number
+/// of executions.
 pub(crate) fn check_equal_to_sequential(
     directory: &Path,
     pools: &[ThreadPool],
@@ -53,7 +35,7 @@ pub(crate) fn check_equal_to_sequential(
     check_every_way(&name, &block, &state, &truth, pools, repetitions)
 }
 
-/// The same for a block at hand, whose sequential outcome is `truth`.
+/// The same for a block whose sequential outcome is `truth`.
 pub(crate) fn check_every_way(
     name: &str,
     block: &Block,
@@ -63,45 +45,28 @@ pub(crate) fn check_every_way(
     repetitions: usize,
 ) -> usize {
     let mut executions = 0;
-    for pool in pools.iter().cycle().take(pools.len() * repetitions) {
-        let outcome = execute_unplanned(block, state, pool).unwrap();
-        check_outcome(&outcome, truth, &format!("{name} unplanned"));
-        let run = RunPlan::in_block_order(block).on_all_threads();
-        let outcome = run_block(block, state, &run, pool).unwrap();
-        check_outcome(&outcome, truth, &format!("{name} in block order"));
-        executions += 2;
-    }
     for kind in PredictorKind::ALL {
         for pool in pools {
-            let outcome = execute_overlapped(block, state, &kind, pool).unwrap();
-            check_outcome(&outcome, truth, &format!("{name} {kind} overlapped"));
+            let outcome = execute_block(block, state, &kind, pool).unwrap();
+            check_outcome(&outcome, truth, &format!("{name} {kind} as usual"));
+            executions += 1;
         }
     }
-    let paths = ExactPaths::new();
+    let mut plans = vec![("in block order", RunPlan::in_block_order(block))];
     for (who, predictions) in predictions(block, state) {
-        let for_people = Plan::new(&predictions);
+        let for_people = Plan::new(predictions.clone());
         let to_run = Plan::to_run(block, state, predictions).unwrap();
         for plan in [for_people, to_run] {
             assert_eq!(verify(plan.schedule(), plan.graph()), Ok(()), "{name} {who}");
-            for pool in pools.iter().cycle().take(pools.len() * repetitions) {
-                for policy in [WaitPolicy::EveryWriter, WaitPolicy::NoWriter] {
-                    let run = RunPlan::of_graph(block, plan.graph(), policy);
-                    let outcome = run_block(block, state, &run.on_all_threads(), pool).unwrap();
-                    check_outcome(&outcome, truth, &format!("{name} {who} {policy:?}"));
-                    executions += 1;
-                }
-                for mode in MODES {
-                    let outcome = plan.execute_as(mode, block, state, pool).unwrap();
-                    check_outcome(&outcome, truth, &format!("{name} {who} {mode:?}"));
-                    executions += 1;
-                }
-                let workers = Workers::new(pool).with_paths(&paths);
-                for mode in KNOWING_MODES {
-                    let outcome = plan.execute_as(mode, block, state, workers).unwrap();
-                    check_outcome(&outcome, truth, &format!("{name} {who} {mode:?} by paths"));
-                    executions += 1;
-                }
-            }
+            plans.push((who, plan.run_plan(block)));
+        }
+    }
+    for (who, plan) in plans {
+        let plan = plan.on_all_threads();
+        for pool in pools.iter().cycle().take(pools.len() * repetitions) {
+            let outcome = execute(block, state, &plan, pool).unwrap();
+            check_outcome(&outcome, truth, &format!("{name} {who}"));
+            executions += 1;
         }
     }
     executions

@@ -17,7 +17,7 @@ use alloy_eips::{
 use alloy_primitives::{Address, B256, Signature, TxKind, U256, hex};
 use flate2::{Compression, write::GzEncoder};
 use forewave::{
-    ExactPaths, MemoryState, PredictorKind,
+    MemoryState, PredictorKind,
     conformance::{Setup, Verdict, Ways, run_file, source},
     input::{InputError, SourceFile},
     state_root,
@@ -173,9 +173,8 @@ pub(crate) fn check(file: &NamedFile, directory: &Path, pool: &ThreadPool) -> Fa
 #[track_caller]
 pub(crate) fn judge(file: &SourceFile, pool: &ThreadPool) -> Result<Fate, InputError> {
     let pools = core::slice::from_ref(pool);
-    let paths = ExactPaths::new();
     let ways = Ways::All;
-    let setup = Setup { ways, predictors: &[PredictorKind::Static], pools, paths: &paths };
+    let setup = Setup { ways, predictors: &[PredictorKind::Static], pools };
     let reports = run_file(file, &setup, |_| true)?;
     for report in &reports {
         if let Verdict::Failed(reason) = &report.verdict {

@@ -122,8 +122,8 @@ pub struct PredictedAccess {
     may: BitVec,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     causes: Vec<WideningCause>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    deciding: Vec<Location>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deciding: Option<Vec<Location>>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     values: Vec<(Location, StorageValue)>,
 }
@@ -139,20 +139,9 @@ impl PredictedAccess {
             payer_seen: false,
             may: BitVec::EMPTY,
             causes: Vec::new(),
-            deciding: Vec::new(),
+            deciding: None,
             values: Vec::new(),
         }
-    }
-
-    /// A prediction that names every location, with origins that are sorted already,
-    /// without repetitions.
-    pub(crate) fn from_sorted(
-        set: AccessSet,
-        origins: &[(Address, StorageKey, KeyOrigin)],
-        gas: u64,
-    ) -> Self {
-        debug_assert!(origins.is_sorted_by(|a, b| a < b));
-        Self { origins: origins.to_vec(), ..Self::exact(set, gas) }
     }
 
     /// The prediction of total ignorance: everything, read and written.
@@ -213,7 +202,7 @@ impl PredictedAccess {
     /// Says which locations its keys and targets were computed from, sorted.
     #[must_use]
     pub(crate) fn with_deciding(mut self, deciding: Vec<Location>) -> Self {
-        self.deciding = deciding;
+        self.deciding = Some(deciding);
         self
     }
 
@@ -242,9 +231,10 @@ impl PredictedAccess {
     }
 
     /// The locations whose values its keys, targets and branches were computed
-    /// from, sorted: the prediction holds as long as they are the same.
-    pub fn deciding_reads(&self) -> &[Location] {
-        &self.deciding
+    /// from, sorted: the prediction holds as long as they are the same. `None` if that is
+    /// not known, as where the accesses were measured.
+    pub fn deciding_reads(&self) -> Option<&[Location]> {
+        self.deciding.as_deref()
     }
 
     /// What slots hold after the transaction, where that is known, sorted.

@@ -3,8 +3,8 @@
 use revm::{
     DatabaseRef,
     bytecode::{Bytecode, opcode as op},
-    precompile::PrecompileId,
-    primitives::{Address, B256, U256, keccak256},
+    precompile::{Precompile, PrecompileId, PrecompileStatus},
+    primitives::{Address, B256, Bytes, U256, keccak256},
 };
 
 use super::{
@@ -19,7 +19,6 @@ use crate::{
     protocol::Protocol,
     summaries::CodeSummary,
     symbolic::CallKind,
-    template::answer,
 };
 
 /// Gas of a precompile, for an estimate.
@@ -224,9 +223,9 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         });
         let answer = &mut self.scratch.data[received];
         answer.clear();
-        if let Some(answered) = answered {
-            self.precompile_gas_left -= answered.gas;
-            answer.assign(&answered.output);
+        if let Some((output, gas)) = answered {
+            self.precompile_gas_left -= gas;
+            answer.assign(&output);
             answer.depend_on(origin);
         } else {
             answer.push(&Value::UNKNOWN, 32);
@@ -351,4 +350,12 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         }
         self.send(this, to, &Value::UNKNOWN, true);
     }
+}
+
+/// What `precompile` answers within this gas, and the gas that it takes; none if it fails
+/// or takes more.
+fn answer(precompile: &Precompile, input: &[u8], gas_max: u64) -> Option<(Bytes, u64)> {
+    let done = precompile.execute(input, gas_max, 0).ok()?;
+    let is_success = done.status == PrecompileStatus::Success && done.gas_used <= gas_max;
+    is_success.then_some((done.bytes, done.gas_used))
 }

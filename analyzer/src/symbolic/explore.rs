@@ -20,11 +20,9 @@ use super::{
     graph::{Bytes, Edge, Exit, Graph, NodeId},
     meet::{MeetingPlace, Met},
     path::{Cell, Path},
+    reverting::{RevertingBlocks, reverting_blocks},
 };
-use crate::{
-    expr::{ExprArena, ExprId, KeyExpr},
-    interpreter::{RevertingBlocks, reverting_blocks},
-};
+use crate::expr::{ExprArena, ExprId, KeyExpr};
 
 /// Words of a path's state that are compared in the time of one instruction.
 const CELLS_PER_STEP: usize = 8;

@@ -2,13 +2,12 @@
 
 use revm::{
     bytecode::Bytecode,
-    context::TxEnv,
-    primitives::{B256, TxKind, U256},
+    primitives::{B256, U256},
 };
 
 use crate::{
     assembler::{assemble, deployer},
-    scene::{A, B, SENDER, scene},
+    scene::{A, B, scene},
 };
 
 /// Loads slot 1 and then the slot numbered by the low byte of the caller.
@@ -69,36 +68,6 @@ fn a_delegated_account_runs_the_code_of_its_delegate_on_its_own_storage() {
 }
 
 #[test]
-fn a_call_that_reverts_undoes_its_writes_only() {
-    let scene = scene()
-        .contract(A, "8 1 SSTORE 0 0 0 0 0 $b GAS CALL POP STOP")
-        .contract(B, "9 2 SSTORE 0 0 REVERT")
-        .call(A, &[]);
-    scene.check(&[
-        "read code(b)",
-        "read storage(a, 0x1)",
-        "read storage(b, 0x2)",
-        "write storage(a, 0x1)",
-    ]);
-}
-
-#[test]
-fn a_created_contract_is_named_and_can_be_called_in_the_next_transaction() {
-    let runtime = assemble("5 SLOAD STOP");
-    let created = SENDER.create(0);
-    let init = deployer(&runtime);
-    let scene = scene()
-        .name(created, "created")
-        .tx(TxEnv { kind: TxKind::Create, data: init.into(), ..TxEnv::default() })
-        .call(created, &[]);
-    assert_eq!(
-        scene.text(&scene.predict()[0]).lines().collect::<Vec<_>>(),
-        ["read nonce(created)", "write nonce(created)", "write code(created)"],
-    );
-    scene.check(&["read storage(created, 0x5)"]);
-}
-
-#[test]
 fn a_factory_runs_the_init_code_and_calls_what_it_creates() {
     // The init code is the call data; the address it yields is called at once.
     let init = deployer(&assemble("5 SLOAD STOP"));
@@ -119,29 +88,6 @@ fn a_factory_runs_the_init_code_and_calls_what_it_creates() {
         "write nonce(a)",
         "write code(created)",
     ]);
-}
-
-#[test]
-fn a_creation_that_collides_changes_nothing_but_the_creators_nonce() {
-    let created = A.create(1);
-    let scene = scene()
-        .name(created, "created")
-        .contract(A, "0 0 0 CREATE SLOAD STOP")
-        .code(created, &assemble("STOP"))
-        .call(A, &[]);
-    scene.check(&[
-        "read nonce(a)",
-        "read nonce(created)",
-        "read code(created)",
-        "read storage(a, 0x0)",
-        "write nonce(a)",
-    ]);
-}
-
-#[test]
-fn endless_recursion_ends_at_the_depth_that_the_gas_allows() {
-    let scene = scene().contract(A, "0 0 0 0 0 ADDRESS GAS CALL POP 1 SLOAD STOP").call(A, &[]);
-    scene.check(&["read storage(a, 0x1)"]);
 }
 
 #[test]

@@ -28,11 +28,6 @@ fn check_keys(code: &str, data: &[u8], expected: &[(U256, Option<KeyOrigin>)]) {
 }
 
 #[test]
-fn a_plain_slot_is_plain() {
-    check_keys("3 SLOAD POP STOP", &[], &[(U256::from(3), Some(KeyOrigin::Plain))]);
-}
-
-#[test]
 fn a_mapping_entry_belongs_to_the_slot_hashed_last() {
     let key = mapping_key(sender_word(), U256::from(3));
     let origin = Some(KeyOrigin::Mapping(U256::from(3)));

@@ -13,10 +13,7 @@ use revm::{
     primitives::{Address, B256, TxKind, U256},
 };
 
-use crate::{
-    assembler::assemble,
-    scene::{A, B, BENEFICIARY, C, SENDER, Scene, scene},
-};
+use crate::scene::{A, B, BENEFICIARY, C, SENDER, Scene, scene};
 
 fn with_both(scene: &Scene, expected: &[&str]) {
     scene.check(expected);
@@ -118,22 +115,4 @@ fn an_access_list_is_taken_as_read_and_written() {
         scene.text(&prediction).lines().collect::<Vec<_>>(),
         ["read code(a)", "read storage(a, 0x1)", "write storage(a, 0x1)"],
     );
-}
-
-#[test]
-fn the_system_calls_before_the_transactions_are_carried() {
-    // Reads the slot that the root was stored at, and then the slot that it names.
-    let root = B256::with_last_byte(0x2c);
-    let roots = alloy_eips::eip4788::BEACON_ROOTS_ADDRESS;
-    let mut scene = scene()
-        .name(roots, "roots")
-        .code(
-            roots,
-            &assemble(
-                "CALLDATASIZE @read JUMPI 1 SLOAD SLOAD STOP read: 0 CALLDATALOAD 1 SSTORE STOP",
-            ),
-        )
-        .call(roots, &[]);
-    scene.block.parent_beacon_block_root = Some(root);
-    scene.check(&["read storage(roots, 0x1)", "read storage(roots, 0x2c)"]);
 }

@@ -1,8 +1,8 @@
 //! A block on a small state, and its predictions as text.
 
 use forewave_analyzer::{
-    AccessKind, Block, InterpretingPredictor, Location, MemoryState, PredictedAccess, Predictor,
-    StateExtent, StaticPredictor,
+    AccessKind, Block, Location, MemoryState, PredictedAccess, Predictor, StateExtent,
+    StaticPredictor,
 };
 use revm::{
     bytecode::Bytecode,
@@ -110,7 +110,7 @@ impl Scene {
     }
 
     pub fn predict(&self) -> Vec<PredictedAccess> {
-        self.predict_with(&InterpretingPredictor::default())
+        self.predict_with(&StaticPredictor::default())
     }
 
     pub fn predict_with(&self, predictor: &impl Predictor<MemoryState>) -> Vec<PredictedAccess> {
@@ -149,7 +149,9 @@ impl Scene {
             .collect();
         lines.extend(prediction.widened().iter().map(|it| format!("widened {}", it.scope)));
         lines.extend(prediction.causes().iter().map(|cause| format!("because {cause:?}")));
-        lines.extend(prediction.deciding_reads().iter().map(|it| format!("decided by {it}")));
+        lines.extend(
+            prediction.deciding_reads().into_iter().flatten().map(|it| format!("decided by {it}")),
+        );
         lines.dedup();
         lines.iter().map(|line| self.named(line)).collect()
     }

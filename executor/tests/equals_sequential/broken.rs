@@ -7,10 +7,7 @@ use core::{
 };
 
 use forewave_analyzer::{MemoryState, StateError};
-use forewave_executor::{
-    CancelToken, Cancellable, ExecutionError, ExecutionMode, Workers, execute_as, sequential,
-};
-use forewave_scheduler::{ConflictGraph, schedule};
+use forewave_executor::{CancelToken, Cancellable, ExecutionError, Workers, execute, sequential};
 use revm::{
     DatabaseRef,
     bytecode::Bytecode,
@@ -21,7 +18,7 @@ use revm::{
 
 use crate::{
     common::{account, block, call, funded},
-    nothing_predicted,
+    nothing_predicted, plan_of, pool,
 };
 
 /// A state that fails, or sets a token, at one of its reads.
@@ -90,15 +87,11 @@ fn a_state_that_fails_from_any_read_on_is_an_error_and_a_cancelled_run_ends() {
     let transactions = (1..9).map(|n| call(n, 0, account(n + 20), 5, &[])).collect();
     let (block, state) = (block(SpecId::PRAGUE, transactions), funded());
     let expected = sequential(&block, &state).unwrap();
-    let prediction = nothing_predicted(&block);
-    let graph = ConflictGraph::new(&prediction);
-    let waves = schedule(&graph);
+    let plan = plan_of(&block, &nothing_predicted(&block));
     for threads in [1, 3] {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let pool = pool(threads);
         let whole = Watched::new(&state, usize::MAX, None);
-        let run = |state: &Watched<'_>| {
-            execute_as(ExecutionMode::Shares, &block, state, &graph, &waves, &pool)
-        };
+        let run = |state: &Watched<'_>| execute(&block, state, &plan, &pool);
         assert_eq!(run(&whole).unwrap().first_difference(&expected), None);
         for at in 0..whole.reads.into_inner() {
             let error = run(&Watched::new(&state, at, None)).unwrap_err();
@@ -111,9 +104,7 @@ fn a_state_that_fails_from_any_read_on_is_an_error_and_a_cancelled_run_ends() {
             let watched = Watched::new(&state, at, Some(&token));
             let cancellable = Cancellable::new(&watched, &token);
             let workers = Workers::new(&pool).until(&token);
-            let cancelled =
-                execute_as(ExecutionMode::Shares, &block, &cancellable, &graph, &waves, workers);
-            match cancelled {
+            match execute(&block, &cancellable, &plan, workers) {
                 Ok(outcome) => assert_eq!(outcome.first_difference(&expected), None),
                 Err(error) => assert!(error.is_cancelled(), "read {at}: {error}"),
             }

@@ -9,19 +9,20 @@ mod common;
 mod parallel_reads;
 mod payments;
 mod refusals;
-mod segments;
 mod system_calls;
 mod transfers;
 
 use common::{Program, account, block, call, deploy, funded};
 use forewave_analyzer::{
-    AccessSet, AccessSetBuilder, Block, MemoryState, PredictedAccess, Predictor, commute_payments,
+    AccessSet, AccessSetBuilder, Block, MemoryState, PredictedAccess, Predictor, StateError,
+    commute_payments,
 };
 use forewave_executor::{
-    ExecutionMode, OraclePredictor, ReconPredictor, RunPlan, WaitPolicy, execute_as,
-    execute_overlapped, observe, run_block, sequential,
+    BlockOutcome, ExecutionError, OraclePredictor, ReconPredictor, RunPlan, execute, observe,
+    sequential,
 };
-use forewave_scheduler::{ConflictGraph, schedule};
+use forewave_scheduler::ConflictGraph;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use revm::{
     bytecode::opcode,
     primitives::{Address, U256, hardfork::SpecId},
@@ -59,16 +60,17 @@ fn predictions(block: &Block, state: &MemoryState) -> Vec<(&'static str, Vec<Pre
     ]
 }
 
-/// Every way to run a block from a plan. `Auto` is one of the others.
-const MODES: [ExecutionMode; 6] = [
-    ExecutionMode::Dataflow,
-    ExecutionMode::Waves,
-    ExecutionMode::Optimistic,
-    ExecutionMode::Segments,
-    ExecutionMode::Serial,
-    ExecutionMode::Shares,
-];
+/// A pool of so many threads.
+fn pool(threads: usize) -> ThreadPool {
+    ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool")
+}
 
+/// The plan of these predictions, on all threads however small the block is.
+fn plan_of(block: &Block, predictions: &[PredictedAccess]) -> RunPlan {
+    RunPlan::new(block, predictions, &ConflictGraph::new(predictions)).on_all_threads()
+}
+
+/// Compares every plan on one to eight threads with sequential execution.
 #[track_caller]
 fn check(block: &Block, state: &MemoryState) {
     let expected = sequential(block, state);
@@ -76,98 +78,50 @@ fn check(block: &Block, state: &MemoryState) {
         let observation = observe(block, state).expect("it executes sequentially");
         assert_eq!(observation.outcome.first_difference(outcome), None, "observed");
     }
+    check_plan("in block order", block, state, &RunPlan::in_block_order(block), &expected);
+    let in_order = RunPlan::in_block_order(block).on_all_threads();
+    check_plan("in block order, shared", block, state, &in_order, &expected);
     for (name, prediction) in predictions(block, state) {
-        check_overlapped(block, state, &prediction);
-        check_run_loop(block, state, name, &prediction);
         let mut commuting = prediction.clone();
         commute_payments(block, state, &mut commuting).expect("state in memory");
-        let runs = [(&prediction, 1), (&prediction, 2), (&prediction, 8), (&commuting, 2)];
-        for (prediction, threads) in runs {
-            let graph = ConflictGraph::new(prediction);
-            let waves = schedule(&graph);
-            let pool =
-                rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
-            for mode in MODES {
-                let actual = execute_as(mode, block, state, &graph, &waves, &pool);
-                let case = format!("{name}, {mode:?}, {threads} threads");
-                let is_planned = [ExecutionMode::Dataflow, ExecutionMode::Waves].contains(&mode);
-                match (&expected, &actual) {
-                    (Ok(expected), Ok(actual)) => {
-                        assert_eq!(actual.state, expected.state, "{case}");
-                        assert_eq!(actual.first_difference(expected), None, "{case}");
-                        // Before EIP-161 the first fee may bring the beneficiary into existence.
-                        if name == "oracle"
-                            && is_planned
-                            && block.spec().is_enabled_in(SpecId::SPURIOUS_DRAGON)
-                        {
-                            let reexecuted = &actual.stats.reexecuted;
-                            assert_eq!(
-                                *reexecuted,
-                                [],
-                                "{case}: an exact prediction re-runs nothing"
-                            );
-                        }
-                    }
-                    (Err(expected), Err(actual)) => assert_eq!(actual, expected, "{case}"),
-                    _ => panic!("{case}: sequential gives {expected:?}, parallel {actual:?}"),
+        for (prediction, commutes) in [(prediction, false), (commuting, true)] {
+            let plan = plan_of(block, &prediction);
+            let runs = check_plan(name, block, state, &plan, &expected);
+            // Before EIP-161 the first fee may bring the beneficiary into existence.
+            if name == "oracle" && !commutes && block.spec().is_enabled_in(SpecId::SPURIOUS_DRAGON)
+            {
+                for outcome in runs {
+                    let reexecuted = outcome.stats.reexecuted;
+                    assert_eq!(reexecuted, [], "an exact prediction runs nothing again");
                 }
             }
         }
     }
 }
 
-/// The same by the run loop: from a plan of each kind, on one to eight threads.
+/// Compares one plan on one to eight threads with sequential execution.
 #[track_caller]
-fn check_run_loop(block: &Block, state: &MemoryState, name: &str, prediction: &[PredictedAccess]) {
-    let expected = sequential(block, state);
-    let mut commuting = prediction.to_vec();
-    commute_payments(block, state, &mut commuting).expect("state in memory");
+fn check_plan(
+    name: &str,
+    block: &Block,
+    state: &MemoryState,
+    plan: &RunPlan,
+    expected: &Result<BlockOutcome, ExecutionError<StateError>>,
+) -> Vec<BlockOutcome> {
+    let mut outcomes = Vec::new();
     for threads in [1, 2, 3, 8] {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
-        let graphs = [ConflictGraph::new(prediction), ConflictGraph::new(&commuting)];
-        let policies =
-            [WaitPolicy::EveryWriter, WaitPolicy::Deciding(prediction), WaitPolicy::NoWriter];
-        let planned = graphs
-            .iter()
-            .flat_map(|graph| policies.map(|policy| RunPlan::of_graph(block, graph, policy)));
-        for (plan, number) in planned.chain([RunPlan::in_block_order(block)]).zip(0..) {
-            let actual = run_block(block, state, &plan.on_all_threads(), &pool);
-            let case = format!("{name}, plan {number}, {threads} threads");
-            match (&expected, &actual) {
-                (Ok(expected), Ok(actual)) => {
-                    assert_eq!(actual.state, expected.state, "{case}");
-                    assert_eq!(actual.first_difference(expected), None, "{case}");
-                }
-                (Err(expected), Err(actual)) => assert_eq!(actual, expected, "{case}"),
-                _ => panic!("{case}: sequential gives {expected:?}, parallel {actual:?}"),
+        let case = format!("{name}, {threads} threads");
+        match (expected, execute(block, state, plan, &pool(threads))) {
+            (Ok(expected), Ok(actual)) => {
+                assert_eq!(actual.state, expected.state, "{case}");
+                assert_eq!(actual.first_difference(expected), None, "{case}");
+                outcomes.push(actual);
             }
+            (Err(expected), Err(actual)) => assert_eq!(actual, *expected, "{case}"),
+            (_, actual) => panic!("{case}: sequential gives {expected:?}, parallel {actual:?}"),
         }
     }
-}
-
-/// The same from predictions that are handed out while the block runs: all of
-/// them, some, or more than there are transactions.
-#[track_caller]
-fn check_overlapped(block: &Block, state: &MemoryState, prediction: &[PredictedAccess]) {
-    let expected = sequential(block, state);
-    let mut more = prediction.to_vec();
-    more.extend_from_slice(prediction);
-    for given in [prediction, &prediction[..prediction.len() / 2], &more] {
-        for threads in [1, 2, 8] {
-            let pool =
-                rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
-            let actual = execute_overlapped(block, state, given, &pool);
-            let case = format!("{} predictions, {threads} threads", given.len());
-            match (&expected, &actual) {
-                (Ok(expected), Ok(actual)) => {
-                    assert_eq!(actual.first_difference(expected), None, "{case}");
-                    assert!(actual.stats.predicted <= block.transactions.len(), "{case}");
-                }
-                (Err(expected), Err(actual)) => assert_eq!(actual, expected, "{case}"),
-                _ => panic!("{case}: sequential gives {expected:?}, parallel {actual:?}"),
-            }
-        }
-    }
+    outcomes
 }
 
 #[test]
@@ -191,8 +145,8 @@ fn a_reverting_transaction_leaves_only_its_fee() {
     check(&block(SpecId::CANCUN, transactions), &state);
 }
 
-/// Whoever chooses addresses and keys can have any 64 bits of them alike, or
-/// their sum, so nothing may be told apart by a hash of that length.
+/// Addresses and keys can be chosen so that any 64 bits of them are alike, or their sum,
+/// so nothing may be told apart by a hash of that length.
 #[test]
 fn locations_that_agree_in_any_64_bits_are_kept_apart() {
     let word = |limb: usize, n: u64| {

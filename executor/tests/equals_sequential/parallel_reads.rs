@@ -5,11 +5,7 @@ use core::time::Duration;
 use std::{sync::mpsc, thread};
 
 use forewave_analyzer::{Block, MemoryState, StateError};
-use forewave_executor::{
-    ExecutionMode, OneByOne, ReconPredictor, execute_as, execute_overlapped, execute_unplanned,
-    sequential, with_prefetch,
-};
-use forewave_scheduler::{ConflictGraph, schedule};
+use forewave_executor::{OneByOne, RunPlan, execute, sequential, with_prefetch};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use revm::{
     DatabaseRef,
@@ -19,13 +15,12 @@ use revm::{
 };
 
 use crate::{
-    MODES,
     common::{Program, account, block, call, deploy, funded},
-    nothing_predicted,
+    nothing_predicted, plan_of,
 };
 
 /// Reads two halves at once and waits for both, long enough for other jobs to be taken.
-struct InHalves(MemoryState);
+pub(crate) struct InHalves(pub(crate) MemoryState);
 
 impl InHalves {
     fn read<T>(&self, read: impl FnOnce(&MemoryState) -> T) -> T {
@@ -76,21 +71,21 @@ fn counters() -> (Block, MemoryState) {
     (block(SpecId::CANCUN, calls.collect()), state)
 }
 
-/// Runs the block in every way that shares it among threads.
+/// Runs the block by every plan.
 fn run_all(pool: &ThreadPool) {
     let (block, state) = counters();
     let truth = sequential(&block, &state).expect("a valid block");
     let state = InHalves(state);
-    let graph = ConflictGraph::new(&nothing_predicted(&block));
-    let waves = schedule(&graph);
-    let same = |outcome: forewave_executor::BlockOutcome| {
+    for plan in plans(&block) {
+        let outcome = execute(&block, &state, &plan, pool).expect("a valid block");
         assert_eq!(outcome.first_difference(&truth), None);
-    };
-    for mode in MODES.into_iter().chain([ExecutionMode::Auto]) {
-        same(execute_as(mode, &block, &state, &graph, &waves, pool).expect("a valid block"));
     }
-    same(execute_overlapped(&block, &state, &ReconPredictor, pool).expect("a valid block"));
-    same(execute_unplanned(&block, &state, pool).expect("a valid block"));
+}
+
+/// On all threads: as if nothing conflicted, and in block order.
+fn plans(block: &Block) -> [RunPlan; 2] {
+    let in_order = RunPlan::in_block_order(block).on_all_threads();
+    [plan_of(block, &nothing_predicted(block)), in_order]
 }
 
 #[test]
@@ -120,7 +115,7 @@ fn fetchers_may_read_with_rayon() {
             let state = InHalves(state);
             let view = OneByOne(&state);
             let (outcome, _) = with_prefetch(&block, &view, &[], &fetchers, |state| {
-                execute_unplanned(&block, state, &pool)
+                execute(&block, state, &plans(&block)[1], &pool)
             });
             assert_eq!(outcome.expect("a valid block").first_difference(&truth), None);
         });

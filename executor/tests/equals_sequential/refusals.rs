@@ -1,10 +1,7 @@
-//! Blocks and schedules that are refused, and where; what is said of a run again.
+//! Blocks and plans that are refused, and where; what is said of a run again.
 
-use forewave_analyzer::{AccessSet, PredictedAccess, Predictor, ProtocolPredictor, StateError};
-use forewave_executor::{
-    ExecutionError, ExecutionMode, ReexecutionReason, execute, execute_as, sequential,
-};
-use forewave_scheduler::{ConflictGraph, ScheduleError, schedule};
+use forewave_analyzer::{AccessSet, PredictedAccess, StateError};
+use forewave_executor::{ExecutionError, ReexecutionReason, RunPlan, execute, sequential};
 use revm::{
     bytecode::opcode,
     primitives::{U256, hardfork::SpecId},
@@ -13,6 +10,8 @@ use revm::{
 use crate::{
     check,
     common::{GAS_LIMIT, Program, account, block, call, deploy, funded},
+    parallel_reads::InHalves,
+    plan_of, pool,
 };
 
 #[test]
@@ -61,55 +60,25 @@ fn a_missing_block_hash_is_an_error_at_its_transaction() {
 fn a_reexecution_names_the_location_that_was_stale() {
     let mut state = funded();
     deploy(&mut state, account(30), Program::new().increment(0).build());
-    let block = block(
-        SpecId::CANCUN,
-        vec![call(1, 0, account(30), 0, &[]), call(2, 0, account(30), 0, &[])],
-    );
-    let nothing = vec![PredictedAccess::exact(AccessSet::default(), 1); 2];
-    let graph = ConflictGraph::new(&nothing);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("a pool");
-    let waves = schedule(&graph);
-    let outcome = execute_as(ExecutionMode::Dataflow, &block, &state, &graph, &waves, &pool)
-        .expect("a valid block");
-    let [rerun] = outcome.stats.reexecuted[..] else { panic!("one transaction runs again") };
+    let calls = (0..64).map(|n| call(n % 8 + 1, u64::from(n / 8), account(30), 0, &[]));
+    let block = block(SpecId::CANCUN, calls.collect());
+    // So heavy that each is a thread's portion, on a state so slow that the other wakes up.
+    let nothing = vec![PredictedAccess::exact(AccessSet::default(), 10_000_000); 64];
+    let plan = plan_of(&block, &nothing);
+    let (slow, pool) = (InHalves(state), pool(2));
+    let mut runs = (0..100).map(|_| execute(&block, &slow, &plan, &pool).expect("a valid block"));
+    let reexecuted = runs.find_map(|outcome| outcome.stats.reexecuted.first().copied());
+    let Some(rerun) = reexecuted else { panic!("one transaction runs again") };
     let location = forewave_analyzer::Location::Storage(account(30), U256::ZERO);
     assert_eq!(rerun.reason, ReexecutionReason::StaleRead { location });
 }
 
 #[test]
-fn a_schedule_of_another_block_is_refused() {
-    let graph = ConflictGraph::new(&[]);
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("a pool");
-    let block = block(SpecId::CANCUN, vec![call(1, 0, account(30), 0, &[])]);
-    let error =
-        execute(&block, &funded(), &graph, &schedule(&graph), &pool).expect_err("a mismatch");
-    assert_eq!(error, ExecutionError::ScheduleMismatch { scheduled: 0, transactions: 1 });
-}
-
-#[test]
-fn a_schedule_that_is_not_the_graphs_is_refused_in_every_mode_before_anything_runs() {
-    let calls = vec![call(1, 0, account(30), 0, &[]), call(1, 1, account(31), 0, &[])];
-    let block = block(SpecId::CANCUN, calls);
-    let state = funded();
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().expect("a pool");
-    let untouched = |gas| {
-        ConflictGraph::new(&[(); 2].map(|()| PredictedAccess::exact(AccessSet::default(), gas)))
-    };
-    let (alone, heavier) = (untouched(1), untouched(2));
-    let predictions = ProtocolPredictor.predict(&block, &state).expect("in memory");
-    let ordered = ConflictGraph::new(&predictions);
-    let tx = forewave_analyzer::TxIndex::new;
-    let order = ScheduleError::Order { earlier: tx(0), later: tx(1) };
-    for mode in [ExecutionMode::Auto, ExecutionMode::Waves, ExecutionMode::Serial] {
-        let run = |graph: &ConflictGraph, waves: &ConflictGraph| {
-            execute_as(mode, &block, &state, graph, &schedule(waves), &pool)
-        };
-        let error = run(&ordered, &alone).expect_err("tx1 does not wait for tx0");
-        assert_eq!(error, ExecutionError::Schedule(order));
-        let error = run(&heavier, &alone).expect_err("other gas");
-        assert_eq!(error, ExecutionError::Schedule(ScheduleError::ChainGas(tx(0))));
-        let error = run(&alone, &ConflictGraph::new(&[])).expect_err("of no block");
-        assert_eq!(error, ExecutionError::Schedule(ScheduleError::Missing(tx(0))));
-        run(&ordered, &ordered).expect("its own");
+fn a_plan_of_another_block_is_refused() {
+    let calls = |count| block(SpecId::CANCUN, vec![call(1, 0, account(30), 0, &[]); count]);
+    let plan = RunPlan::in_block_order(&calls(0));
+    for threads in [1, 2] {
+        let error = execute(&calls(1), &funded(), &plan, &pool(threads)).expect_err("a mismatch");
+        assert_eq!(error, ExecutionError::PlanMismatch { planned: 0, transactions: 1 });
     }
 }

@@ -1,13 +1,12 @@
-//! Blocks of plain transfers, which are run by shares of the address space: what
-//! crosses from one share to another, and what makes a block run serially.
+//! Blocks of plain transfers, which run without the EVM, and what makes one of them run in
+//! it.
 
 use alloy_eips::{
     eip4788::BEACON_ROOTS_ADDRESS, eip4895::Withdrawal,
     eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
 };
-use forewave_analyzer::{Block, MemoryState};
-use forewave_executor::{ExecutionMode, execute_as, execute_unplanned, sequential};
-use forewave_scheduler::{ConflictGraph, schedule};
+use forewave_analyzer::MemoryState;
+use forewave_executor::{RunPlan, execute, sequential};
 use revm::{
     DatabaseRef,
     bytecode::{Bytecode, opcode},
@@ -20,50 +19,13 @@ use revm::{
 };
 
 use crate::{
+    check,
     common::{ETHER, Program, account, beneficiary, block, call, create, deploy, funded},
-    nothing_predicted,
+    pool,
 };
 
 const FORKS: [SpecId; 5] =
     [SpecId::SPURIOUS_DRAGON, SpecId::BERLIN, SpecId::SHANGHAI, SpecId::CANCUN, SpecId::PRAGUE];
-
-/// Whether a block can be run by shares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Is {
-    Ordinary,
-    OutOfTheOrdinary,
-}
-
-/// Compares every number of shares with sequential execution.
-#[track_caller]
-fn check(block: &Block, state: &MemoryState, is: Is) {
-    let expected = sequential(block, state);
-    let prediction = nothing_predicted(block);
-    let graph = ConflictGraph::new(&prediction);
-    let waves = schedule(&graph);
-    for threads in [1, 2, 3, 8] {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let unplanned = execute_unplanned(block, state, &pool);
-        let planned = execute_as(ExecutionMode::Auto, block, state, &graph, &waves, &pool);
-        let shares = execute_as(ExecutionMode::Shares, block, state, &graph, &waves, &pool);
-        // Left to itself, the executor runs such small blocks serially.
-        for (actual, is) in [(unplanned, None), (planned, None), (shares, Some(is))] {
-            match (&expected, &actual) {
-                (Ok(expected), Ok(actual)) => {
-                    assert_eq!(actual.state, expected.state, "{threads} threads");
-                    assert_eq!(actual.first_difference(expected), None, "{threads} threads");
-                    let by_shares = actual.stats.mode == ExecutionMode::Shares;
-                    assert_eq!(by_shares, is.map_or(by_shares, |is| is == Is::Ordinary));
-                }
-                (Err(expected), Err(actual)) => {
-                    assert_eq!(actual, expected, "{threads} threads");
-                    assert_ne!(is, Some(Is::Ordinary));
-                }
-                _ => panic!("sequential gives {expected:?}, by shares {actual:?}"),
-            }
-        }
-    }
-}
 
 /// A transfer between any two accounts.
 fn pay(from: Address, nonce: u64, to: Address, wei: u64) -> TxEnv {
@@ -79,7 +41,7 @@ fn far_apart() -> ([Address; 4], MemoryState) {
 }
 
 #[test]
-fn an_account_funded_by_one_of_another_share_can_pay() {
+fn an_account_that_was_funded_before_can_pay() {
     let ([a, b, c, d], state) = far_apart();
     let half = ETHER / 2;
     let transactions = vec![
@@ -91,22 +53,22 @@ fn an_account_funded_by_one_of_another_share_can_pay() {
         pay(d, 1, a, half),
     ];
     for spec in FORKS {
-        check(&block(spec, transactions.clone()), &state, Is::Ordinary);
+        check(&block(spec, transactions.clone()), &state);
         // The other way round nobody can pay for the first.
         let reversed = transactions.iter().rev().cloned().collect();
-        check(&block(spec, reversed), &state, Is::OutOfTheOrdinary);
+        check(&block(spec, reversed), &state);
     }
 }
 
 #[test]
-fn whoever_pays_itself_loses_the_fee_alone() {
+fn an_account_that_pays_itself_loses_the_fee_alone() {
     let transactions = vec![
         call(1, 0, account(1), ETHER, &[]),
         call(2, 0, account(1), 5, &[]),
         call(1, 1, account(1), 10 * ETHER - 100_000_000, &[]),
         call(1, 2, account(3), 5, &[]),
     ];
-    check(&block(SpecId::CANCUN, transactions), &funded(), Is::Ordinary);
+    check(&block(SpecId::CANCUN, transactions), &funded());
 }
 
 #[test]
@@ -128,15 +90,15 @@ fn a_last_transaction_that_is_invalid_is_refused_as_in_sequential_execution() {
         transactions.push(invalid);
         let block = block(SpecId::CANCUN, transactions);
         assert!(sequential(&block, &funded()).is_err());
-        check(&block, &funded(), Is::OutOfTheOrdinary);
+        check(&block, &funded());
     }
     let mut transactions = valid();
     transactions.push(TxEnv { gas_limit: 30_000_000 - 8 * 21_000, ..last });
-    check(&block(SpecId::CANCUN, transactions), &funded(), Is::Ordinary);
+    check(&block(SpecId::CANCUN, transactions), &funded());
 }
 
 #[test]
-fn a_last_transaction_that_runs_code_makes_the_block_run_serially() {
+fn a_last_transaction_that_runs_code_sees_what_was_paid() {
     let mut state = funded();
     deploy(&mut state, account(30), Program::new().increment(0).build());
     let delegated = Bytecode::new_eip7702(account(30));
@@ -152,18 +114,18 @@ fn a_last_transaction_that_runs_code_makes_the_block_run_serially() {
         let mut transactions: Vec<_> =
             (1..9).map(|n| crate::common::call(n, 0, account(n + 20), 5, &[])).collect();
         transactions.push(last);
-        check(&block(SpecId::PRAGUE, transactions), &state, Is::OutOfTheOrdinary);
+        check(&block(SpecId::PRAGUE, transactions), &state);
     }
 }
 
 #[test]
-fn a_beneficiary_that_pays_or_is_paid_makes_the_block_run_serially() {
+fn a_beneficiary_may_pay_and_be_paid() {
     let mut state = funded();
     state.insert_account(beneficiary(), AccountInfo::from_balance(U256::from(ETHER)));
     for theirs in [call(2, 0, beneficiary(), 5, &[]), pay(beneficiary(), 0, account(2), 5)] {
         let transactions =
             vec![call(1, 0, account(40), 3, &[]), theirs, call(3, 0, account(40), 3, &[])];
-        check(&block(SpecId::CANCUN, transactions), &state, Is::OutOfTheOrdinary);
+        check(&block(SpecId::CANCUN, transactions), &state);
     }
 }
 
@@ -184,8 +146,8 @@ fn an_empty_account_that_is_touched_ends_and_may_begin_anew() {
             for tx in &mut free.transactions {
                 tx.gas_price = 0;
             }
-            check(&block(spec, transactions.clone()), &state, Is::Ordinary);
-            check(&free, &state, Is::Ordinary);
+            check(&block(spec, transactions.clone()), &state);
+            check(&free, &state);
         }
     }
 }
@@ -197,8 +159,8 @@ fn an_account_that_pays_all_it_has_is_left_with_its_nonce() {
     state.insert_account(spent, AccountInfo::from_balance(U256::from(210_005)));
     let last = TxEnv { gas_limit: 21_000, ..pay(spent, 0, account(2), 5) };
     let transactions = vec![call(1, 0, account(3), 1, &[]), last];
-    check(&block(SpecId::SPURIOUS_DRAGON, transactions.clone()), &state, Is::Ordinary);
-    check(&block(SpecId::CANCUN, transactions), &state, Is::Ordinary);
+    check(&block(SpecId::SPURIOUS_DRAGON, transactions.clone()), &state);
+    check(&block(SpecId::CANCUN, transactions), &state);
 }
 
 #[test]
@@ -212,7 +174,7 @@ fn balances_that_overflow_are_left_to_the_evm_and_fees_saturate() {
         state.insert_account(hoard, AccountInfo::from_balance(U256::MAX));
         for first in [call(1, 0, rich, ETHER, &[]), pay_all(hoard, half + U256::ONE)] {
             let transactions = vec![first, call(2, 0, rich, 1, &[]), call(3, 0, rich, 1, &[])];
-            check(&block(SpecId::CANCUN, transactions), &state, Is::OutOfTheOrdinary);
+            check(&block(SpecId::CANCUN, transactions), &state);
         }
     }
     for short in [0, 1_000_000, ETHER] {
@@ -220,7 +182,7 @@ fn balances_that_overflow_are_left_to_the_evm_and_fees_saturate() {
         let almost = AccountInfo::from_balance(U256::MAX - U256::from(short));
         state.insert_account(beneficiary(), almost);
         let transactions = (1..9).map(|n| call(n, 0, account(20), 5, &[])).collect();
-        check(&block(SpecId::CANCUN, transactions), &state, Is::Ordinary);
+        check(&block(SpecId::CANCUN, transactions), &state);
     }
 }
 
@@ -234,11 +196,11 @@ fn a_delegated_account_may_pay_but_neither_be_paid_nor_pay_itself() {
         let transactions = vec![call(1, 0, account(2), 5, &[]), pay(from, nonce, to, 5)];
         block(SpecId::PRAGUE, transactions)
     };
-    check(&block(account(30), 3, account(40)), &state, Is::Ordinary);
-    check(&block(account(30), 3, account(30)), &state, Is::OutOfTheOrdinary);
-    check(&block(account(2), 0, account(30)), &state, Is::OutOfTheOrdinary);
+    check(&block(account(30), 3, account(40)), &state);
+    check(&block(account(30), 3, account(30)), &state);
+    check(&block(account(2), 0, account(30)), &state);
     // EIP-3607: nobody has the key of a contract.
-    check(&block(account(32), 0, account(40)), &state, Is::OutOfTheOrdinary);
+    check(&block(account(32), 0, account(40)), &state);
 }
 
 #[test]
@@ -265,14 +227,13 @@ fn what_the_protocol_does_before_and_after_sees_what_was_paid() {
         let mut block = block(spec, transactions.clone());
         block.withdrawals =
             [payer, paid, account(3), passed_by, beneficiary()].map(withdrawal).into();
-        check(&block, &state, Is::Ordinary);
+        check(&block, &state);
         block.env.beneficiary = account(50);
         block.withdrawals.clear();
-        check(&block, &state, Is::Ordinary);
+        check(&block, &state);
         // There is no contract, but the protocol has looked.
         block.transactions.push(call(5, 0, BEACON_ROOTS_ADDRESS, 5, &[]));
-        let is_met = spec.is_enabled_in(SpecId::CANCUN);
-        check(&block, &state, if is_met { Is::OutOfTheOrdinary } else { Is::Ordinary });
+        check(&block, &state);
     }
 }
 
@@ -282,13 +243,13 @@ fn an_empty_account_that_ends_is_brought_back_by_a_withdrawal() {
     let empty = account(30);
     state.insert_account(empty, AccountInfo::default());
     let mut block = block(SpecId::CANCUN, vec![call(1, 0, empty, 0, &[])]);
-    check(&block, &state, Is::Ordinary);
+    check(&block, &state);
     block.withdrawals = vec![Withdrawal { address: empty, amount: 1, ..Withdrawal::default() }];
-    check(&block, &state, Is::Ordinary);
+    check(&block, &state);
 }
 
 #[test]
-fn every_type_of_transaction_that_only_pays_is_ordinary() {
+fn every_type_of_transaction_may_only_pay() {
     let list = AccessList(vec![AccessListItem {
         address: account(30),
         storage_keys: vec![B256::ZERO, B256::repeat_byte(1)],
@@ -300,8 +261,8 @@ fn every_type_of_transaction_that_only_pays_is_ordinary() {
         TxEnv { tx_type: 2, gas_priority_fee: Some(10), ..of_chain(3) },
         of_chain(4),
     ];
-    check(&block(SpecId::LONDON, transactions.clone()), &funded(), Is::Ordinary);
-    check(&block(SpecId::PRAGUE, transactions), &funded(), Is::Ordinary);
+    check(&block(SpecId::LONDON, transactions.clone()), &funded());
+    check(&block(SpecId::PRAGUE, transactions), &funded());
 }
 
 #[test]
@@ -318,7 +279,7 @@ fn accounts_whose_addresses_begin_alike_are_told_apart() {
     let transactions = (0..48_u8)
         .map(|n| pay(alike(n % 16), u64::from(n / 16), alike(n.wrapping_mul(7) % 16), n.into()))
         .collect();
-    check(&block(SpecId::CANCUN, transactions), &state, Is::Ordinary);
+    check(&block(SpecId::CANCUN, transactions), &state);
 }
 
 #[test]
@@ -343,23 +304,16 @@ fn random_payments_among_few_accounts_end_as_in_sequential_execution() {
         let block = block(SpecId::PRAGUE, transactions.collect());
         let is_valid = sequential(&block, &state).is_ok() && !block.transactions.is_empty();
         valid += usize::from(is_valid);
-        check(&block, &state, if is_valid { Is::Ordinary } else { Is::OutOfTheOrdinary });
+        check(&block, &state);
     }
     assert!((10..=35).contains(&valid), "{valid}");
 }
 
 #[test]
-fn many_payments_are_run_by_shares_without_being_asked_and_few_serially() {
+fn payments_are_run_on_the_calling_thread_however_many() {
     let ([a, b, ..], state) = far_apart();
-    let block_of = |count: u64| {
-        let mut block = block(SpecId::CANCUN, (0..count).map(|n| pay(a, n, b, 1)).collect());
-        block.env.gas_limit = u64::MAX;
-        block
-    };
-    for threads in [1, 2] {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-        let mode = |count| execute_unplanned(&block_of(count), &state, &pool).unwrap().stats.mode;
-        assert_eq!(mode(600), ExecutionMode::Shares);
-        assert_eq!(mode(100), ExecutionMode::Serial);
-    }
+    let mut block = block(SpecId::CANCUN, (0..5_000).map(|n| pay(a, n, b, 1)).collect());
+    block.env.gas_limit = u64::MAX;
+    let plan = RunPlan::in_block_order(&block);
+    assert_eq!(execute(&block, &state, &plan, &pool(8)).unwrap().stats.threads, 1);
 }

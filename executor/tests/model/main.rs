@@ -1,8 +1,7 @@
 //! The executor's synchronising core under a model checker.
 //!
-//! `flow.rs` and what it stands on, `runs.rs` and `buckets.rs` are compiled here as
-//! they are, on the primitives of [loom](https://docs.rs/loom) instead of the standard
-//! library's.
+//! `run/dispatch.rs` and what it stands on are compiled here as they are, on the primitives
+//! of [loom](https://docs.rs/loom) instead of the standard library's.
 //! Loom runs each case in every order in which its threads can interleave, up to
 //! a number of preemptions, and lets each load see every value that the memory
 //! model allows it to see. A case fails if an assertion does, and if all threads
@@ -10,46 +9,20 @@
 //!
 //! `cargo test -p forewave-executor --test model`, with a part of a case's name
 //! to run fewer. Then steps of the protocol are left out in turn, and some case must
-//! fail: so the cases see what the steps are for. Steps are the fences, the orders of
-//! 32-bit atomics, and the rules of whoever settles.
+//! fail: so the cases see what the steps are for. Steps are the fences and the orders of
+//! 32-bit atomics.
 
+#[path = "../../src/run/dispatch.rs"]
+mod dispatch;
 #[expect(dead_code, reason = "the library uses more of it than the models")]
-#[path = "../../src/buckets.rs"]
-mod buckets;
-#[expect(dead_code, reason = "what serves its tests")]
-#[expect(clippy::reversed_empty_ranges, reason = "nobody spins here")]
-#[path = "../../src/flow.rs"]
-mod flow;
-#[path = "../../src/followers.rs"]
-mod followers;
-#[expect(unused_imports, reason = "what serves its tests")]
-#[path = "../../src/pace.rs"]
-mod pace;
+#[path = "../../src/run/order.rs"]
+mod order;
 #[expect(dead_code, reason = "what serves its tests")]
 #[path = "../../src/ready.rs"]
 mod ready;
-#[expect(dead_code, reason = "the library uses more of it than the models")]
-#[path = "../../src/runs.rs"]
-mod runs;
 mod sync;
-#[expect(dead_code, reason = "the library uses more of it than the models")]
-#[path = "../../src/tasks.rs"]
-mod tasks;
-
-#[path = "../../src/window.rs"]
-mod window;
-
-mod spine;
 
 mod cases;
-mod check;
-mod log;
-
-/// What `runs.rs` knows of what a transaction did. The models' runs say it otherwise.
-mod tracking {
-    #[derive(Debug)]
-    pub(crate) struct Record;
-}
 
 use std::{
     env,
@@ -57,9 +30,7 @@ use std::{
     time::Instant,
 };
 
-use cases::{CASES, LOG_CASES};
-use check::check_ready_set;
-use spine::SPINE_CASES;
+use cases::{CASES, check_ready_set};
 use sync::Step;
 
 /// Says which step a process is to leave out.
@@ -82,13 +53,7 @@ fn main() -> ExitCode {
     if READY_SET.contains(&filter) {
         report(READY_SET, check_ready_set);
     }
-    for case in LOG_CASES.iter().filter(|case| case.name.contains(&filter)) {
-        report(case.name, || case.check());
-    }
     for case in CASES.iter().filter(|case| case.name.contains(&filter)) {
-        report(case.name, || case.check());
-    }
-    for case in SPINE_CASES.iter().filter(|case| case.name.contains(&filter)) {
         report(case.name, || case.check());
     }
     if !filter.is_empty() || sync::LEFT_OUT.get().is_some() {

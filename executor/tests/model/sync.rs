@@ -14,21 +14,14 @@ pub(crate) use loom::sync::{Condvar, Mutex};
 /// A thread that waits sleeps at once: a look more makes no other order, only more of them.
 pub(crate) const SPINS_BEFORE_SLEEP: u32 = 0;
 
-/// A step of the protocol that can be left out.
+/// A step of the protocol that can be left out: what, in which file and line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Step {
-    what: &'static str,
-    /// The file and the line, where they tell it from others.
-    place: Option<(&'static str, u32)>,
-}
+pub(crate) struct Step(&'static str, &'static str, u32);
 
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.what)?;
-        self.place.map_or(Ok(()), |(file, line)| {
-            let file = file.rsplit('/').next().unwrap_or(file);
-            write!(f, " at {file}:{line}")
-        })
+        let Self(what, file, line) = self;
+        write!(f, "{what} at {}:{line}", file.rsplit('/').next().unwrap_or(file))
     }
 }
 
@@ -39,15 +32,8 @@ pub(crate) static STEPS: Lock<BTreeSet<Step>> = Lock::new(BTreeSet::new());
 pub(crate) static LEFT_OUT: Once<String> = Once::new();
 
 /// Whether a step is taken, and not left out.
-pub(crate) fn takes(what: &'static str) -> bool {
-    takes_step(Step { what, place: None })
-}
-
 fn takes_at(what: &'static str, location: &Location<'static>) -> bool {
-    takes_step(Step { what, place: Some((location.file(), location.line())) })
-}
-
-fn takes_step(step: Step) -> bool {
+    let step = Step(what, location.file(), location.line());
     if let Some(left_out) = LEFT_OUT.get() {
         return *left_out != step.to_string();
     }
@@ -67,34 +53,6 @@ pub(crate) fn panic_from_here() {
 /// Whether the modelled thread panics.
 pub(crate) fn panicking() -> bool {
     PANICKING.with(Cell::get)
-}
-
-/// A cell that is written once. Whoever looks need not see what is in it, as long
-/// as nothing else has told him: the standard library's promises more.
-#[derive(Debug)]
-pub(crate) struct OnceLock<T> {
-    is_set: atomic::AtomicBool,
-    value: Once<T>,
-}
-
-impl<T> OnceLock<T> {
-    pub(crate) fn new() -> Self {
-        Self { is_set: atomic::AtomicBool::new(false), value: Once::new() }
-    }
-
-    pub(crate) fn get(&self) -> Option<&T> {
-        self.is_set.load(atomic::Ordering::Relaxed).then(|| self.value.get()).flatten()
-    }
-
-    pub(crate) fn set(&self, value: T) -> Result<(), T> {
-        self.value.set(value)?;
-        self.is_set.store(true, atomic::Ordering::Relaxed);
-        Ok(())
-    }
-
-    pub(crate) fn into_inner(self) -> Option<T> {
-        self.value.into_inner()
-    }
 }
 
 /// Atomics and fences, some of which can be left out.
@@ -126,21 +84,6 @@ pub(crate) mod atomic {
     impl AtomicU32 {
         pub(crate) fn new(value: u32) -> Self {
             Self(loom::sync::atomic::AtomicU32::new(value))
-        }
-
-        #[track_caller]
-        pub(crate) fn load(&self, order: Ordering) -> u32 {
-            self.0.load(weakened(order, Location::caller()))
-        }
-
-        #[track_caller]
-        pub(crate) fn store(&self, value: u32, order: Ordering) {
-            self.0.store(value, weakened(order, Location::caller()));
-        }
-
-        #[track_caller]
-        pub(crate) fn fetch_add(&self, value: u32, order: Ordering) -> u32 {
-            self.0.fetch_add(value, weakened(order, Location::caller()))
         }
 
         #[track_caller]

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use forewave::{
-    bench::{BenchReport, BlockBench, Figures, Knowledge, Measured, Spread},
+    bench::{BenchReport, BlockBench, Figures, Measured, Spread},
     report::BlockHeading,
 };
 
@@ -31,16 +31,12 @@ pub(super) fn write_last_block(
 }
 
 fn write_settings(out: &mut impl Write, report: &BenchReport) -> io::Result<()> {
-    let knowledge = match report.knowledge {
-        Knowledge::Cold => "cold",
-        Knowledge::Warm => "warm",
-    };
     let (predictor, cores) = (report.predictor, counted(report.cores, "core"));
     let runs = match report.repeat {
         1 => "one run, times in ms".to_owned(),
         repeat => format!("medians of {repeat} runs · times in ms, quartiles in brackets"),
     };
-    writeln!(out, "predictor {predictor}, {knowledge} · {cores} · {runs}")
+    writeln!(out, "predictor {predictor} · {cores} · {runs}")
 }
 
 /// Writes the table of all blocks together if there are several, and which failed.
@@ -81,16 +77,7 @@ fn write_figures(
     let Figures { sequential, measured } = figures;
     let columns = format!(
         "{:<NAME_COLUMNS$} {:>8} {:>8} {:>8} {:>24} {:>8} {:>8} {:>8} {:>6}  {}",
-        "",
-        "analyze",
-        "schedule",
-        "execute",
-        "total",
-        "speed-up",
-        "CPU",
-        "peak MB",
-        "re-run",
-        "mode"
+        "", "predict", "plan", "run", "total", "speed-up", "CPU", "peak MB", "re-run", "shared"
     );
     writeln!(out, "{}", paint.dim(columns.trim_end()))?;
     writeln!(
@@ -122,21 +109,15 @@ fn write_measured(out: &mut impl Write, paint: Paint, row: &Measured) -> io::Res
         out,
         "{:<NAME_COLUMNS$} {:>8.2} {:>8.2} {:>8.2} {:>24} {speedup} {:>8.2} {:>8} {:>6}  {}",
         counted(row.threads, "thread"),
-        row.analyze_ms.median,
-        row.schedule_ms.median,
-        row.execute_ms.median,
+        row.predict_ms.median,
+        row.plan_ms.median,
+        row.run_ms.median,
         spread(row.total_ms),
         row.cpu_ratio,
         megabytes(row.peak_bytes),
         row.reexecuted,
-        how_it_ran(row),
+        row.shared,
     )
-}
-
-/// The modes, and whether the predictor had no part in them.
-fn how_it_ran(row: &Measured) -> String {
-    let modes = row.modes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    if row.predicted == 0 { format!("{modes}, unpredicted") } else { modes }
 }
 
 fn write_result(out: &mut impl Write, paint: Paint, block: &BlockBench) -> io::Result<()> {

@@ -1,0 +1,221 @@
+//! The run loop: one way to run a block, on any number of threads.
+//!
+//! ```text
+//! RunPlan ──order──> dispatch ──task──> worker ──run──> versions
+//!                        └───next───> commit: validate by value, or run again at its turn
+//! versions ──close──> net changes
+//! ```
+//!
+//! A worker takes a ready transaction, runs it on the versions that earlier ones have
+//! published, and publishes what it did. Commits go in block order. A plan decides what
+//! runs when and what waits for what; no plan can make an outcome wrong.
+
+mod below;
+mod close;
+mod commit;
+mod dispatch;
+mod entries;
+mod order;
+mod plan;
+mod shared;
+mod slots;
+mod versions;
+mod view;
+mod worker;
+
+use std::{
+    sync::{Mutex, OnceLock, PoisonError},
+    time::Instant,
+};
+
+use forewave_analyzer::{Block, PanickedError, TxIndex};
+use revm::DatabaseRef;
+
+use self::{
+    close::{Closing, add_later, transition_of},
+    commit::Committer,
+    dispatch::Dispatch,
+    shared::Shared,
+    slots::TxSlot,
+    versions::Versions,
+    view::At,
+    worker::Worker,
+};
+use crate::{
+    BlockOutcome, ExecutionError, ExecutionStats, StateChanges, TxReceipt,
+    at_work::AtWork,
+    flat_state::FlatState,
+    outcome::ns_since,
+    serial::run_serially,
+    system::{SystemOutput, apply_post_block, apply_pre_block},
+    transfer::TransferRules,
+    transition::Transition,
+    workers::Workers,
+};
+
+pub use plan::RunPlan;
+
+/// Executes the block as `plan` has it, on the threads of a pool where that pays.
+///
+/// The outcome equals that of [`sequential`](crate::sequential), statistics aside,
+/// whatever the plan is. `state` is only read; a panic of it, on whichever thread, is an
+/// error, and the pool can be used on. The calling thread works as one of the pool's.
+pub fn execute<'w, DB>(
+    block: &Block,
+    state: &DB,
+    plan: &RunPlan,
+    workers: impl Into<Workers<'w>>,
+) -> Result<BlockOutcome, ExecutionError<DB::Error>>
+where
+    DB: DatabaseRef<Error: Send> + Sync,
+{
+    let (workers, transactions) = (workers.into(), block.transactions.len());
+    let planned = plan.order.len();
+    if planned != transactions {
+        return Err(ExecutionError::PlanMismatch { planned, transactions });
+    }
+    let start = Instant::now();
+    let mut outcome = PanickedError::catch(|| {
+        if plan.pays_on(workers.threads()) {
+            run_shared(block, state, plan, workers)
+        } else {
+            run_alone(block, state, plan, workers)
+        }
+    })??;
+    outcome.stats.run_ns = ns_since(start);
+    Ok(outcome)
+}
+
+/// Runs the block on the calling thread.
+fn run_alone<DB: DatabaseRef>(
+    block: &Block,
+    state: &DB,
+    plan: &RunPlan,
+    workers: Workers<'_>,
+) -> Result<BlockOutcome, ExecutionError<DB::Error>> {
+    let mut flat = FlatState::for_block(state, block);
+    let mut system = apply_pre_block(block, &mut flat)?;
+    let mut receipts = Vec::new();
+    run_serially(block, &mut receipts, &mut flat, workers.deadline)?;
+    apply_post_block(block, &mut flat, &mut system)?;
+    let changes = flat.changes().map_err(ExecutionError::SystemState)?;
+    BlockOutcome::new(block, receipts, changes, system, plan.stats(1))
+}
+
+/// Runs it on all threads.
+fn run_shared<DB>(
+    block: &Block,
+    state: &DB,
+    plan: &RunPlan,
+    workers: Workers<'_>,
+) -> Result<BlockOutcome, ExecutionError<DB::Error>>
+where
+    DB: DatabaseRef<Error: Send> + Sync,
+{
+    let (rules, before) = (TransferRules::new(block), OnceLock::new());
+    let slots: Vec<_> =
+        core::iter::repeat_with(TxSlot::default).take(block.transactions.len()).collect();
+    let shared = Shared {
+        block,
+        rules: rules.as_ref(),
+        slots: &slots,
+        state,
+        share: slots.len() / workers.threads(),
+        versions: Versions::new(block, workers.threads()),
+        deadline: workers.deadline,
+        failed: Mutex::default(),
+    };
+    let dispatch = Dispatch::new(&plan.order, Committer::new(slots.len()));
+    let closing = Closing::new(slots.len(), workers.threads());
+    let mut worker = Worker::new(&shared);
+    let begun = workers.pool.in_place_scope(|scope| {
+        for _ in 1..workers.threads() {
+            scope.spawn(|_| help(&shared, &dispatch, &closing));
+        }
+        let _at_work = AtWork::of_caller();
+        let _guard = dispatch.stop_on_panic();
+        let begun = begin(&shared, &mut worker, &before);
+        if begun.is_err() {
+            dispatch.stop();
+            return begun;
+        }
+        dispatch.open();
+        worker.work(&shared, &dispatch);
+        dispatch.wait_for_end();
+        if dispatch.committed() == slots.len() {
+            closing.work(worker.view());
+        }
+        begun
+    });
+    if let Some(error) = shared.failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        return Err(error);
+    }
+    let mut system = begun?;
+    let Committer { mut receipts, reexecuted, .. } = dispatch.into_committer();
+    let changes = close(&shared, &mut worker, &closing, &mut receipts, &mut system)?;
+    let stats = ExecutionStats { reexecuted, ..plan.stats(workers.threads()) };
+    BlockOutcome::new(block, receipts, changes, system, stats)
+}
+
+/// What a thread of the pool does.
+fn help<DB: DatabaseRef<Error: Send> + Sync>(
+    shared: &Shared<'_, DB>,
+    dispatch: &Dispatch<'_, Committer>,
+    closing: &Closing<DB::Error>,
+) {
+    let at_work = AtWork::of_pool();
+    if at_work.is_none() || dispatch.is_over() {
+        return;
+    }
+    let mut worker = Worker::new(shared);
+    worker.work(shared, dispatch);
+    if dispatch.committed() == shared.slots.len() {
+        closing.work(worker.view());
+    }
+}
+
+/// What comes before the transactions.
+fn begin<'r, DB: DatabaseRef>(
+    shared: &Shared<'r, DB>,
+    worker: &mut Worker<'_, 'r, DB>,
+    before: &'r OnceLock<Transition>,
+) -> Result<SystemOutput, ExecutionError<DB::Error>> {
+    let mut flat = FlatState::with_room(shared.state, 0);
+    let system = apply_pre_block(shared.block, &mut flat)?;
+    let changes = flat.changes().map_err(ExecutionError::SystemState)?;
+    let before = before.get_or_init(|| transition_of(changes));
+    worker.view().publish(0, before).map_err(ExecutionError::SystemState)?;
+    Ok(system)
+}
+
+/// What comes after the transactions with receipts: the others, one after the other, if the
+/// run has fallen back, and what the protocol does then. Gives the net changes of the block.
+fn close<'r, DB: DatabaseRef>(
+    shared: &Shared<'r, DB>,
+    worker: &mut Worker<'_, 'r, DB>,
+    closing: &Closing<DB::Error>,
+    receipts: &mut Vec<TxReceipt>,
+    system: &mut SystemOutput,
+) -> Result<StateChanges, ExecutionError<DB::Error>> {
+    let in_system = ExecutionError::SystemState;
+    let Shared { block, slots, .. } = *shared;
+    let left = receipts.len()..slots.len();
+    for tx in left.clone().map(TxIndex::new) {
+        shared.withdraw(tx);
+    }
+    let state = At::new(worker.view(), narrow(left.start));
+    let mut flat = FlatState::with_room(&state, 2 * left.len() + block.withdrawals.len());
+    run_serially(block, receipts, &mut flat, shared.deadline)?;
+    apply_post_block(block, &mut flat, system)?;
+    let later = flat.changes().map_err(in_system)?;
+    drop(flat);
+    closing.work(worker.view());
+    let mut changes = closing.collect().map_err(in_system)?;
+    add_later(&mut changes, later, worker.view()).map_err(in_system)?;
+    Ok(changes)
+}
+
+/// A transaction's number, or how many there are.
+fn narrow(number: usize) -> u32 {
+    u32::try_from(number).expect("a block has fewer than 2^32 transactions")
+}

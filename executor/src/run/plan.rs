@@ -1,0 +1,171 @@
+//! Block and predictions -> what waits for what, and who goes first.
+
+use core::cmp::Reverse;
+
+use forewave_analyzer::{Block, Location, PredictedAccess, TxIndex};
+use forewave_scheduler::ConflictGraph;
+use revm::{
+    context::TxEnv,
+    primitives::{AddressMap, TxKind, hardfork::SpecId},
+};
+
+use super::{narrow, order::TaskOrder};
+use crate::ExecutionStats;
+
+/// What a plain transfer counts for, in nanoseconds: less than it costs, so that threads do
+/// not share a block of little else. Measured on eight threads, sharing one loses.
+const TRANSFER_NS: u64 = 300;
+
+/// What every other transaction costs around its code, in nanoseconds.
+const TRANSACTION_NS: u64 = 1_500;
+
+/// Gas that every transaction pays whatever it does.
+const INTRINSIC_GAS: u64 = 21_000;
+
+/// What gas beyond the intrinsic costs: nanoseconds for each thousand, in the median of
+/// blocks.
+const NS_PER_KILOGAS: u64 = 450;
+
+/// The same before reads of the state were priced by what they cost (EIP-150).
+const NS_PER_KILOGAS_BEFORE_TANGERINE: u64 = 50;
+
+/// Of how much gas a transaction is estimated to use one unit if only its limit is known. Too
+/// low rather than too high: a small block loses more by being shared than it gains.
+const LIMIT_PER_GAS: u64 = 3;
+
+/// Paths that differ by less than the work of a block over this count as equally heavy: of
+/// them the earlier transaction goes first, because what runs far ahead of its turn is
+/// committed late.
+const PATH_STEPS: u64 = 48;
+
+/// What several threads cost in any case, in nanoseconds: the others have to wake up.
+const SHARED_NS: u64 = 100_000;
+
+/// What each transaction costs more when threads share the block, in nanoseconds:
+/// recording, publishing, validation.
+const SHARED_TX_NS: u64 = 1_000;
+
+/// The part of it that one thread does at a time, in nanoseconds.
+const COMMIT_NS: u64 = 400;
+
+/// What waits for what in a block, and who goes first.
+#[derive(Clone, Debug)]
+pub struct RunPlan {
+    pub(super) order: TaskOrder,
+    predicted: usize,
+    /// Estimated nanoseconds of the heaviest path, as far as it is known.
+    span: u64,
+    /// Whether several threads run it however small it is.
+    is_shared: bool,
+}
+
+impl RunPlan {
+    /// Block order, where transactions wait for earlier ones of the same sender: what
+    /// there is without a prediction.
+    pub fn in_block_order(block: &Block) -> Self {
+        let mut last = AddressMap::<u32>::default();
+        let mut waits = Vec::new();
+        for (tx, env) in block.indexed() {
+            let tx = narrow(tx.index());
+            waits.extend(last.insert(env.caller, tx).map(|earlier| (earlier, tx)));
+        }
+        let costs = block
+            .transactions
+            .iter()
+            .map(|tx| cost(block, tx, tx.gas_limit / LIMIT_PER_GAS))
+            .collect();
+        let order = TaskOrder::new(costs, &waits);
+        Self { order, predicted: 0, span: 0, is_shared: false }
+    }
+
+    /// The plan of a block's predictions and their graph: the heaviest remaining path first.
+    ///
+    /// A transaction waits for the writers of what decides which way it goes
+    /// ([`deciding_reads`](PredictedAccess::deciding_reads)); if a prediction does not say
+    /// what that is, for all that write what it reads.
+    ///
+    /// # Panics
+    ///
+    /// If predictions and graph are not of this block.
+    pub fn new(block: &Block, predictions: &[PredictedAccess], graph: &ConflictGraph) -> Self {
+        let transactions = block.transactions.len();
+        assert_eq!([predictions.len(), graph.len()], [transactions; 2], "of this block");
+        let costs: Vec<u64> = graph
+            .transactions()
+            .map(|tx| cost(block, &block.transactions[tx.index()], graph.gas(tx)))
+            .collect();
+        let (by_rank, span) = by_remaining_cost(&costs, graph);
+        let order = TaskOrder::new(costs, &waits(graph, predictions)).ranked(by_rank);
+        Self { order, predicted: transactions, span, is_shared: false }
+    }
+
+    /// What is known of a run on so many threads before it.
+    pub(super) fn stats(&self, threads: usize) -> ExecutionStats {
+        ExecutionStats { threads, predicted: self.predicted, ..ExecutionStats::default() }
+    }
+
+    /// Whether several threads are estimated to be faster than one.
+    pub fn pays_on(&self, threads: usize) -> bool {
+        let (work, transactions) = (self.order.work(), self.order.len() as u64);
+        let each = work.saturating_add(transactions * SHARED_TX_NS) / threads as u64;
+        let shared = each.max(self.span).max(transactions * COMMIT_NS);
+        threads > 1 && (self.is_shared || shared.saturating_add(SHARED_NS) < work)
+    }
+
+    /// The same, on all threads however small the block is.
+    #[must_use]
+    pub fn on_all_threads(self) -> Self {
+        Self { is_shared: true, ..self }
+    }
+}
+
+/// Pairs of transactions of which the second waits for the first.
+fn waits(graph: &ConflictGraph, predictions: &[PredictedAccess]) -> Vec<(u32, u32)> {
+    let table = graph.accesses();
+    let writes = |earlier: TxIndex, location: &Location| {
+        let writers = table.id(location).map_or(&[][..], |id| table.writers(id));
+        writers.binary_search_by_key(&earlier, |(writer, _)| *writer).is_ok()
+    };
+    let decides = |earlier: TxIndex, tx: TxIndex| {
+        let deciding = predictions[tx.index()].deciding_reads();
+        deciding.is_none_or(|reads| reads.iter().any(|location| writes(earlier, location)))
+    };
+    let pairs = graph.transactions().flat_map(|tx| {
+        let earlier = graph.predecessors(tx).filter(move |earlier| decides(*earlier, tx));
+        earlier.map(move |earlier| (narrow(earlier.index()), narrow(tx.index())))
+    });
+    pairs.collect()
+}
+
+/// The transactions, those with the heaviest path after them first, by steps; and how heavy
+/// the heaviest path is.
+fn by_remaining_cost(costs: &[u64], graph: &ConflictGraph) -> (Vec<u32>, u64) {
+    let mut remaining = costs.to_vec();
+    for tx in graph.transactions().rev() {
+        let after = graph.successors(tx).map(|later| remaining[later.index()]).max();
+        let own = &mut remaining[tx.index()];
+        *own = own.saturating_add(after.unwrap_or(0));
+    }
+    let work = costs.iter().fold(0u64, |sum, &cost| sum.saturating_add(cost));
+    let step = (work / PATH_STEPS).max(1);
+    let mut by_rank: Vec<u32> = (0..narrow(costs.len())).collect();
+    by_rank.sort_by_key(|&task| Reverse(remaining[task as usize] / step));
+    (by_rank, remaining.into_iter().max().unwrap_or(0))
+}
+
+/// Whether a transaction calls with data, or creates. Few others run any code.
+fn calls(tx: &TxEnv) -> bool {
+    tx.kind == TxKind::Create || !tx.data.is_empty()
+}
+
+/// What a transaction that uses so much gas is estimated to cost, in nanoseconds.
+fn cost(block: &Block, tx: &TxEnv, gas: u64) -> u64 {
+    let is_creation = tx.kind == TxKind::Create;
+    let gas = gas.saturating_sub(INTRINSIC_GAS);
+    if !calls(tx) && (gas == 0 || !is_creation) {
+        return TRANSFER_NS;
+    }
+    let is_priced = block.spec().is_enabled_in(SpecId::TANGERINE);
+    let rate = if is_priced { NS_PER_KILOGAS } else { NS_PER_KILOGAS_BEFORE_TANGERINE };
+    TRANSACTION_NS.saturating_add(gas.saturating_mul(rate) / 1_000)
+}

@@ -1,0 +1,41 @@
+//! What the threads of one run share.
+
+use std::sync::{Mutex, PoisonError};
+
+use forewave_analyzer::{Block, TxIndex};
+use revm::DatabaseRef;
+
+use super::{
+    slots::TxSlot,
+    versions::{Versions, point_after},
+};
+use crate::{ExecutionError, cancel::Deadline, transfer::TransferRules};
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(super) struct Shared<'r, DB: DatabaseRef> {
+    pub(super) block: &'r Block,
+    pub(super) rules: Option<&'r TransferRules<'r>>,
+    pub(super) slots: &'r [TxSlot],
+    pub(super) state: &'r DB,
+    /// Transactions for each thread.
+    pub(super) share: usize,
+    pub(super) versions: Versions<'r>,
+    pub(super) deadline: Deadline<'r>,
+    pub(super) failed: Mutex<Option<ExecutionError<DB::Error>>>,
+}
+
+impl<DB: DatabaseRef> Shared<'_, DB> {
+    /// Keeps the error that the run ends with: the first.
+    pub(super) fn fail(&self, error: ExecutionError<DB::Error>) {
+        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        failed.get_or_insert(error);
+    }
+
+    /// Takes back what the run of a transaction did that does not count.
+    pub(super) fn withdraw(&self, tx: TxIndex) {
+        for transition in self.slots[tx.index()].transitions() {
+            self.versions.withdraw(point_after(tx), transition);
+        }
+    }
+}
