@@ -60,9 +60,9 @@ pub use forewave_executor::{
     AccountChange, BlockOutcome, CancelToken, Cancellable, CancellableError, ExecutionError,
     ExecutionStats, HybridPredictor, Learner, Lesson, Observation, OneByOne, OraclePredictor,
     OutcomeNote, PrefetchStats, Prefetched, ReconPredictor, Reexecution, ReexecutionReason,
-    RunPlan, Sampling, SequentialRun, StateChanges, StateView, SystemFailure, SystemOperation,
-    TxReceipt, Workers, execute, observe, predict_on_threads, sequential, sequential_until,
-    with_prefetch,
+    ReuseCache, RunPlan, Sampling, SequentialRun, StateChanges, StateView, SystemFailure,
+    SystemOperation, TxReceipt, Workers, execute, observe, predict_on_threads, sequential,
+    sequential_until, with_prefetch,
 };
 pub use forewave_scheduler::{
     AccessTable, Cause, Chain, ConflictGraph, Edge, Hazard, HazardCounts, HotSpot, LocationId,

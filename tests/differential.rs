@@ -25,7 +25,7 @@ fn pools() -> [ThreadPool; 3] {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(1000) })]
 
     #[test]
     fn however_a_block_is_predicted_it_ends_as_in_sequential_execution(

@@ -7,6 +7,9 @@
 //! its turn records what it read; runs are committed in block order while others still
 //! run, and one that read something stale runs again.
 //!
+//! A [`ReuseCache`] keeps results for when the same transactions run again, as they do while
+//! a block is built.
+//!
 //! [`Learner`] runs a block again once it is done and notes what its functions touch.
 //!
 //! Where reading the state takes long, [`with_prefetch`] reads ahead of any of
@@ -31,6 +34,7 @@ mod predictors;
 mod prefetch;
 mod ready;
 mod requests;
+mod reuse;
 mod run;
 mod sequential;
 mod serial;
@@ -51,6 +55,7 @@ pub use outcome::{
 };
 pub use predictors::{HybridPredictor, OraclePredictor, ReconPredictor, predict_on_threads};
 pub use prefetch::{OneByOne, PrefetchStats, Prefetched, StateView, with_prefetch};
+pub use reuse::ReuseCache;
 pub use run::{RunPlan, execute};
 pub use sequential::{SequentialRun, sequential, sequential_until};
 pub use workers::Workers;

@@ -165,6 +165,8 @@ pub struct ExecutionStats {
     pub threads: usize,
     /// Transactions that ran by their prediction: all, or none.
     pub predicted: usize,
+    /// Transactions whose result was known from earlier runs, so that no code ran.
+    pub reused: usize,
     /// Transactions that ran more than once, in block order.
     pub reexecuted: Vec<Reexecution>,
     /// Nanoseconds that predicting took, on all threads; 0 where nothing was predicted.

@@ -24,7 +24,10 @@ mod view;
 mod worker;
 
 use std::{
-    sync::{Mutex, OnceLock, PoisonError},
+    sync::{
+        Mutex, OnceLock, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Instant,
 };
 
@@ -76,6 +79,9 @@ where
     }
     let start = Instant::now();
     let mut outcome = PanickedError::catch(|| {
+        if let Some(reuse) = workers.reuse {
+            reuse.open(block);
+        }
         if plan.pays_on(workers.threads()) {
             run_shared(block, state, plan, workers)
         } else {
@@ -96,10 +102,11 @@ fn run_alone<DB: DatabaseRef>(
     let mut flat = FlatState::for_block(state, block);
     let mut system = apply_pre_block(block, &mut flat)?;
     let mut receipts = Vec::new();
-    run_serially(block, &mut receipts, &mut flat, workers.deadline)?;
+    let reused = run_serially(block, &mut receipts, &mut flat, workers)?;
     apply_post_block(block, &mut flat, &mut system)?;
     let changes = flat.changes().map_err(ExecutionError::SystemState)?;
-    BlockOutcome::new(block, receipts, changes, system, plan.stats(1))
+    let stats = ExecutionStats { reused, ..plan.stats(1) };
+    BlockOutcome::new(block, receipts, changes, system, stats)
 }
 
 /// Runs it on all threads.
@@ -122,7 +129,8 @@ where
         state,
         share: slots.len() / workers.threads(),
         versions: Versions::new(block, workers.threads()),
-        deadline: workers.deadline,
+        workers,
+        reused: AtomicUsize::new(0),
         failed: Mutex::default(),
     };
     let dispatch = Dispatch::new(&plan.order, Committer::new(slots.len()));
@@ -153,7 +161,8 @@ where
     let mut system = begun?;
     let Committer { mut receipts, reexecuted, .. } = dispatch.into_committer();
     let changes = close(&shared, &mut worker, &closing, &mut receipts, &mut system)?;
-    let stats = ExecutionStats { reexecuted, ..plan.stats(workers.threads()) };
+    let reused = shared.reused.into_inner();
+    let stats = ExecutionStats { reused, reexecuted, ..plan.stats(workers.threads()) };
     BlockOutcome::new(block, receipts, changes, system, stats)
 }
 
@@ -205,7 +214,8 @@ fn close<'r, DB: DatabaseRef>(
     }
     let state = At::new(worker.view(), narrow(left.start));
     let mut flat = FlatState::with_room(&state, 2 * left.len() + block.withdrawals.len());
-    run_serially(block, receipts, &mut flat, shared.deadline)?;
+    let reused = run_serially(block, receipts, &mut flat, shared.workers)?;
+    shared.reused.fetch_add(reused, Ordering::Relaxed);
     apply_post_block(block, &mut flat, system)?;
     let later = flat.changes().map_err(in_system)?;
     drop(flat);

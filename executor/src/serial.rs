@@ -5,36 +5,39 @@
 //! by their rules, and lets transactions share the room for what they load.
 
 use forewave_analyzer::Block;
-use revm::{Context, DatabaseRef, ExecuteEvm, MainBuilder, MainContext};
+use revm::{DatabaseRef, ExecuteEvm};
 
 use crate::{
-    ExecutionError, TxReceipt, cancel::Deadline, flat_state::FlatState, system::check_gas_limit,
+    ExecutionError, TxReceipt,
+    flat_state::FlatState,
+    system::check_gas_limit,
+    tracking::{plain_evm, take_record, tracking_evm},
     transfer::TransferRules,
+    workers::Workers,
 };
 
 /// The most accounts of a transaction for whose sake the room for them is kept.
 const KEPT_ACCOUNTS_MAX: usize = 256;
 
 /// Runs the transactions of a block that have no receipt yet on `flat`, the state before
-/// them, and adds their receipts.
+/// them, and adds their receipts. Gives the number of those whose result was known.
 pub(crate) fn run_serially<DB: DatabaseRef>(
     block: &Block,
     receipts: &mut Vec<TxReceipt>,
     flat: &mut FlatState<'_, DB>,
-    deadline: Deadline<'_>,
-) -> Result<(), ExecutionError<DB::Error>> {
+    workers: Workers<'_>,
+) -> Result<usize, ExecutionError<DB::Error>> {
+    let Workers { reuse, deadline, .. } = workers;
     let rules = TransferRules::new(block);
     receipts.reserve(block.transactions.len() - receipts.len());
-    let mut evm = Context::mainnet()
-        .with_db(flat)
-        .with_block(block.env.clone())
-        .with_cfg(block.cfg.clone())
-        .build_mainnet();
+    let make_evm = if reuse.is_some() { tracking_evm } else { plain_evm };
+    let mut evm = make_evm(block, flat);
+    let mut reused = 0;
     let mut gas_used = receipts.last().map_or(0, |last| last.cumulative_gas_used);
     for (tx, env) in block.indexed().skip(receipts.len()) {
         deadline.check()?;
         check_gas_limit(block, tx, gas_used)?;
-        let flat = &mut *evm.ctx.journaled_state.database;
+        let flat = &mut *evm.ctx.journaled_state.database.inner;
         let at = |source| ExecutionError::State { tx, source };
         let transfer = rules.as_ref().and_then(|rules| rules.transfer(&mut *flat, env));
         let receipt = if let Some(transfer) = transfer {
@@ -42,12 +45,20 @@ pub(crate) fn run_serially<DB: DatabaseRef>(
                 flat.apply_account(address, &change).map_err(at)?;
             }
             transfer.terms().receipt(env.tx_type, gas_used)
+        } else if let Some(known) = reuse.and_then(|reuse| reuse.find(&mut *flat, env)) {
+            flat.apply(&known.record.transition).map_err(at)?;
+            reused += 1;
+            TxReceipt::new(env.tx_type, gas_used, known.result.clone())
         } else {
             let result = evm.transact_one(env.clone());
             let result = result.map_err(|error| ExecutionError::at(tx, error))?;
             let mut state = evm.finalize();
+            if let Some(reuse) = reuse {
+                let record = take_record(&mut evm, env, &state);
+                reuse.add(env.clone(), result.clone(), record);
+            }
             for (address, account) in state.drain() {
-                evm.ctx.journaled_state.database.commit_account(address, account);
+                evm.ctx.journaled_state.database.inner.commit_account(address, account);
             }
             // The next transaction finds the room that this one's accounts took.
             if state.capacity() <= KEPT_ACCOUNTS_MAX {
@@ -58,5 +69,5 @@ pub(crate) fn run_serially<DB: DatabaseRef>(
         gas_used = receipt.cumulative_gas_used;
         receipts.push(receipt);
     }
-    Ok(())
+    Ok(reused)
 }

@@ -28,7 +28,7 @@ use revm::{
     state::{AccountInfo, EvmState},
 };
 
-use forewave_analyzer::Block;
+use forewave_analyzer::{Block, Location};
 
 use crate::{
     looks::{Looked, Looks},
@@ -164,14 +164,10 @@ type TrackingContext<D> =
 /// A mainnet EVM whose reads are recorded.
 pub(crate) type TrackingEvm<D> = MainnetEvm<TrackingContext<D>>;
 
-/// An EVM for the block's transactions over `db`.
+/// An EVM for the block's transactions over `db`, whose reads are recorded.
 pub(crate) fn tracking_evm<D: Database>(block: &Block, db: D) -> TrackingEvm<D> {
-    let mut evm = Context::mainnet()
-        .with_db(Recording { inner: db, reads: Reads::default(), is_enabled: true })
-        .with_chain(Looks::default())
-        .with_block(block.env.clone())
-        .with_cfg(block.cfg.clone())
-        .build_mainnet();
+    let mut evm = plain_evm(block, db);
+    evm.ctx.journaled_state.database.set_enabled(true);
     let table = evm.instruction.instruction_table_mut();
     for (opcode, instruction) in looking_instructions() {
         table[usize::from(opcode)] = instruction;
@@ -180,7 +176,7 @@ pub(crate) fn tracking_evm<D: Database>(block: &Block, db: D) -> TrackingEvm<D> 
 }
 
 /// What one transaction depended on and did.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Record {
     pub(crate) reads: Reads,
     pub(crate) transition: Transition,
@@ -226,6 +222,28 @@ pub(crate) fn take_record<D: Database>(
     let transition = Transition::new(state, looks);
     looks.clear();
     Record { reads, transition }
+}
+
+/// The first field that was looked at and differs now.
+pub(crate) fn stale_field(read: &AccountRead, cost: U256, now: &Seen) -> Option<Location> {
+    let then = &read.seen;
+    let differs = |part| match part {
+        Looked::BALANCE => then.balance != now.balance,
+        Looked::COVER => now.balance < cost && then.balance >= cost,
+        Looked::NONCE => then.nonce != now.nonce,
+        Looked::CODE => then.code_hash != now.code_hash,
+        Looked::EMPTINESS => then.is_empty() != now.is_empty(),
+        _ => then.exists != now.exists || then.is_empty() != now.is_empty(),
+    };
+    if !read.looked.contains(Looked::BALANCE) && now.is_hoard() {
+        return Some(Location::Balance(read.address));
+    }
+    let stale = read.looked.iter().find(|part| differs(*part))?;
+    Some(match stale {
+        Looked::NONCE => Location::Nonce(read.address),
+        Looked::CODE => Location::Code(read.address),
+        _ => Location::Balance(read.address),
+    })
 }
 
 /// Drops what was recorded, after a transaction that could not be executed.
@@ -284,6 +302,16 @@ fn look_at_hoards(looks: &mut Looks, reads: &Reads) {
             looks.add(read.address, Looked::BALANCE);
         }
     }
+}
+
+/// The same without a record.
+pub(crate) fn plain_evm<D: Database>(block: &Block, db: D) -> TrackingEvm<D> {
+    Context::mainnet()
+        .with_db(Recording { inner: db, reads: Reads::default(), is_enabled: false })
+        .with_chain(Looks::default())
+        .with_block(block.env.clone())
+        .with_cfg(block.cfg.clone())
+        .build_mainnet()
 }
 
 type Frame<'a, D> = InstructionContext<'a, TrackingContext<D>, EthInterpreter>;

@@ -59,7 +59,7 @@ pub(crate) enum Lifecycle {
 }
 
 /// What happens to one slot.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct SlotChange {
     pub(crate) key: StorageKey,
     pub(crate) value: StorageValue,
@@ -73,14 +73,14 @@ impl SlotChange {
 }
 
 /// What happens to the code of an account.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct CodeChange {
     pub(crate) hash: B256,
     pub(crate) code: Option<Bytecode>,
 }
 
 /// What happens to one touched account.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct AccountTransition {
     pub(crate) lifecycle: Lifecycle,
     pub(crate) balance: BalanceChange,
@@ -132,7 +132,7 @@ impl AccountTransition {
 }
 
 /// What one transaction does to the accounts it touched.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Transition {
     accounts: Vec<(Address, AccountTransition)>,
 }

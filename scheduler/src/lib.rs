@@ -5,8 +5,6 @@
 //! own; one pass over each place in block order gives the conflicts, and these
 //! the [`ConflictGraph`]; its RAW edges are gathered into [`Chain`]s, and
 //! [`schedule`] puts the chains into [`Wave`]s. [`verify`] checks the result.
-//! [`Dependencies`] gives the RAW edges alone, one transaction after the other,
-//! to those who cannot wait for the whole block.
 //!
 //! All of it is linear in the number of accesses, with named bounds
 //! ([`FAN_IN_MAX`], [`MAPPING_SCOPES_MAX`]) where a pairing could be quadratic;
@@ -19,7 +17,6 @@ mod balance;
 mod chain;
 mod conflicts;
 mod csr;
-mod dependencies;
 mod dot;
 mod frontier;
 mod graph;
@@ -41,7 +38,6 @@ mod notation;
 #[cfg(test)]
 mod properties;
 
-pub use dependencies::{Dependencies, WIDENED_CONTRACTS_MAX};
 pub use dot::dot;
 pub use frontier::FAN_IN_MAX;
 pub use graph::{ConflictGraph, Edge, TransactionSet};

@@ -15,8 +15,7 @@ use proptest::{
 };
 
 use crate::{
-    Cause, ConflictGraph, Dependencies, FAN_IN_MAX, GraphView, Hazard, StatedSchedule, Wave,
-    hot_spots,
+    Cause, ConflictGraph, FAN_IN_MAX, GraphView, Hazard, StatedSchedule, Wave, hot_spots,
     naive::{self, Named},
     schedule, verify,
 };
@@ -159,36 +158,6 @@ fn ancestors(
     all
 }
 
-/// For each transaction, whom it reaches through those that it is said to need.
-fn needed(block: &[PredictedAccess]) -> Vec<BTreeSet<usize>> {
-    let mut dependencies = Dependencies::new(block.len());
-    let mut all: Vec<BTreeSet<usize>> = Vec::with_capacity(block.len());
-    for (later, prediction) in block.iter().enumerate() {
-        let mut reached = BTreeSet::new();
-        for earlier in dependencies.add(prediction).iter().map(|tx| tx.index()) {
-            assert!(earlier < later, "{later} needs {earlier}");
-            reached.insert(earlier);
-            reached.extend(&all[earlier]);
-        }
-        all.push(reached);
-    }
-    all
-}
-
-/// The same block, in which everybody who knows the origin of a key says the same of it.
-fn agreeing(block: &[PredictedAccess]) -> Vec<PredictedAccess> {
-    let agree = |prediction: &PredictedAccess| {
-        let origins = prediction.origins().iter().map(|&(address, key, _)| {
-            let declared = key.checked_sub(U256::ONE);
-            (address, key, declared.map_or(KeyOrigin::Plain, KeyOrigin::Mapping))
-        });
-        PredictedAccess::exact(prediction.set().clone(), prediction.gas())
-            .with_widened(prediction.widened().iter().copied())
-            .with_origins(origins)
-    };
-    block.iter().map(agree).collect()
-}
-
 /// The least number of waves that the schedule's chains can run in.
 fn levels_needed(graph: &ConflictGraph) -> usize {
     let schedule = schedule(graph);
@@ -239,21 +208,6 @@ proptest! {
     }
 
     #[test]
-    fn predictions_one_by_one_give_the_order_of_the_graph(block in small_block()) {
-        let named = |access: &PredictedAccess| PredictedAccess::exact(access.set().clone(), 0);
-        let named: Vec<_> = block.iter().map(named).collect();
-        let graph = |block: &[PredictedAccess]| {
-            ancestors(block.len(), &conflicts(&ConflictGraph::new(block)), |it| it == Hazard::Raw)
-        };
-        prop_assert_eq!(needed(&named), graph(&named));
-        let block = agreeing(&block);
-        let (one_by_one, at_once) = (needed(&block), graph(&block));
-        for (one_by_one, at_once) in one_by_one.iter().zip(&at_once) {
-            prop_assert!(one_by_one.is_superset(at_once), "{one_by_one:?} {at_once:?}");
-        }
-    }
-
-    #[test]
     fn schedules_hold_what_they_must(block in small_block()) {
         let graph = ConflictGraph::new(&block);
         let schedule = schedule(&graph);
@@ -296,8 +250,6 @@ proptest! {
             prop_assert!(fast.iter().zip(&slow).all(|(fast, slow)| fast.is_superset(slow)));
         }
         prop_assert_eq!(verify(&schedule(&graph), &graph), Ok(()));
-        let raw = ancestors(block.len(), &slow, |hazard| hazard == Hazard::Raw);
-        prop_assert!(needed(&block).iter().zip(&raw).all(|(fast, slow)| fast.is_superset(slow)));
     }
 
     #[test]

@@ -70,7 +70,7 @@ pub(crate) fn check(files: [(&str, &[u8]); 3], pool: &ThreadPool) -> Fate {
         return Fate::TooDear;
     }
     let predictions = predict(&input.block, &input.state, &StaticPredictor::default());
-    let plan = predictions.map(|predictions| Plan::new(predictions));
+    let plan = predictions.map(Plan::new);
     let truth = sequential(&input.block, &input.state);
     let plan = match plan {
         Ok(plan) => plan,

@@ -8,7 +8,7 @@
 //! ran.
 
 use forewave_analyzer::{Location, TxIndex};
-use revm::{DatabaseRef, primitives::U256};
+use revm::DatabaseRef;
 
 use super::{
     dispatch::Next,
@@ -21,9 +21,8 @@ use super::{
 };
 use crate::{
     ExecutionError, Reexecution, ReexecutionReason, TxReceipt,
-    looks::Looked,
     system::check_gas_limit,
-    tracking::{AccountRead, Seen, StorageRead},
+    tracking::{AccountRead, StorageRead, stale_field},
     transition::{Lifecycle, Transition},
 };
 
@@ -254,26 +253,4 @@ impl<DB: DatabaseRef> Validation<'_, '_, '_, DB> {
         }
         Ok(None)
     }
-}
-
-/// The first field that was looked at and differs now.
-fn stale_field(read: &AccountRead, cost: U256, now: &Seen) -> Option<Location> {
-    let then = &read.seen;
-    let differs = |part| match part {
-        Looked::BALANCE => then.balance != now.balance,
-        Looked::COVER => now.balance < cost && then.balance >= cost,
-        Looked::NONCE => then.nonce != now.nonce,
-        Looked::CODE => then.code_hash != now.code_hash,
-        Looked::EMPTINESS => then.is_empty() != now.is_empty(),
-        _ => then.exists != now.exists || then.is_empty() != now.is_empty(),
-    };
-    if !read.looked.contains(Looked::BALANCE) && now.is_hoard() {
-        return Some(Location::Balance(read.address));
-    }
-    let stale = read.looked.iter().find(|part| differs(*part))?;
-    Some(match stale {
-        Looked::NONCE => Location::Nonce(read.address),
-        Looked::CODE => Location::Code(read.address),
-        _ => Location::Balance(read.address),
-    })
 }

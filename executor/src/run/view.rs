@@ -170,10 +170,7 @@ impl<DB: DatabaseRef> Database for VersionedState<'_, '_, DB> {
 
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, DB::Error> {
         let hash = self.versions.hashes().account(address);
-        if address == self.beneficiary {
-            if self.sender.is_none_or(|(sender, _)| sender == address) {
-                return self.account(hash, address, self.point);
-            }
+        if address == self.beneficiary && self.sender.is_some_and(|(sender, _)| sender != address) {
             if self.cached.is_none() {
                 self.cached = Some(Found(self.account(hash, address, self.point)?));
             }

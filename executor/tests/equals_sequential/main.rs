@@ -18,8 +18,8 @@ use forewave_analyzer::{
     commute_payments,
 };
 use forewave_executor::{
-    BlockOutcome, ExecutionError, OraclePredictor, ReconPredictor, RunPlan, execute, observe,
-    sequential,
+    BlockOutcome, ExecutionError, OraclePredictor, ReconPredictor, ReuseCache, RunPlan, Workers,
+    execute, observe, sequential,
 };
 use forewave_scheduler::ConflictGraph;
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -81,6 +81,13 @@ fn check(block: &Block, state: &MemoryState) {
     check_plan("in block order", block, state, &RunPlan::in_block_order(block), &expected);
     let in_order = RunPlan::in_block_order(block).on_all_threads();
     check_plan("in block order, shared", block, state, &in_order, &expected);
+    // Once to fill it, then again.
+    let known = ReuseCache::new();
+    for threads in [1, 2, 8, 1, 2] {
+        let (pool, plan) = (pool(threads), &in_order);
+        let actual = execute(block, state, plan, Workers::new(&pool).reusing(&known));
+        compare(&format!("reusing, {threads} threads"), &expected, &actual);
+    }
     for (name, prediction) in predictions(block, state) {
         let mut commuting = prediction.clone();
         commute_payments(block, state, &mut commuting).expect("state in memory");
@@ -106,22 +113,29 @@ fn check_plan(
     block: &Block,
     state: &MemoryState,
     plan: &RunPlan,
-    expected: &Result<BlockOutcome, ExecutionError<StateError>>,
+    expected: &Executed,
 ) -> Vec<BlockOutcome> {
     let mut outcomes = Vec::new();
     for threads in [1, 2, 3, 8] {
-        let case = format!("{name}, {threads} threads");
-        match (expected, execute(block, state, plan, &pool(threads))) {
-            (Ok(expected), Ok(actual)) => {
-                assert_eq!(actual.state, expected.state, "{case}");
-                assert_eq!(actual.first_difference(expected), None, "{case}");
-                outcomes.push(actual);
-            }
-            (Err(expected), Err(actual)) => assert_eq!(actual, *expected, "{case}"),
-            (_, actual) => panic!("{case}: sequential gives {expected:?}, parallel {actual:?}"),
-        }
+        let actual = execute(block, state, plan, &pool(threads));
+        compare(&format!("{name}, {threads} threads"), expected, &actual);
+        outcomes.extend(actual);
     }
     outcomes
+}
+
+type Executed = Result<BlockOutcome, ExecutionError<StateError>>;
+
+#[track_caller]
+fn compare(case: &str, expected: &Executed, actual: &Executed) {
+    match (expected, actual) {
+        (Ok(expected), Ok(actual)) => {
+            assert_eq!(actual.state, expected.state, "{case}");
+            assert_eq!(actual.first_difference(expected), None, "{case}");
+        }
+        (Err(expected), Err(actual)) => assert_eq!(actual, expected, "{case}"),
+        _ => panic!("{case}: sequential gives {expected:?}, parallel {actual:?}"),
+    }
 }
 
 #[test]

@@ -130,6 +130,16 @@ fn a_beneficiary_may_pay_and_be_paid() {
 }
 
 #[test]
+fn a_beneficiary_that_pays_again_and_again_is_run_once() {
+    let mut state = funded();
+    state.insert_account(beneficiary(), AccountInfo::from_balance(U256::from(ETHER)));
+    deploy(&mut state, account(30), Program::new().increment(0).build());
+    let transactions =
+        (0..12).map(|n| pay(beneficiary(), n, account(if n % 3 == 0 { 30 } else { 2 }), 5));
+    check(&block(SpecId::CANCUN, transactions.collect()), &state);
+}
+
+#[test]
 fn an_empty_account_that_is_touched_ends_and_may_begin_anew() {
     let mut state = funded();
     let (empty, absent) = (account(30), account(31));
