@@ -19,6 +19,8 @@ use crate::{
 pub struct BenchReport {
     /// Who predicts, where a way to run a block asks a predictor.
     pub predictor: PredictorKind,
+    /// Whether the results of an earlier run were known.
+    pub warm: bool,
     /// How often each way was run.
     pub repeat: u32,
     /// Cores of the machine.
@@ -97,6 +99,8 @@ pub struct Measured {
     pub peak_bytes: Option<u64>,
     /// The most transactions that ran more than once in a repetition.
     pub reexecuted: usize,
+    /// The most transactions in a repetition whose result was known, so that no code ran.
+    pub reused: usize,
     /// Blocks that the threads shared; the others ran on the calling thread.
     pub shared: usize,
     /// The most transactions that ran by their prediction in a repetition; 0 where
@@ -157,6 +161,7 @@ impl Figures {
             sum.cpu_ms.add(one.cpu_ms);
             sum.peak_bytes = sum.peak_bytes.max(one.peak_bytes);
             sum.reexecuted += one.reexecuted;
+            sum.reused += one.reused;
             sum.shared += one.shared;
             sum.predicted += one.predicted;
             sum.compare_with(sequential);

@@ -25,17 +25,19 @@ fn counts(rows: &Value) -> Vec<u64> {
 #[test]
 fn every_count_asked_for_is_measured_once() {
     let blocks = [sample("hot-pool"), sample("mixed-defi")];
-    let args = ["--json", "--repeat", "2", "--threads", "2,1,2"];
+    let args = ["--json", "--warm", "--repeat", "2", "--threads", "2,1,2"];
     let ran = bench(args.map(OsStr::new).into_iter().chain(blocks.iter().map(AsRef::as_ref)));
     assert_eq!((ran.status.code(), ran.stderr.as_slice()), (Some(0), &b""[..]));
     let report: Value = serde_json::from_slice(&ran.stdout).unwrap();
-    assert_eq!(report["repeat"], 2);
+    assert_eq!((&report["repeat"], &report["warm"]), (&2.into(), &true.into()));
     assert_eq!(report["blocks"].as_array().unwrap().len(), 2);
     for figures in report["blocks"].as_array().unwrap().iter().chain([&report["total"]]) {
         assert_eq!(counts(&figures["measured"]), [1, 2]);
         let times = &figures["measured"][1]["total_ms"];
         assert!(times["lower"].as_f64() <= times["median"].as_f64());
         assert!(times["median"].as_f64() <= times["upper"].as_f64());
+        let reused = |row: &Value| row["reused"].as_u64() > Some(0);
+        assert!(figures["measured"].as_array().unwrap().iter().all(reused), "{figures}");
     }
     for block in report["blocks"].as_array().unwrap() {
         assert_eq!(block["mismatches"], Value::Array(vec![]));

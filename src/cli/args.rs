@@ -177,6 +177,9 @@ pub(super) struct BenchArgs {
     /// order.
     #[arg(long, value_name = "P", default_value = "none", value_parser = predictor())]
     pub(super) predictor: PredictorKind,
+    /// Give each run the results of an earlier one, as a builder has them.
+    #[arg(long)]
+    pub(super) warm: bool,
     /// Draw the speed-up against threads in FILE.svg; of what is there, only an earlier plot is
     /// replaced.
     #[arg(long, value_name = "FILE.svg")]

@@ -2,8 +2,8 @@
 //!
 //! The ways to run a block take turns, so that a machine that slows down slows
 //! them all. Every run is compared with sequential execution and with the
-//! header, outside the clock. Summaries of the block's code are at hand; nothing else of
-//! it is known. The state is in memory, and the processor's caches are as the run before
+//! header, outside the clock. Summaries of the block's code are there before; nothing else
+//! of it is known, unless results of an earlier run are asked for. The state is in memory, and the processor's caches are as the run before
 //! left them.
 
 mod plot;
@@ -17,7 +17,7 @@ use std::{
 };
 
 use forewave::{
-    BlockOutcome, ExecutionStats,
+    BlockOutcome, ExecutionStats, ReuseCache, Workers,
     bench::{BenchReport, BlockBench, Figures, Measured, Sequential, Spread},
     compare::compare,
     execute_block,
@@ -90,6 +90,7 @@ pub(super) fn bench(args: &BenchArgs) -> io::Result<Verdict> {
         progress: progress.clone(),
         report: BenchReport {
             predictor: args.predictor,
+            warm: args.warm,
             repeat: args.repeat,
             cores: cores(),
             blocks: Vec::new(),
@@ -168,13 +169,14 @@ impl Bench<'_> {
         // takes seconds) is charged to nobody.
         let truth = sequential(block, state)?;
         self.warm_up()?;
+        let known = self.known()?;
         let mut alone = Costs::default();
         let mut parallel: Vec<Costs> = self.pools.iter().map(|_| Costs::default()).collect();
         let mut mismatches = Vec::new();
         for _ in 0..self.args.repeat {
             self.run_sequential(&mut alone)?;
             for (pool, costs) in self.pools.iter().zip(&mut parallel) {
-                let outcome = self.run_parallel(pool, costs)?;
+                let outcome = self.run_parallel(workers(pool, known.as_ref()), costs)?;
                 if mismatches.is_empty() {
                     mismatches = compare(&outcome, &truth, header, block.spec());
                 }
@@ -197,6 +199,15 @@ impl Bench<'_> {
         Ok(())
     }
 
+    /// What all runs know of earlier ones, if anything: from one that is not timed.
+    fn known(&self) -> Result<Option<ReuseCache>, Failure> {
+        let BlockInput { block, state, .. } = self.input;
+        let Some(pool) = self.pools.first().filter(|_| self.args.warm) else { return Ok(None) };
+        let known = ReuseCache::new();
+        execute_block(block, state, &self.args.predictor, workers(pool, Some(&known)))?;
+        Ok(Some(known))
+    }
+
     fn run_sequential(&self, costs: &mut Costs) -> Result<(), Failure> {
         let BlockInput { block, state, .. } = self.input;
         let (outcome, time) = at_cost(costs, || timed(|| sequential(block, state)));
@@ -206,16 +217,26 @@ impl Bench<'_> {
         Ok(())
     }
 
-    fn run_parallel(&self, pool: &ThreadPool, costs: &mut Costs) -> Result<BlockOutcome, Failure> {
+    fn run_parallel(
+        &self,
+        workers: Workers<'_>,
+        costs: &mut Costs,
+    ) -> Result<BlockOutcome, Failure> {
         let (BlockInput { block, state, .. }, predictor) = (self.input, &self.args.predictor);
         let (outcome, time) =
-            at_cost(costs, || timed(|| execute_block(block, state, predictor, pool)));
+            at_cost(costs, || timed(|| execute_block(block, state, predictor, workers)));
         let outcome = outcome?;
         costs.total.push(time);
         costs.stats.push(outcome.stats.clone());
         self.progress.inc(1);
         Ok(outcome)
     }
+}
+
+/// The threads of a pool, with what they know.
+fn workers<'a>(pool: &'a ThreadPool, known: Option<&'a ReuseCache>) -> Workers<'a> {
+    let alone = Workers::new(pool);
+    known.map_or(alone, |known| alone.reusing(known))
 }
 
 fn row(pool: &ThreadPool, costs: Costs, sequential: &Sequential) -> Measured {
@@ -225,6 +246,7 @@ fn row(pool: &ThreadPool, costs: Costs, sequential: &Sequential) -> Measured {
         plan_ms: costs.spread(|stats| stats.plan_ns),
         run_ms: costs.spread(|stats| stats.run_ns),
         reexecuted: costs.most(|stats| stats.reexecuted.len()),
+        reused: costs.most(|stats| stats.reused),
         shared: usize::from(costs.most(|stats| stats.threads) > 1),
         predicted: costs.most(|stats| stats.predicted),
         total_ms: Spread::new(costs.total),

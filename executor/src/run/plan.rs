@@ -39,7 +39,7 @@ const LIMIT_PER_GAS: u64 = 3;
 const PATH_STEPS: u64 = 48;
 
 /// What several threads cost in any case, in nanoseconds: the others have to wake up.
-const SHARED_NS: u64 = 100_000;
+const SHARED_NS: u64 = 200_000;
 
 /// What each transaction costs more when threads share the block, in nanoseconds:
 /// recording, publishing, validation.

@@ -32,11 +32,12 @@ pub(super) fn write_last_block(
 
 fn write_settings(out: &mut impl Write, report: &BenchReport) -> io::Result<()> {
     let (predictor, cores) = (report.predictor, counted(report.cores, "core"));
+    let warm = if report.warm { ", warm" } else { "" };
     let runs = match report.repeat {
         1 => "one run, times in ms".to_owned(),
         repeat => format!("medians of {repeat} runs · times in ms, quartiles in brackets"),
     };
-    writeln!(out, "predictor {predictor} · {cores} · {runs}")
+    writeln!(out, "predictor {predictor}{warm} · {cores} · {runs}")
 }
 
 /// Writes the table of all blocks together if there are several, and which failed.
@@ -76,8 +77,18 @@ fn write_figures(
 ) -> io::Result<()> {
     let Figures { sequential, measured } = figures;
     let columns = format!(
-        "{:<NAME_COLUMNS$} {:>8} {:>8} {:>8} {:>24} {:>8} {:>8} {:>8} {:>6}  {}",
-        "", "predict", "plan", "run", "total", "speed-up", "CPU", "peak MB", "re-run", "shared"
+        "{:<NAME_COLUMNS$} {:>8} {:>8} {:>8} {:>24} {:>8} {:>8} {:>8} {:>6} {:>6}  {}",
+        "",
+        "predict",
+        "plan",
+        "run",
+        "total",
+        "speed-up",
+        "CPU",
+        "peak MB",
+        "re-run",
+        "reused",
+        "shared"
     );
     writeln!(out, "{}", paint.dim(columns.trim_end()))?;
     writeln!(
@@ -107,7 +118,7 @@ fn write_measured(out: &mut impl Write, paint: Paint, row: &Measured) -> io::Res
     let speedup = if row.speedup > 1.0 { paint.good(&speedup) } else { speedup };
     writeln!(
         out,
-        "{:<NAME_COLUMNS$} {:>8.2} {:>8.2} {:>8.2} {:>24} {speedup} {:>8.2} {:>8} {:>6}  {}",
+        "{:<NAME_COLUMNS$} {:>8.2} {:>8.2} {:>8.2} {:>24} {speedup} {:>8.2} {:>8} {:>6} {:>6}  {}",
         counted(row.threads, "thread"),
         row.predict_ms.median,
         row.plan_ms.median,
@@ -116,6 +127,7 @@ fn write_measured(out: &mut impl Write, paint: Paint, row: &Measured) -> io::Res
         row.cpu_ratio,
         megabytes(row.peak_bytes),
         row.reexecuted,
+        row.reused,
         row.shared,
     )
 }
