@@ -4,9 +4,9 @@
 //! result is kept with all that was looked at, field by field, and is the result again
 //! wherever that has the same values. Several results are kept for each transaction.
 //!
-//! A [`ReuseCache`] is about one block environment; a block of another one empties it.
+//! A [`ReuseCache`] is about one block environment; a block of another one begins anew.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use forewave_analyzer::Block;
 use hashbrown::HashMap;
@@ -29,9 +29,15 @@ const SHARDS: usize = 64;
 const HELD_PER_SHARD_MAX: usize = 80_000;
 
 /// Results of transactions, shared by the threads and the blocks that run them.
+///
+/// Block hashes are taken to follow from a block's parent hash.
 #[derive(Debug, Default)]
-pub struct ReuseCache {
-    environment: RwLock<Option<Environment>>,
+pub struct ReuseCache(Mutex<Option<Arc<Results>>>);
+
+/// The results in one environment.
+#[derive(Debug)]
+pub(crate) struct Results {
+    environment: Environment,
     shards: Box<[Mutex<Shard>]>,
 }
 
@@ -40,7 +46,6 @@ pub struct ReuseCache {
 struct Environment {
     cfg: CfgEnv,
     env: BlockEnv,
-    /// What the block hashes are follows from it.
     parent_hash: B256,
 }
 
@@ -54,7 +59,7 @@ struct Shard {
 /// A result, and what it depends on.
 #[derive(Debug)]
 pub(crate) struct Known {
-    tx: TxEnv,
+    tx: Arc<TxEnv>,
     pub(crate) record: Record,
     pub(crate) result: ExecutionResult,
 }
@@ -62,15 +67,15 @@ pub(crate) struct Known {
 impl ReuseCache {
     /// Nothing is known yet.
     pub fn new() -> Self {
-        let shards = core::iter::repeat_with(Mutex::default).take(SHARDS).collect();
-        Self { environment: RwLock::default(), shards }
+        Self::default()
     }
 
     /// The number of results.
     pub fn len(&self) -> usize {
-        let results =
-            |shard: &Mutex<Shard>| lock(shard).results.values().map(Vec::len).sum::<usize>();
-        self.shards.iter().map(results).sum()
+        let Some(results) = &*lock(&self.0) else { return 0 };
+        let of_shard =
+            |shard: &Mutex<Shard>| -> usize { lock(shard).results.values().map(Vec::len).sum() };
+        results.shards.iter().map(of_shard).sum()
     }
 
     /// Whether nothing is known.
@@ -78,40 +83,43 @@ impl ReuseCache {
         self.len() == 0
     }
 
-    /// Prepares for a block: forgets all results if its environment is another one.
-    pub(crate) fn open(&self, block: &Block) {
+    /// The results in the environment of this block. Those of another one are forgotten,
+    /// once no run uses them any more.
+    pub(crate) fn of(&self, block: &Block) -> Arc<Results> {
         let Block { cfg, env, parent_hash, .. } = block;
-        let is_it = |known: &Environment| {
-            known.env == *env && known.cfg == *cfg && known.parent_hash == *parent_hash
-        };
-        let known = self.environment.read().unwrap_or_else(PoisonError::into_inner);
-        if known.as_ref().is_some_and(is_it) {
-            return;
-        }
-        drop(known);
-        let mut known = self.environment.write().unwrap_or_else(PoisonError::into_inner);
-        self.shards.iter().for_each(|shard| *lock(shard) = Shard::default());
         let (cfg, env, parent_hash) = (cfg.clone(), env.clone(), *parent_hash);
-        *known = Some(Environment { cfg, env, parent_hash });
+        let environment = Environment { cfg, env, parent_hash };
+        let mut current = lock(&self.0);
+        if let Some(results) = current.as_ref().filter(|it| it.environment == environment) {
+            return Arc::clone(results);
+        }
+        let shards = core::iter::repeat_with(Mutex::default).take(SHARDS).collect();
+        Arc::clone(current.insert(Arc::new(Results { environment, shards })))
     }
+}
 
+impl Results {
     /// A result of `tx` on the state that `view` shows, if one is known. Reads of the view
     /// that fail are left to the run, which meets them again.
     pub(crate) fn find(&self, view: &mut impl Database, tx: &TxEnv) -> Option<Arc<Known>> {
         let known = lock(self.shard(tx)).results.get(&(tx.caller, tx.nonce))?.clone();
-        known.into_iter().find(|known| known.tx == *tx && known.holds(view).unwrap_or(false))
+        known.into_iter().find(|known| *known.tx == *tx && known.holds(view).unwrap_or(false))
     }
 
     /// Keeps what a run of `tx` gave.
-    pub(crate) fn add(&self, tx: TxEnv, result: ExecutionResult, record: Record) {
+    pub(crate) fn add(&self, tx: &TxEnv, result: ExecutionResult, record: Record) {
+        let mut shard = lock(self.shard(tx));
+        let of_tx = shard.results.get(&(tx.caller, tx.nonce)).and_then(|known| known.first());
+        let same = of_tx.map(|known| &known.tx).filter(|known| ***known == *tx).cloned();
+        let tx = same.unwrap_or_else(|| Arc::new(tx.clone()));
+        let key = (tx.caller, tx.nonce);
         let known = Known { tx, record, result };
         let held = known.held();
-        let mut shard = lock(self.shard(&known.tx));
         if shard.held + held > HELD_PER_SHARD_MAX {
             *shard = Shard::default();
         }
         shard.held += held;
-        let results = shard.results.entry((known.tx.caller, known.tx.nonce)).or_default();
+        let results = shard.results.entry(key).or_default();
         results.insert(0, Arc::new(known));
         let dropped = results.split_off(results.len().min(RESULTS_PER_TX_MAX));
         shard.held -= dropped.iter().map(|known| known.held()).sum::<usize>();
@@ -142,12 +150,17 @@ impl Known {
 
     /// How much it holds, in terms of [`HELD_PER_SHARD_MAX`].
     fn held(&self) -> usize {
-        let logs = self.result.logs();
-        let data = logs.iter().map(|log| log.data.data.len()).sum::<usize>()
-            + self.tx.data.len()
-            + self.result.output().map_or(0, |output| output.len());
-        let Record { reads, transition } = &self.record;
-        1 + reads.accounts.len() + reads.storage.len() + transition.len() + logs.len() + data / 32
+        let Self { tx, record: Record { reads, transition }, result } = self;
+        let logs = result.logs();
+        let lists = tx.access_list.iter().map(|item| 1 + item.storage_keys.len()).sum::<usize>()
+            + tx.authorization_list.len()
+            + tx.blob_hashes.len();
+        let bytes = logs.iter().map(|log| log.data.data.len()).sum::<usize>()
+            + tx.data.len()
+            + transition.code_len()
+            + result.output().map_or(0, |output| output.len());
+        let locations = reads.accounts.len() + reads.storage.len() + transition.len();
+        1 + locations + lists + logs.len() + bytes / 32
     }
 }
 

@@ -24,15 +24,12 @@ mod view;
 mod worker;
 
 use std::{
-    sync::{
-        Mutex, OnceLock, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex, OnceLock, PoisonError},
     time::Instant,
 };
 
 use forewave_analyzer::{Block, PanickedError, TxIndex};
-use revm::DatabaseRef;
+use revm::{DatabaseRef, context_interface::Cfg, primitives::hardfork::SpecId};
 
 use self::{
     close::{Closing, add_later, transition_of},
@@ -49,6 +46,7 @@ use crate::{
     at_work::AtWork,
     flat_state::FlatState,
     outcome::ns_since,
+    reuse::Results,
     serial::run_serially,
     system::{SystemOutput, apply_post_block, apply_pre_block},
     transfer::TransferRules,
@@ -79,10 +77,7 @@ where
     }
     let start = Instant::now();
     let mut outcome = PanickedError::catch(|| {
-        if let Some(reuse) = workers.reuse {
-            reuse.open(block);
-        }
-        if plan.pays_on(workers.threads()) {
+        if is_recorded(block) && plan.pays_on(workers.threads()) {
             run_shared(block, state, plan, workers)
         } else {
             run_alone(block, state, plan, workers)
@@ -90,6 +85,22 @@ where
     })??;
     outcome.stats.run_ns = ns_since(start);
     Ok(outcome)
+}
+
+/// Whether everything that a transaction of the block depends on is recorded. It is not by
+/// the rules of Amsterdam; and the change of the DAO fork may leave accounts that exist and
+/// are empty, which no transaction could.
+fn is_recorded(block: &Block) -> bool {
+    let Block { cfg, is_dao_fork, .. } = block;
+    !is_dao_fork
+        && !block.spec().is_enabled_in(SpecId::AMSTERDAM)
+        && !cfg.is_amsterdam_eip8037_enabled()
+        && !cfg.is_amsterdam_eip2780_enabled()
+}
+
+/// The results that are known of the block's transactions, if any are kept.
+fn known_of(block: &Block, workers: Workers<'_>) -> Option<Arc<Results>> {
+    workers.reuse.filter(|_| is_recorded(block)).map(|reuse| reuse.of(block))
 }
 
 /// Runs the block on the calling thread.
@@ -102,7 +113,9 @@ fn run_alone<DB: DatabaseRef>(
     let mut flat = FlatState::for_block(state, block);
     let mut system = apply_pre_block(block, &mut flat)?;
     let mut receipts = Vec::new();
-    let reused = run_serially(block, &mut receipts, &mut flat, workers)?;
+    let known = known_of(block, workers);
+    let (deadline, known) = (workers.deadline, known.as_deref());
+    let reused = run_serially(block, &mut receipts, &mut flat, known, deadline)?;
     apply_post_block(block, &mut flat, &mut system)?;
     let changes = flat.changes().map_err(ExecutionError::SystemState)?;
     let stats = ExecutionStats { reused, ..plan.stats(1) };
@@ -120,6 +133,7 @@ where
     DB: DatabaseRef<Error: Send> + Sync,
 {
     let (rules, before) = (TransferRules::new(block), OnceLock::new());
+    let known = known_of(block, workers);
     let slots: Vec<_> =
         core::iter::repeat_with(TxSlot::default).take(block.transactions.len()).collect();
     let shared = Shared {
@@ -129,8 +143,8 @@ where
         state,
         share: slots.len() / workers.threads(),
         versions: Versions::new(block, workers.threads()),
-        workers,
-        reused: AtomicUsize::new(0),
+        known: known.as_deref(),
+        deadline: workers.deadline,
         failed: Mutex::default(),
     };
     let dispatch = Dispatch::new(&plan.order, Committer::new(slots.len()));
@@ -149,7 +163,6 @@ where
         }
         dispatch.open();
         worker.work(&shared, &dispatch);
-        dispatch.wait_for_end();
         if dispatch.committed() == slots.len() {
             closing.work(worker.view());
         }
@@ -159,9 +172,9 @@ where
         return Err(error);
     }
     let mut system = begun?;
-    let Committer { mut receipts, reexecuted, .. } = dispatch.into_committer();
-    let changes = close(&shared, &mut worker, &closing, &mut receipts, &mut system)?;
-    let reused = shared.reused.into_inner();
+    let Committer { mut receipts, mut reused, reexecuted, .. } = dispatch.into_committer();
+    let so_far = (&mut receipts, &mut reused);
+    let changes = close(&shared, &mut worker, &closing, so_far, &mut system)?;
     let stats = ExecutionStats { reused, reexecuted, ..plan.stats(workers.threads()) };
     BlockOutcome::new(block, receipts, changes, system, stats)
 }
@@ -203,7 +216,7 @@ fn close<'r, DB: DatabaseRef>(
     shared: &Shared<'r, DB>,
     worker: &mut Worker<'_, 'r, DB>,
     closing: &Closing<DB::Error>,
-    receipts: &mut Vec<TxReceipt>,
+    (receipts, reused): (&mut Vec<TxReceipt>, &mut usize),
     system: &mut SystemOutput,
 ) -> Result<StateChanges, ExecutionError<DB::Error>> {
     let in_system = ExecutionError::SystemState;
@@ -214,8 +227,8 @@ fn close<'r, DB: DatabaseRef>(
     }
     let state = At::new(worker.view(), narrow(left.start));
     let mut flat = FlatState::with_room(&state, 2 * left.len() + block.withdrawals.len());
-    let reused = run_serially(block, receipts, &mut flat, shared.workers)?;
-    shared.reused.fetch_add(reused, Ordering::Relaxed);
+    let Shared { known, deadline, .. } = *shared;
+    *reused += run_serially(block, receipts, &mut flat, known, deadline)?;
     apply_post_block(block, &mut flat, system)?;
     let later = flat.changes().map_err(in_system)?;
     drop(flat);

@@ -9,11 +9,12 @@ use revm::{DatabaseRef, ExecuteEvm};
 
 use crate::{
     ExecutionError, TxReceipt,
+    cancel::Deadline,
     flat_state::FlatState,
+    reuse::Results,
     system::check_gas_limit,
     tracking::{plain_evm, take_record, tracking_evm},
     transfer::TransferRules,
-    workers::Workers,
 };
 
 /// The most accounts of a transaction for whose sake the room for them is kept.
@@ -25,12 +26,12 @@ pub(crate) fn run_serially<DB: DatabaseRef>(
     block: &Block,
     receipts: &mut Vec<TxReceipt>,
     flat: &mut FlatState<'_, DB>,
-    workers: Workers<'_>,
+    known: Option<&Results>,
+    deadline: Deadline<'_>,
 ) -> Result<usize, ExecutionError<DB::Error>> {
-    let Workers { reuse, deadline, .. } = workers;
     let rules = TransferRules::new(block);
     receipts.reserve(block.transactions.len() - receipts.len());
-    let make_evm = if reuse.is_some() { tracking_evm } else { plain_evm };
+    let make_evm = if known.is_some() { tracking_evm } else { plain_evm };
     let mut evm = make_evm(block, flat);
     let mut reused = 0;
     let mut gas_used = receipts.last().map_or(0, |last| last.cumulative_gas_used);
@@ -45,7 +46,7 @@ pub(crate) fn run_serially<DB: DatabaseRef>(
                 flat.apply_account(address, &change).map_err(at)?;
             }
             transfer.terms().receipt(env.tx_type, gas_used)
-        } else if let Some(known) = reuse.and_then(|reuse| reuse.find(&mut *flat, env)) {
+        } else if let Some(known) = known.and_then(|known| known.find(&mut *flat, env)) {
             flat.apply(&known.record.transition).map_err(at)?;
             reused += 1;
             TxReceipt::new(env.tx_type, gas_used, known.result.clone())
@@ -53,9 +54,9 @@ pub(crate) fn run_serially<DB: DatabaseRef>(
             let result = evm.transact_one(env.clone());
             let result = result.map_err(|error| ExecutionError::at(tx, error))?;
             let mut state = evm.finalize();
-            if let Some(reuse) = reuse {
+            if let Some(known) = known {
                 let record = take_record(&mut evm, env, &state);
-                reuse.add(env.clone(), result.clone(), record);
+                known.add(env, result.clone(), record);
             }
             for (address, account) in state.drain() {
                 evm.ctx.journaled_state.database.inner.commit_account(address, account);

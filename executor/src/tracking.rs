@@ -58,8 +58,8 @@ impl Seen {
         (self.code_hash == KECCAK_EMPTY || self.code_hash.is_zero()) && self.nonce == 0
     }
 
-    /// Whether the balance takes 256 bits.
-    pub(crate) const fn is_hoard(&self) -> bool {
+    /// Whether what is added to the balance may overflow.
+    pub(crate) fn is_hoard(&self) -> bool {
         is_hoard(self.balance)
     }
 
@@ -252,9 +252,13 @@ pub(crate) fn discard_record<D: Database>(evm: &mut TrackingEvm<D>) {
     evm.ctx.chain.clear();
 }
 
-/// Whether a balance takes 256 bits. No sum of two that do not overflows.
-pub(crate) const fn is_hoard(balance: U256) -> bool {
-    balance.bit(255)
+/// Bits of a balance from which on sums may overflow: of smaller ones no transaction can
+/// gather enough.
+const HOARD_BITS: usize = 192;
+
+/// Whether a balance is so large that what is added to it may overflow.
+pub(crate) fn is_hoard(balance: U256) -> bool {
+    balance.bit_len() > HOARD_BITS
 }
 
 /// Whether the balance that the sender was found with covers the transaction.
@@ -294,13 +298,11 @@ fn look_at_delegates(looks: &mut Looks, reads: &Reads, state: &EvmState) {
     }
 }
 
-/// A payment fails if it overflows the payee's balance. No sum of balances that
-/// are not hoards does, so only those are looked at.
+/// A payment fails, and a fee is not paid, if it overflows the payee's balance. Only where
+/// there is a hoard can any sum: there all balances are looked at.
 fn look_at_hoards(looks: &mut Looks, reads: &Reads) {
-    for read in &reads.accounts {
-        if read.seen.is_hoard() {
-            looks.add(read.address, Looked::BALANCE);
-        }
+    if reads.accounts.iter().any(|read| read.seen.is_hoard()) {
+        reads.accounts.iter().for_each(|read| looks.add(read.address, Looked::BALANCE));
     }
 }
 

@@ -37,11 +37,11 @@ impl BalanceChange {
         Self::Settle(left.wrapping_sub(before))
     }
 
-    pub(crate) const fn apply(self, balance: U256) -> U256 {
+    pub(crate) fn apply(self, balance: U256) -> U256 {
         match self {
             Self::Keep => balance,
-            // A fee that overflows saturates; a payment that does fails instead.
-            Self::Credit(wei) => balance.saturating_add(wei),
+            // A fee that overflows is not paid; a payment that does fails.
+            Self::Credit(wei) => balance.checked_add(wei).unwrap_or(balance),
             Self::Settle(difference) => balance.wrapping_add(difference),
             Self::Set(wei) => wei,
         }
@@ -164,6 +164,12 @@ impl Transition {
     /// How many accounts and slots it is about.
     pub(crate) fn len(&self) -> usize {
         self.accounts.iter().map(|(_, change)| 1 + change.slots().len()).sum()
+    }
+
+    /// Bytes of code that it puts in place.
+    pub(crate) fn code_len(&self) -> usize {
+        let codes = self.accounts.iter().filter_map(|(_, change)| change.code.as_ref());
+        codes.filter_map(|change| change.code.as_ref()).map(Bytecode::len).sum()
     }
 
     /// What it does to one account, if it touches it.

@@ -7,9 +7,12 @@ mod common;
 
 use common::{ETHER, Program, account, beneficiary, block, call, create, deploy, funded};
 use forewave_analyzer::{AccessSet, Block, MemoryState, PredictedAccess, Predictor};
-use forewave_executor::{OraclePredictor, ReconPredictor, RunPlan, execute, sequential};
+use forewave_executor::{
+    OraclePredictor, ReconPredictor, ReuseCache, RunPlan, Workers, execute, sequential,
+};
 use forewave_scheduler::ConflictGraph;
 use revm::{
+    DatabaseRef,
     bytecode::opcode,
     primitives::{Address, U256, hardfork::SpecId},
     state::AccountInfo,
@@ -90,14 +93,51 @@ fn a_payment_from_within_code_fails_or_not_by_what_its_recipient_has() {
 }
 
 #[test]
-fn fees_saturate_at_the_beneficiary() {
+fn a_fee_that_overflows_is_not_paid() {
     for spec in FORKS {
-        for short in [0, 1_000_000, ETHER] {
+        for short in [0, 100_000, 200_000, 1_000_000, ETHER] {
             let state = with_excess(beneficiary(), short);
             let pay = |from| call(from, 0, account(9), 1, &[]);
             check(&block(spec, vec![pay(1), pay(2), pay(3)]), &state);
             let to_it = call(4, 0, beneficiary(), ETHER, &[]);
             check(&block(spec, vec![pay(1), to_it, pay(2), pay(3)]), &state);
         }
+    }
+}
+
+/// What a hoard sends may overflow an account that is none, by what others have paid it.
+#[test]
+fn a_payment_of_a_hoard_fails_or_not_by_what_its_recipient_has() {
+    let (hoard, paid) = (account(20), account(30));
+    for spec in FORKS {
+        for rest in [0, 50, 105, 106, 200] {
+            let mut state = funded();
+            state.insert_account(paid, AccountInfo::from_balance(U256::from(5)));
+            let wei = U256::MAX - U256::from(rest);
+            // CALL with all but a rest, which the success is stored of.
+            let zeros = [U256::ZERO; 4].into_iter().fold(Program::new(), Program::push);
+            let send = zeros.push(wei).push_address(paid).push(U256::from(100_000));
+            deploy(&mut state, hoard, send.op(opcode::CALL).store(1).build());
+            let mut info = state.basic_ref(hoard).unwrap().unwrap();
+            info.balance = wei;
+            state.insert_account(hoard, info);
+            let transactions = vec![call(2, 0, paid, 100, &[]), call(3, 0, hoard, 0, &[])];
+            check(&block(spec, transactions.clone()), &state);
+            check_reused(&block(spec, transactions), &state);
+        }
+    }
+}
+
+/// The last transaction alone, and then the block with what that has left.
+fn check_reused(block: &Block, state: &MemoryState) {
+    let (pool, known) = (rayon::ThreadPoolBuilder::new().num_threads(1).build(), ReuseCache::new());
+    let pool = pool.unwrap();
+    let mut last = block.clone();
+    last.transactions.drain(..last.transactions.len() - 1);
+    for block in [&last, block] {
+        let plan = RunPlan::in_block_order(block);
+        let outcome = execute(block, state, &plan, Workers::new(&pool).reusing(&known)).unwrap();
+        let expected = sequential(block, state).unwrap();
+        assert_eq!(outcome.first_difference(&expected), None, "{:?}", block.spec());
     }
 }

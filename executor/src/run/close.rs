@@ -1,11 +1,8 @@
 //! Versions -> the net changes of the block, by shares of the address space.
 
-use std::{
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
+use std::sync::{
+    Mutex, PoisonError,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use hashbrown::HashMap;
@@ -79,7 +76,6 @@ type Part<E> = Mutex<Option<Result<Changes, E>>>;
 pub(super) struct Closing<E> {
     /// The next part that no thread has taken.
     next: AtomicUsize,
-    done: AtomicUsize,
     parts: Box<[Part<E>]>,
 }
 
@@ -88,7 +84,7 @@ impl<E> Closing<E> {
     pub(super) fn new(transactions: usize, threads: usize) -> Self {
         let parts = (transactions / TRANSACTIONS_PER_PART).clamp(1, threads);
         let parts = core::iter::repeat_with(Mutex::default).take(parts).collect();
-        Self { next: AtomicUsize::new(0), done: AtomicUsize::new(0), parts }
+        Self { next: AtomicUsize::new(0), parts }
     }
 
     /// Works out parts as long as there are any.
@@ -97,30 +93,16 @@ impl<E> Closing<E> {
         loop {
             let part = self.next.fetch_add(1, Ordering::Relaxed);
             let Some(changes) = self.parts.get(part) else { return };
-            let _guard = CountDone(&self.done);
             let worked_out = changes_of(view, Share { part, parts });
             *changes.lock().unwrap_or_else(PoisonError::into_inner) = Some(worked_out);
         }
     }
 
-    /// All changes, once the threads that still work on parts are done.
+    /// All changes, once the other threads are gone.
     pub(super) fn collect(&self) -> Result<StateChanges, E> {
-        while self.done.load(Ordering::Acquire) < self.parts.len() {
-            thread::yield_now();
-        }
-        // A part is missing if its thread panicked; then the whole run does.
         let take = |part: &Part<E>| part.lock().unwrap_or_else(PoisonError::into_inner).take();
         let parts = self.parts.iter().filter_map(take).collect::<Result<Vec<_>, E>>()?;
         Ok(parts.into_iter().flatten().collect())
-    }
-}
-
-/// Counts a part as done, also when its thread panics.
-struct CountDone<'c>(&'c AtomicUsize);
-
-impl Drop for CountDone<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_add(1, Ordering::Release);
     }
 }
 

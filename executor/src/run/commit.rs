@@ -31,6 +31,9 @@ use crate::{
 const JUDGED: u32 = 32;
 const STALE_MAX: u32 = 20;
 
+/// Gas of stale runs that may exceed the gas of all transactions so far: about a heavy one.
+const STALE_GAS_MIN: u64 = 10_000_000;
+
 /// What it costs to look at a location that was read, and at one that was changed, in terms
 /// of looking whether a transaction has published something: shards and their locks
 /// against a filter against a counter.
@@ -43,6 +46,10 @@ pub(super) struct Committer {
     pub(super) receipts: Vec<TxReceipt>,
     gas_used: u64,
     pub(super) reexecuted: Vec<Reexecution>,
+    /// Transactions whose result was known.
+    pub(super) reused: usize,
+    /// Gas of the runs that were stale.
+    stale_gas: u64,
     /// Whether each of the last transactions was stale, one bit each.
     stale: u64,
 }
@@ -56,7 +63,7 @@ impl Committer {
         tx: TxIndex,
     ) -> Next {
         match self.try_commit(shared, worker, tx) {
-            Ok(()) if self.stale.count_ones() > STALE_MAX => Next::StopAfter,
+            Ok(()) if self.is_of_no_use() => Next::StopAfter,
             Ok(()) => Next::GoOn,
             Err(error) => {
                 shared.fail(error);
@@ -68,6 +75,12 @@ impl Committer {
     /// Nothing is committed yet of so many transactions.
     pub(super) fn new(transactions: usize) -> Self {
         Self { receipts: Vec::with_capacity(transactions), ..Self::default() }
+    }
+
+    /// Whether too much of what was run ahead was stale.
+    fn is_of_no_use(&self) -> bool {
+        self.stale.count_ones() > STALE_MAX
+            || self.stale_gas > self.gas_used.saturating_add(STALE_GAS_MIN)
     }
 
     fn try_commit<'r, DB: DatabaseRef>(
@@ -85,15 +98,19 @@ impl Committer {
         };
         self.stale = (self.stale << 1 | u64::from(reason.is_some())) & ((1 << JUDGED) - 1);
         if let Some(reason) = reason {
+            let gas = pending.map_or(0, |run| run.result.tx_gas_used());
+            self.stale_gas = self.stale_gas.saturating_add(gas);
             self.reexecuted.push(Reexecution { tx, reason });
             shared.withdraw(tx);
             worker.run_at_turn(shared, tx)?;
             pending = slot.take();
         }
         let run = pending.expect("a transaction that ran is pending");
+        let Pending { result, is_reused, .. } = *run;
         let env = &shared.block.transactions[tx.index()];
-        let receipt = TxReceipt::new(env.tx_type, self.gas_used, run.result);
+        let receipt = TxReceipt::new(env.tx_type, self.gas_used, result);
         self.gas_used = receipt.cumulative_gas_used;
+        self.reused += usize::from(is_reused);
         self.receipts.push(receipt);
         let transition = slot.transitions().last().expect("what is committed has been executed");
         let committed = worker.view().commit(point_after(tx), transition);

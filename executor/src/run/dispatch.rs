@@ -201,14 +201,6 @@ impl<'o, C> Dispatch<'o, C> {
         self.sleepers.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Waits until the run is over: for a thread that has nothing to take any more.
-    pub(crate) fn wait_for_end(&self) {
-        let mut bed = self.bed.lock().unwrap_or_else(PoisonError::into_inner);
-        while !self.is_over() {
-            bed = self.alarm.wait(bed).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
     /// Ends the run before its time.
     pub(crate) fn stop(&self) {
         self.stopped.store(true, Ordering::Release);

@@ -106,10 +106,13 @@ impl RunPlan {
 
     /// Whether several threads are estimated to be faster than one.
     pub fn pays_on(&self, threads: usize) -> bool {
+        if threads < 2 || self.is_shared {
+            return threads > 1;
+        }
         let (work, transactions) = (self.order.work(), self.order.len() as u64);
         let each = work.saturating_add(transactions * SHARED_TX_NS) / threads as u64;
         let shared = each.max(self.span).max(transactions * COMMIT_NS);
-        threads > 1 && (self.is_shared || shared.saturating_add(SHARED_NS) < work)
+        shared.saturating_add(SHARED_NS) < work
     }
 
     /// The same, on all threads however small the block is.

@@ -1,6 +1,6 @@
 //! What the threads of one run share.
 
-use std::sync::{Mutex, PoisonError, atomic::AtomicUsize};
+use std::sync::{Mutex, PoisonError};
 
 use forewave_analyzer::{Block, TxIndex};
 use revm::DatabaseRef;
@@ -9,7 +9,7 @@ use super::{
     slots::TxSlot,
     versions::{Versions, point_after},
 };
-use crate::{ExecutionError, transfer::TransferRules, workers::Workers};
+use crate::{ExecutionError, cancel::Deadline, reuse::Results, transfer::TransferRules};
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -21,9 +21,8 @@ pub(super) struct Shared<'r, DB: DatabaseRef> {
     /// Transactions for each thread.
     pub(super) share: usize,
     pub(super) versions: Versions<'r>,
-    pub(super) workers: Workers<'r>,
-    /// Transactions whose result was known.
-    pub(super) reused: AtomicUsize,
+    pub(super) known: Option<&'r Results>,
+    pub(super) deadline: Deadline<'r>,
     pub(super) failed: Mutex<Option<ExecutionError<DB::Error>>>,
 }
 

@@ -12,6 +12,8 @@ pub(super) struct Pending {
     pub(super) result: ExecutionResult,
     pub(super) reads: Reads,
     pub(super) basis: Basis,
+    /// Whether the result was known.
+    pub(super) is_reused: bool,
 }
 
 /// When a run began.

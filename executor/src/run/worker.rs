@@ -1,8 +1,6 @@
 //! One thread of a run: takes transactions, runs them on the versions that others have
 //! published, publishes what they did, and commits what can be committed.
 
-use std::sync::atomic::Ordering;
-
 use forewave_analyzer::TxIndex;
 use revm::{
     DatabaseRef, ExecuteEvm,
@@ -73,7 +71,7 @@ impl<'v, 'r, DB: DatabaseRef> Worker<'v, 'r, DB> {
         tx: TxIndex,
         committed: usize,
     ) -> Result<(), ExecutionError<DB::Error>> {
-        shared.workers.deadline.check()?;
+        shared.deadline.check()?;
         let is_ahead = committed < tx.index();
         let done = self.run(shared, tx, is_ahead.then_some(committed)).ok();
         let ahead = shared.slots[tx.index()].ahead.get_or_init(|| done);
@@ -86,7 +84,7 @@ impl<'v, 'r, DB: DatabaseRef> Worker<'v, 'r, DB> {
         shared: &Shared<'r, DB>,
         tx: TxIndex,
     ) -> Result<(), ExecutionError<DB::Error>> {
-        shared.workers.deadline.check()?;
+        shared.deadline.check()?;
         let done = self.run(shared, tx, None);
         let done = done.map_err(|error| ExecutionError::at(tx, error))?;
         let transition = shared.slots[tx.index()].at_turn.get_or_init(|| done);
@@ -118,23 +116,23 @@ impl<'v, 'r, DB: DatabaseRef> Worker<'v, 'r, DB> {
         let database = &mut self.evm.ctx.journaled_state.database;
         database.inner.turn_to(point_after(tx) - 1, committed.map(|_| env));
         let start = committed.map(|committed| database.inner.start(committed));
-        let reuse = shared.workers.reuse;
-        let view = &mut database.inner;
+        let (known, view) = (shared.known, &mut database.inner);
+        let mut is_reused = false;
         let (result, Record { reads, transition }) =
             if let Some(transfer) = shared.rules.and_then(|rules| rules.transfer(view, env)) {
                 (transfer.result(), transfer.record())
-            } else if let Some(known) = reuse.and_then(|reuse| reuse.find(view, env)) {
-                shared.reused.fetch_add(1, Ordering::Relaxed);
+            } else if let Some(known) = known.and_then(|known| known.find(view, env)) {
+                is_reused = true;
                 (known.result.clone(), known.record.clone())
             } else {
-                let (result, record) = self.run_code(env, start.is_some() || reuse.is_some())?;
-                if let Some(reuse) = reuse {
-                    reuse.add(env.clone(), result.clone(), record.clone());
+                let (result, record) = self.run_code(env, start.is_some() || known.is_some())?;
+                if let Some(known) = known {
+                    known.add(env, result.clone(), record.clone());
                 }
                 (result, record)
             };
         let basis = self.basis(start, &reads);
-        shared.slots[tx.index()].put(Pending { result, reads, basis });
+        shared.slots[tx.index()].put(Pending { result, reads, basis, is_reused });
         Ok(transition)
     }
 
