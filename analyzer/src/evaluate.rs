@@ -169,6 +169,13 @@ impl<'a> TxEvaluator<'a> {
 }
 
 impl Scratch {
+    /// Lets go of the summaries if there are more than so many.
+    pub(crate) fn forget_beyond(&mut self, summaries: usize) {
+        if self.summaries.len() > summaries {
+            self.summaries.clear();
+        }
+    }
+
     /// Code that was called and is not summarized, each once, since this was asked
     /// the last time.
     pub fn take_missing(&mut self) -> Vec<(B256, Bytecode)> {

@@ -1,7 +1,7 @@
 //! The predictor `static`: summaries of code, evaluated per transaction.
 
 use core::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hashbrown::HashMap;
 use revm::{
@@ -20,6 +20,10 @@ use crate::{
 /// Rounds in which code is summarized that the round before has found to be called.
 const ROUNDS_MAX: usize = 64;
 
+/// The most threads whose scratch is kept, and summaries that each may hold meanwhile.
+const SCRATCHES_MAX: usize = 64;
+const SUMMARIES_KEPT_MAX: usize = 4_096;
+
 /// Evaluates each transaction by itself, over the summaries of the code that it calls
 /// and the state before the block. Nothing is executed.
 ///
@@ -29,17 +33,32 @@ const ROUNDS_MAX: usize = 64;
 pub struct StaticPredictor {
     summaries: Arc<SummaryCache>,
     limits: EvaluationLimits,
+    /// What no thread works with now.
+    scratches: Arc<Mutex<Vec<Scratch>>>,
 }
 
 impl StaticPredictor {
     /// A predictor over these summaries.
-    pub const fn new(summaries: Arc<SummaryCache>, limits: EvaluationLimits) -> Self {
-        Self { summaries, limits }
+    pub fn new(summaries: Arc<SummaryCache>, limits: EvaluationLimits) -> Self {
+        Self { summaries, limits, scratches: Arc::default() }
     }
 
     /// The summaries.
     pub fn summaries(&self) -> &SummaryCache {
         &self.summaries
+    }
+
+    /// Does something with what an evaluation works with. It is kept for the next time.
+    pub fn with_scratch<T>(&self, work: impl FnOnce(&mut Scratch) -> T) -> T {
+        let scratches = || self.scratches.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut scratch = scratches().pop().unwrap_or_default();
+        let done = work(&mut scratch);
+        scratch.forget_beyond(SUMMARIES_KEPT_MAX);
+        let mut scratches = scratches();
+        if scratches.len() < SCRATCHES_MAX {
+            scratches.push(scratch);
+        }
+        done
     }
 
     /// What evaluates single transactions.
@@ -87,9 +106,10 @@ impl<DB: DatabaseRef> Predictor<DB> for StaticPredictor {
         state: &DB,
         transactions: Range<usize>,
     ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
-        let mut scratch = Scratch::default();
-        let predict = |tx: &TxEnv| self.predict_tx(&mut scratch, block, state, tx);
-        predict_each(block, transactions, predict)
+        self.with_scratch(|scratch| {
+            let predict = |tx: &TxEnv| self.predict_tx(scratch, block, state, tx);
+            predict_each(block, transactions, predict)
+        })
     }
 }
 

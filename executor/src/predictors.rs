@@ -5,7 +5,7 @@
 use core::ops::Range;
 
 use forewave_analyzer::{
-    AccessSet, AnalyzeError, Block, Confidence, PanickedError, PredictedAccess, Predictor, Scratch,
+    AccessSet, AnalyzeError, Block, Confidence, PanickedError, PredictedAccess, Predictor,
     StaticPredictor, TxIndex, predict_each,
 };
 use rayon::{
@@ -124,14 +124,16 @@ impl<DB: DatabaseRef> Predictor<DB> for HybridPredictor {
         state: &DB,
         transactions: Range<usize>,
     ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
-        let (mut simulator, mut scratch) = (Simulator::new(block, state), Scratch::default());
-        predict_each(block, transactions, |tx| {
-            let prediction = self.0.predict_tx(&mut scratch, block, state, tx)?;
-            let is_complete = prediction.accesses().all(|(.., is_must)| is_must);
-            if prediction.confidence() == Confidence::Exact && is_complete {
-                return Ok(prediction);
-            }
-            simulator.simulate(tx)
+        let mut simulator = Simulator::new(block, state);
+        self.0.with_scratch(|scratch| {
+            predict_each(block, transactions, |tx| {
+                let prediction = self.0.predict_tx(scratch, block, state, tx)?;
+                let is_complete = prediction.accesses().all(|(.., is_must)| is_must);
+                if prediction.confidence() == Confidence::Exact && is_complete {
+                    return Ok(prediction);
+                }
+                simulator.simulate(tx)
+            })
         })
     }
 }

@@ -45,7 +45,7 @@ pub(crate) fn run_serially<DB: DatabaseRef>(
             for (address, change) in transfer.changes() {
                 flat.apply_account(address, &change).map_err(at)?;
             }
-            transfer.terms().receipt(env.tx_type, gas_used)
+            TxReceipt::new(env.tx_type, gas_used, transfer.result())
         } else if let Some(known) = known.and_then(|known| known.find(&mut *flat, env)) {
             flat.apply(&known.record.transition).map_err(at)?;
             reused += 1;

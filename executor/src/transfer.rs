@@ -14,16 +14,13 @@ use revm::{
         TxEnv,
         result::{ExecutionResult, Output, ResultGas, SuccessReason},
     },
-    context_interface::{
-        Cfg, Transaction, cfg::gas::InitialAndFloorGas, transaction::TransactionType,
-    },
+    context_interface::{Cfg, Transaction, transaction::TransactionType},
     handler::{EthPrecompiles, validation},
     primitives::{Address, Bytes, TxKind, U256, hardfork::SpecId},
     state::AccountInfo,
 };
 
 use crate::{
-    TxReceipt,
     looks::Looked,
     tracking::{AccountRead, Reads, Record, Seen, is_hoard},
     transition::{AccountTransition, BalanceChange, Transition},
@@ -36,39 +33,24 @@ pub(crate) struct TransferRules<'a> {
     precompiles: EthPrecompiles,
 }
 
-/// What a plain transfer asks of its sender and does to the two accounts, whatever
-/// the state: each can be dealt with apart from the other.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Payment {
-    nonce: u64,
-    /// The most that the transaction may cost the sender, who must have as much.
-    most: U256,
-    /// What it does cost.
-    cost: U256,
-    /// What arrives at the recipient; zero if that is the sender.
-    sent: U256,
-}
-
-/// What else follows from a plain transfer alone.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Terms {
-    pub(crate) payment: Payment,
-    pub(crate) to: Address,
-    /// What the beneficiary receives.
-    pub(crate) fee: U256,
-    gas: ResultGas,
-}
-
-/// A plain transfer that is valid, and what it found.
+/// A plain transfer that is valid, what it found and what it does.
 #[derive(Debug)]
 pub(crate) struct Transfer {
     caller: Address,
     sender: Seen,
+    nonce: u64,
+    /// The most that the transaction may cost the sender, who must have as much.
+    most: U256,
     /// What the sender has left in the end.
     left: U256,
+    to: Address,
     recipient: Seen,
+    /// What arrives at the recipient; zero if that is the sender.
+    sent: U256,
     beneficiary: Address,
-    terms: Terms,
+    /// What the beneficiary receives.
+    fee: U256,
+    gas: ResultGas,
 }
 
 impl<'a> TransferRules<'a> {
@@ -91,52 +73,47 @@ impl<'a> TransferRules<'a> {
     /// What `tx` does, or `None` if it is no plain transfer or is better left to
     /// the EVM. State errors are left to the EVM as well, which meets them again.
     pub(crate) fn transfer(&self, view: &mut impl Database, tx: &TxEnv) -> Option<Transfer> {
-        let to = self.recipient(tx)?;
-        let recipient = view.basic(to).ok()?;
-        if !may_receive(recipient.as_ref()) {
-            return None;
-        }
-        let terms = self.terms(tx)?;
-        let recipient = Seen::new(recipient.as_ref());
-        let sender = view.basic(tx.caller).ok()?.unwrap_or_default();
-        let left = terms.payment.left(view, &sender)?;
-        let (caller, beneficiary) = (tx.caller, self.block.env.beneficiary);
-        let sender = Seen::new(Some(&sender));
-        Some(Transfer { caller, sender, left, recipient, beneficiary, terms })
-    }
-
-    /// Who is paid by `tx`, unless it can be seen that it is no plain transfer.
-    fn recipient(&self, tx: &TxEnv) -> Option<Address> {
-        let TxKind::Call(to) = tx.kind else { return None };
-        let ordinary = tx.data.is_empty()
-            && tx.authorization_list.is_empty()
-            && ![tx.caller, to].contains(&self.block.env.beneficiary)
-            && !self.precompiles.contains(&to);
-        ordinary.then_some(to)
-    }
-
-    /// What follows from `tx` alone, unless it is no plain transfer.
-    pub(crate) fn terms(&self, tx: &TxEnv) -> Option<Terms> {
         let Block { cfg, env, .. } = self.block;
-        let to = self.recipient(tx)?;
-        if !self.is_valid_in_block(tx) {
+        let (TxKind::Call(to), caller, beneficiary) = (tx.kind, tx.caller, env.beneficiary) else {
             return None;
-        }
+        };
+        let is_ordinary = tx.data.is_empty()
+            && tx.authorization_list.is_empty()
+            && ![caller, to].contains(&beneficiary)
+            && !self.precompiles.contains(&to);
+        is_ordinary.then_some(())?;
+        let recipient = view.basic(to).ok()?;
+        may_receive(recipient.as_ref()).then_some(())?;
+        self.is_valid_in_block(tx).then_some(())?;
         let gas = self.gas(tx)?;
+        let sender = view.basic(caller).ok()?.unwrap_or_default();
+        may_send(view, &sender, tx.nonce)?;
+        // What a hoard can send may overflow what the recipient has.
         let most = tx.max_balance_spending().ok()?;
+        (sender.balance >= most && !is_hoard(sender.balance)).then_some(())?;
         let price = tx.effective_gas_price(u128::from(env.basefee));
-        let sent = if to == tx.caller { U256::ZERO } else { tx.value };
+        let sent = if to == caller { U256::ZERO } else { tx.value };
         let cost = U256::from(price) * U256::from(gas.tx_gas_used()) + sent;
         // EIP-1559 burns the base fee.
         let is_burnt = cfg.spec.is_enabled_in(SpecId::LONDON);
         let burnt = if is_burnt { u128::from(env.basefee) } else { 0 };
-        let fee = U256::from(price.saturating_sub(burnt)) * U256::from(gas.tx_gas_used());
-        let payment = Payment { nonce: tx.nonce, most, cost, sent };
-        Some(Terms { payment, to, fee, gas })
+        Some(Transfer {
+            caller,
+            sender: Seen::new(Some(&sender)),
+            nonce: tx.nonce,
+            most,
+            left: sender.balance.checked_sub(cost)?,
+            to,
+            recipient: Seen::new(recipient.as_ref()),
+            sent,
+            beneficiary,
+            fee: U256::from(price.saturating_sub(burnt)) * U256::from(gas.tx_gas_used()),
+            gas,
+        })
     }
 
     /// What revm's validation asks of a transaction without looking at the state.
-    pub(crate) fn is_valid_in_block(&self, tx: &TxEnv) -> bool {
+    fn is_valid_in_block(&self, tx: &TxEnv) -> bool {
         let Block { cfg, env, .. } = self.block;
         let base_fee = u128::from(env.basefee);
         let is_of_chain = |chain_id| chain_id == cfg.chain_id();
@@ -162,16 +139,8 @@ impl<'a> TransferRules<'a> {
 
     /// The gas that the transaction uses, if its limit allows for it.
     fn gas(&self, tx: &TxEnv) -> Option<ResultGas> {
-        let gas = self.initial_gas(tx)?;
-        let spent = gas.initial_total_gas();
-        Some(ResultGas::default().with_total_gas_spent(spent).with_floor_gas(gas.floor_gas()))
-    }
-
-    /// The gas that a transaction costs before any code runs, if its limit allows
-    /// for it.
-    pub(crate) fn initial_gas(&self, tx: &TxEnv) -> Option<InitialAndFloorGas> {
         let cfg = &self.block.cfg;
-        validation::validate_initial_tx_gas_with_gas_params(
+        let gas = validation::validate_initial_tx_gas_with_gas_params(
             tx,
             cfg.spec,
             cfg.gas_params(),
@@ -179,14 +148,16 @@ impl<'a> TransferRules<'a> {
             cfg.is_amsterdam_eip8037_enabled(),
             cfg.tx_gas_limit_cap(),
             None,
-        )
-        .ok()
+        );
+        let gas = gas.ok()?;
+        let spent = gas.initial_total_gas();
+        Some(ResultGas::default().with_total_gas_spent(spent).with_floor_gas(gas.floor_gas()))
     }
 }
 
 /// Whether the sender's code (EIP-3607) and nonce allow it to send. A nonce at
 /// its limit cannot be bumped; what becomes of it is revm's to say.
-pub(crate) fn may_send(view: &mut impl Database, sender: &AccountInfo, nonce: u64) -> Option<()> {
+fn may_send(view: &mut impl Database, sender: &AccountInfo, nonce: u64) -> Option<()> {
     if !sender.is_code_hash_empty_or_zero() {
         let is_delegated = match &sender.code {
             Some(code) => code.is_eip7702(),
@@ -198,62 +169,16 @@ pub(crate) fn may_send(view: &mut impl Database, sender: &AccountInfo, nonce: u6
 }
 
 /// Whether what arrives at the account adds to its balance and does nothing else.
-pub(crate) fn may_receive(recipient: Option<&AccountInfo>) -> bool {
+fn may_receive(recipient: Option<&AccountInfo>) -> bool {
     recipient.is_none_or(|info| info.is_code_hash_empty_or_zero() && !is_hoard(info.balance))
 }
 
-impl Payment {
-    /// What the sender has left, if it may send this.
-    pub(crate) fn left(&self, view: &mut impl Database, sender: &AccountInfo) -> Option<U256> {
-        may_send(view, sender, self.nonce)?;
-        // What a hoard can send may overflow what the recipient has.
-        let is_covered = sender.balance >= self.most && !is_hoard(sender.balance);
-        is_covered.then_some(())?;
-        sender.balance.checked_sub(self.cost)
-    }
-
-    /// What becomes of a sender that had `before` and has `left`.
-    pub(crate) fn debit(&self, before: U256, left: U256) -> AccountTransition {
-        AccountTransition::payment(BalanceChange::settle(before, left), Some(self.nonce + 1))
-    }
-
-    /// What becomes of the recipient.
-    pub(crate) fn credit(&self) -> AccountTransition {
-        AccountTransition::payment(credit(self.sent), None)
-    }
-}
-
-impl Terms {
-    /// Gas used.
-    pub(crate) const fn gas_used(&self) -> u64 {
-        self.gas.tx_gas_used()
-    }
-
-    /// The receipt, after `gas_before` gas was used.
-    pub(crate) const fn receipt(&self, tx_type: u8, gas_before: u64) -> TxReceipt {
-        let gas_used = self.gas_used();
-        TxReceipt {
-            tx_type,
-            status: true,
-            gas_used,
-            cumulative_gas_used: gas_before + gas_used,
-            logs: Vec::new(),
-            created_address: None,
-        }
-    }
-}
-
 impl Transfer {
-    /// What follows from the transaction alone.
-    pub(crate) const fn terms(&self) -> &Terms {
-        &self.terms
-    }
-
     /// What revm would answer.
     pub(crate) const fn result(&self) -> ExecutionResult {
         ExecutionResult::Success {
             reason: SuccessReason::Stop,
-            gas: self.terms.gas,
+            gas: self.gas,
             logs: Vec::new(),
             output: Output::Call(Bytes::new()),
         }
@@ -261,23 +186,23 @@ impl Transfer {
 
     /// What becomes of the accounts.
     pub(crate) fn changes(&self) -> impl Iterator<Item = (Address, AccountTransition)> {
-        let Terms { payment, to, fee, .. } = self.terms;
-        let sender = payment.debit(self.sender.balance, self.left);
-        let recipient = (to != self.caller).then(|| (to, payment.credit()));
-        let fee = (self.beneficiary, AccountTransition::payment(credit(fee), None));
-        [(self.caller, sender), fee].into_iter().chain(recipient)
+        let paid = BalanceChange::settle(self.sender.balance, self.left);
+        let sender = AccountTransition::payment(paid, Some(self.nonce + 1));
+        let received = || AccountTransition::payment(credit(self.sent), None);
+        let recipient = (self.to != self.caller).then(|| (self.to, received()));
+        let fee = AccountTransition::payment(credit(self.fee), None);
+        [(self.caller, sender), (self.beneficiary, fee)].into_iter().chain(recipient)
     }
 
     /// What it depended on and did.
     pub(crate) fn record(&self) -> Record {
-        let Terms { payment, to: address, .. } = self.terms;
         let looked = Looked::COVER | Looked::NONCE | Looked::CODE;
         let read = |address, looked, seen| AccountRead { address, looked, seen };
         let mut accounts = vec![read(self.caller, looked, self.sender)];
-        if address != self.caller {
-            accounts.push(read(address, Looked::CODE, self.recipient));
+        if self.to != self.caller {
+            accounts.push(read(self.to, Looked::CODE, self.recipient));
         }
-        let reads = Reads { accounts, cost: payment.most, ..Reads::default() };
+        let reads = Reads { accounts, cost: self.most, ..Reads::default() };
         Record { reads, transition: Transition::of(self.changes().collect()) }
     }
 }
