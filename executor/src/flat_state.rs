@@ -19,7 +19,7 @@ use revm::{
 
 use crate::{
     AccountChange, StateChanges,
-    tracking::Seen,
+    reads::Seen,
     transition::{AccountTransition, Lifecycle, Transition},
 };
 

@@ -32,6 +32,7 @@ mod observation;
 mod outcome;
 mod predictors;
 mod prefetch;
+mod reads;
 mod ready;
 mod requests;
 mod reuse;

@@ -16,7 +16,10 @@ use revm::{
     primitives::{Address, B256, map::DefaultHashBuilder},
 };
 
-use crate::tracking::{Reads, Record, Seen, stale_field};
+use crate::{
+    reads::{Reads, Seen, stale_field},
+    tracking::Record,
+};
 
 /// Results kept of one transaction at most.
 const RESULTS_PER_TX_MAX: usize = 8;

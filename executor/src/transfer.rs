@@ -22,7 +22,8 @@ use revm::{
 
 use crate::{
     looks::Looked,
-    tracking::{AccountRead, Reads, Record, Seen, is_hoard},
+    reads::{AccountRead, Reads, Seen, is_hoard},
+    tracking::Record,
     transition::{AccountTransition, BalanceChange, Transition},
 };
 

@@ -15,7 +15,7 @@ use revm::{
 
 use crate::{
     looks::{Looked, Looks},
-    tracking::is_hoard,
+    reads::is_hoard,
 };
 
 /// What happens to a balance.

@@ -14,7 +14,7 @@ use revm::{
 use super::{entries::End, view::VersionedState};
 use crate::{
     AccountChange, StateChanges,
-    tracking::Seen,
+    reads::Seen,
     transition::{AccountTransition, BalanceChange, CodeChange, Lifecycle, SlotChange, Transition},
 };
 

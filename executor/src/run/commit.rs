@@ -21,8 +21,8 @@ use super::{
 };
 use crate::{
     ExecutionError, Reexecution, ReexecutionReason, TxReceipt,
+    reads::{AccountRead, StorageRead, stale_field},
     system::check_gas_limit,
-    tracking::{AccountRead, StorageRead, stale_field},
     transition::{Lifecycle, Transition},
 };
 

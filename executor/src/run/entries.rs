@@ -8,7 +8,7 @@ use revm::{
 
 use super::versions::Point;
 use crate::{
-    tracking::Seen,
+    reads::Seen,
     transition::{AccountTransition, Lifecycle},
 };
 

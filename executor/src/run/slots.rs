@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use revm::context::result::ExecutionResult;
 
-use crate::{tracking::Reads, transition::Transition};
+use crate::{reads::Reads, transition::Transition};
 
 /// What is known of a run until it is committed.
 #[derive(Debug)]

@@ -31,7 +31,7 @@ use super::{
     narrow,
 };
 use crate::{
-    tracking::Seen,
+    reads::Seen,
     transition::{AccountTransition, Lifecycle, Transition},
 };
 

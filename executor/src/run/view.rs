@@ -14,7 +14,7 @@ use super::{
     slots::{ReadFilter, Start},
     versions::{Found, Point, Versions},
 };
-use crate::{tracking::Seen, transition::Transition};
+use crate::{reads::Seen, transition::Transition};
 
 /// See the module's documentation.
 #[derive(Debug)]

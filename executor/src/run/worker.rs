@@ -20,7 +20,8 @@ use super::{
 };
 use crate::{
     ExecutionError,
-    tracking::{Reads, Record, TrackingEvm, discard_record, take_record, tracking_evm},
+    reads::Reads,
+    tracking::{Record, TrackingEvm, discard_record, take_record, tracking_evm},
     transition::Transition,
 };
 
