@@ -79,10 +79,6 @@ impl Plan {
     }
 
     /// What waits for what when the block runs, and who goes first.
-    ///
-    /// # Panics
-    ///
-    /// If the plan is of another block.
     pub fn run_plan(&self, block: &Block) -> RunPlan {
         RunPlan::new(block, &self.predictions, &self.graph)
     }
@@ -97,10 +93,6 @@ impl Plan {
     where
         DB: DatabaseRef<Error: Send> + Sync,
     {
-        let (planned, transactions) = (self.graph.len(), block.transactions.len());
-        if planned != transactions {
-            return Err(ExecutionError::PlanMismatch { planned, transactions });
-        }
         execute(block, state, &self.run_plan(block), workers)
     }
 }
@@ -141,6 +133,10 @@ where
     let (predictions, predict_ns) =
         timed(|| predict_on_threads(block, state, predictor, workers.pool()));
     let predictions = predictions?;
+    let (planned, transactions) = (predictions.len(), block.transactions.len());
+    if planned != transactions {
+        return Err(ExecutionError::PlanMismatch { planned, transactions }.into());
+    }
     let (run_plan, planning) = timed(|| {
         let predictions = commuting(block, state, predictions)?;
         let graph = ConflictGraph::new(&predictions);

@@ -204,7 +204,7 @@ fn a_fault_at_any_step_of_a_prediction_is_an_error() {
 
 /// Predicts and executes at once over a state with a fault; how often it was read.
 #[track_caller]
-fn check_overlapped(predictor: PredictorKind, pool: &ThreadPool, fault: Fault) -> usize {
+fn check_whole(predictor: PredictorKind, pool: &ThreadPool, fault: Fault) -> usize {
     let Workload { block, state } = workload();
     let faulty = FaultyState::new(state, fault);
     match execute_block(block, &faulty, &predictor, pool) {
@@ -242,16 +242,16 @@ fn the_whole_way_through_fails_as_its_steps_do_and_the_pool_goes_on() {
         let pool = pool();
         let before = threads();
         for predictor in [PredictorKind::Static, PredictorKind::None] {
-            let reads = check_overlapped(predictor, &pool, Fault::None);
+            let reads = check_whole(predictor, &pool, Fault::None);
             for at in (0..reads).step_by(3) {
                 for fault in [Fault::Once, Fault::From, Fault::Panic, Fault::PanicFrom] {
-                    check_overlapped(predictor, &pool, fault(at));
+                    check_whole(predictor, &pool, fault(at));
                 }
                 if at % POOL_CHECKED_EVERY == 0 {
-                    check_overlapped(predictor, &pool, Fault::None);
+                    check_whole(predictor, &pool, Fault::None);
                 }
             }
-            check_overlapped(predictor, &pool, Fault::None);
+            check_whole(predictor, &pool, Fault::None);
             // Other tests come and go, but none leaves as many.
             if let (Some(before), Some(after)) = (before, threads()) {
                 assert!(after < before + reads, "{before} threads have become {after}");
@@ -265,7 +265,7 @@ fn a_run_that_is_cancelled_while_it_is_predicted_ends_cleanly() {
     guarded(|| {
         let block = &workload().block;
         let pool = pool();
-        let reads = check_overlapped(PredictorKind::Static, &pool, Fault::None);
+        let reads = check_whole(PredictorKind::Static, &pool, Fault::None);
         for at in (0..reads).step_by(3) {
             let token = CancelToken::new();
             let state = cancelling(&token, at);
@@ -277,7 +277,7 @@ fn a_run_that_is_cancelled_while_it_is_predicted_ends_cleanly() {
             // Each thread may have been at a read, and none begins another.
             assert!(state.reads() <= at + 1 + THREADS, "{} after {at}", state.reads());
         }
-        check_overlapped(PredictorKind::Static, &pool, Fault::None);
+        check_whole(PredictorKind::Static, &pool, Fault::None);
     });
 }
 

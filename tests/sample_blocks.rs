@@ -1,5 +1,5 @@
 //! The promise on the sample blocks of `fixtures/blocks`, and on generated ones
-//! of every kind, those included that are made to defeat whoever predicts.
+//! of every kind, those included that are made to defeat a predictor.
 
 #[path = "support/equality.rs"]
 mod equality;
@@ -7,7 +7,8 @@ mod equality;
 use std::{fs, path::PathBuf};
 
 use forewave::{
-    PredictorKind, StaticPredictor, execute_block, predict, predict_on_threads, sequential,
+    Plan, PredictorKind, RunPlan, StaticPredictor, execute, execute_block, predict,
+    predict_on_threads, sequential,
 };
 use forewave_fixtures::{Scenario, Workload};
 
@@ -83,4 +84,49 @@ fn hostile_blocks_touch_otherwise_than_on_the_state_before_the_block() {
         let wrong = wrong.count();
         assert!(wrong * 5 >= TRANSACTIONS * 2, "{scenario}: {wrong} of {TRANSACTIONS}");
     }
+}
+
+#[test]
+fn predictions_for_another_number_of_transactions_are_refused_and_more_are_left_over() {
+    let Workload { block, state } = Scenario::Swaps.generate(TRANSACTIONS, SEED);
+    let predictions = predict(&block, &state, &PredictorKind::Oracle).unwrap();
+    let expected = sequential(&block, &state).unwrap();
+    let pool = &equality::pools()[1];
+    let few = execute_block(&block, &state, &predictions[1..], pool).unwrap_err();
+    let said = "the plan covers 59 transactions, the block has 60";
+    assert_eq!(few.to_string(), said);
+    let few = Plan::new(predictions[1..].to_vec()).execute(&block, &state, pool).unwrap_err();
+    assert_eq!(few.to_string(), said);
+    let many = [predictions.as_slice(), &predictions].concat();
+    let outcome = execute_block(&block, &state, many.as_slice(), pool).unwrap();
+    assert_eq!(outcome.first_difference(&expected), None);
+    assert_eq!(outcome.stats.predicted, TRANSACTIONS);
+    Plan::new(many).execute(&block, &state, pool).unwrap_err();
+}
+
+#[test]
+fn threads_share_the_blocks_that_are_worth_it() {
+    let pools = equality::pools();
+    for (scenario, count, is_shared) in [
+        (Scenario::Transfers, 5_000, false),
+        (Scenario::NonceChain, 5_000, false),
+        (Scenario::Swaps, 4, false),
+        (Scenario::Swaps, 100, true),
+        (Scenario::HotPool, 100, true),
+        (Scenario::TokenTransfers, 10, false),
+        (Scenario::TokenTransfers, 1_000, true),
+    ] {
+        let Workload { block, state } = scenario.generate(count, SEED);
+        for pool in &pools {
+            let (threads, plan) = (pool.current_num_threads(), RunPlan::in_block_order(&block));
+            let shared_by = execute(&block, &state, &plan, pool).unwrap().stats.threads;
+            let expected = if is_shared { threads } else { 1 };
+            assert_eq!(shared_by, expected, "{scenario}, {count} transactions");
+        }
+    }
+    // Of one chain that is predicted there is nothing to share.
+    let Workload { block, state } = Scenario::HotPool.generate(100, SEED);
+    let predictions = predict(&block, &state, &PredictorKind::Oracle).unwrap();
+    let outcome = execute_block(&block, &state, predictions.as_slice(), &pools[2]).unwrap();
+    assert_eq!((outcome.stats.threads, outcome.stats.predicted), (1, 100));
 }

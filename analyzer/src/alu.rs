@@ -1,6 +1,5 @@
-//! From an instruction and its operands to the word that it computes. Shared by
-//! the interpreter, whose words are known, by templates, and by the folding of
-//! constants in expressions.
+//! From an instruction and its operands to the word that it computes. Shared by the
+//! evaluation of programs and the folding of constants in expressions.
 
 use core::cmp::Ordering;
 

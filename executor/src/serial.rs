@@ -13,12 +13,9 @@ use crate::{
     flat_state::FlatState,
     reuse::Results,
     system::check_gas_limit,
-    tracking::{plain_evm, take_record, tracking_evm},
+    tracking::{keep_room, plain_evm, take_record, tracking_evm},
     transfer::TransferRules,
 };
-
-/// The most accounts of a transaction for whose sake the room for them is kept.
-const KEPT_ACCOUNTS_MAX: usize = 256;
 
 /// Runs the transactions of a block that have no receipt yet on `flat`, the state before
 /// them, and adds their receipts. Gives the number of those whose result was known.
@@ -61,10 +58,7 @@ pub(crate) fn run_serially<DB: DatabaseRef>(
             for (address, account) in state.drain() {
                 evm.ctx.journaled_state.database.inner.commit_account(address, account);
             }
-            // The next transaction finds the room that this one's accounts took.
-            if state.capacity() <= KEPT_ACCOUNTS_MAX {
-                evm.ctx.journaled_state.inner.state = state;
-            }
+            keep_room(&mut evm, state);
             TxReceipt::new(env.tx_type, gas_used, result)
         };
         gas_used = receipt.cumulative_gas_used;

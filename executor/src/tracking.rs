@@ -160,6 +160,17 @@ pub(crate) fn take_record<D: Database>(
     Record { reads, transition }
 }
 
+/// The most accounts of a transaction for whose sake the room for them is kept.
+const KEPT_ACCOUNTS_MAX: usize = 256;
+
+/// Lets the next transaction find the room that this one's accounts took.
+pub(crate) fn keep_room<D: Database>(evm: &mut TrackingEvm<D>, mut state: EvmState) {
+    state.clear();
+    if state.capacity() <= KEPT_ACCOUNTS_MAX {
+        evm.ctx.journaled_state.inner.state = state;
+    }
+}
+
 /// Drops what was recorded, after a transaction that could not be executed.
 pub(crate) fn discard_record<D: Database>(evm: &mut TrackingEvm<D>) {
     drop(evm.ctx.journaled_state.database.reads.take());

@@ -206,9 +206,9 @@ fn the_graph_is_drawn_for_people_machines_and_graphviz() {
 }
 
 #[test]
-fn templates_are_kept_in_a_file_and_a_spoilt_one_is_ignored_with_a_warning() {
+fn summaries_are_kept_in_a_file_and_a_spoilt_one_is_ignored_with_a_warning() {
     let directory = tempfile::tempdir().unwrap();
-    let file = directory.path().join("templates");
+    let file = directory.path().join("summaries");
     let graph = || {
         let block = sample("hot-pool").into_os_string();
         forewave([
@@ -233,7 +233,7 @@ fn templates_are_kept_in_a_file_and_a_spoilt_one_is_ignored_with_a_warning() {
     assert_eq!(third.stdout, first.stdout);
     assert_eq!(fs::read(&file).unwrap(), saved);
     let left = fs::read_dir(directory.path()).unwrap().count();
-    assert_eq!(left, 1, "a file besides the templates was left behind");
+    assert_eq!(left, 1, "another file was left behind");
 }
 
 #[test]

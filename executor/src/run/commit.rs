@@ -31,12 +31,13 @@ use crate::{
 const JUDGED: u32 = 32;
 const STALE_MAX: u32 = 20;
 
-/// Gas of stale runs that may exceed the gas of all transactions so far: about a heavy one.
+/// Gas of stale runs that may exceed the gas of all transactions so far: a bound on hostile
+/// blocks, more than stale runs of any real block use.
 const STALE_GAS_MIN: u64 = 10_000_000;
 
 /// What it costs to look at a location that was read, and at one that was changed, in terms
 /// of looking whether a transaction has published something: shards and their locks
-/// against a filter against a counter.
+/// against a filter against a counter. Set with `examples/workloads`, the large change set.
 const STEPS_PER_READ: usize = 48;
 const STEPS_PER_CHANGE: usize = 4;
 

@@ -21,12 +21,9 @@ use super::{
 use crate::{
     ExecutionError,
     reads::Reads,
-    tracking::{Record, TrackingEvm, discard_record, take_record, tracking_evm},
+    tracking::{Record, TrackingEvm, discard_record, keep_room, take_record, tracking_evm},
     transition::Transition,
 };
-
-/// The most accounts of a transaction for which the room is kept for the next.
-const KEPT_ACCOUNTS_MAX: usize = 256;
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -145,7 +142,7 @@ impl<'v, 'r, DB: DatabaseRef> Worker<'v, 'r, DB> {
     ) -> Result<(ExecutionResult, Record), EVMError<DB::Error>> {
         self.evm.ctx.journaled_state.database.set_enabled(is_recorded);
         let result = self.evm.transact_one(env.clone());
-        let mut state = self.evm.finalize();
+        let state = self.evm.finalize();
         let run = match result {
             Ok(result) => Ok((result, take_record(&mut self.evm, env, &state))),
             Err(error) => {
@@ -153,11 +150,7 @@ impl<'v, 'r, DB: DatabaseRef> Worker<'v, 'r, DB> {
                 Err(error)
             }
         };
-        // The next transaction finds the room that this one's accounts took.
-        state.clear();
-        if state.capacity() <= KEPT_ACCOUNTS_MAX {
-            self.evm.ctx.journaled_state.inner.state = state;
-        }
+        keep_room(&mut self.evm, state);
         run
     }
 

@@ -218,8 +218,8 @@ impl Shared {
     }
 }
 
-/// Ranks that threads put in and take out: each is given out once, and none is
-/// left where nobody looks.
+/// Ranks that threads put in and take out: each is given out once, and none stays in the
+/// set unseen.
 pub(crate) fn check_ready_set() -> usize {
     check_all_orders(3, || {
         let set = Arc::new(ReadySet::new(130));
