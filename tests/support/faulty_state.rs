@@ -53,11 +53,13 @@ pub(crate) struct FaultyState<'a> {
     reads: AtomicUsize,
     /// Set at this read.
     token: Option<(usize, &'a CancelToken)>,
+    /// Reads that began when it was set.
+    late: AtomicUsize,
 }
 
 impl<'a> FaultyState<'a> {
     pub(crate) const fn new(state: &'a MemoryState, fault: Fault) -> Self {
-        Self { state, fault, reads: AtomicUsize::new(0), token: None }
+        Self { state, fault, reads: AtomicUsize::new(0), token: None, late: AtomicUsize::new(0) }
     }
 
     /// The same state, which sets `token` at read `at`.
@@ -70,7 +72,15 @@ impl<'a> FaultyState<'a> {
         self.reads.load(Ordering::Relaxed)
     }
 
+    /// How often it was read after the token was set.
+    pub(crate) fn late_reads(&self) -> usize {
+        self.late.load(Ordering::Relaxed)
+    }
+
     fn read(&self) -> Result<&'a MemoryState, FaultError> {
+        if self.token.is_some_and(|(_, token)| token.is_cancelled()) {
+            self.late.fetch_add(1, Ordering::Relaxed);
+        }
         let read = self.reads.fetch_add(1, Ordering::Relaxed);
         if let Some((at, token)) = self.token
             && read == at
