@@ -155,6 +155,7 @@ fn block([first, again]: [&[u8]; 2], tx_gas: u64) -> (Block, MemoryState) {
         ommers: vec![],
         reward: forewave::BlockReward::OfFork,
         is_dao_fork: false,
+        makes_access_list: false,
     };
     (block, state)
 }

@@ -133,5 +133,8 @@ pub fn compare_header(
     if let (Some(expected), Some(found)) = (header.requests_hash, outcome.requests_hash()) {
         compare("requests_hash", Some(expected.to_string()), found.to_string());
     }
+    if let (Some(expected), Some(found)) = (header.access_list_hash, outcome.access_list_hash()) {
+        compare("block_access_list_hash", Some(expected.to_string()), found.to_string());
+    }
     mismatches
 }

@@ -15,6 +15,7 @@
 mod case_json;
 mod chain;
 mod collision;
+mod devnet;
 mod fault;
 pub(crate) mod import;
 pub(crate) mod network;

@@ -84,6 +84,8 @@ pub struct ExpectedHeader {
     pub receipts_root: Option<B256>,
     /// Hash of the requests (EIP-7685), from Prague on.
     pub requests_hash: Option<B256>,
+    /// Hash of the block's access list (EIP-7928), from Amsterdam on.
+    pub access_list_hash: Option<B256>,
 }
 
 /// A block with all that is needed to execute it and to judge the outcome.
@@ -138,6 +140,7 @@ impl BlockInput {
             // What another chain pays for a block is its own rule.
             reward: if chain.is_ethereum() { BlockReward::OfFork } else { BlockReward::Unpaid },
             is_dao_fork: chain.is_dao_fork(header.number),
+            makes_access_list: fork >= EthereumHardfork::Amsterdam,
         };
         let hashes = files.block_hashes.as_ref();
         let state = state_json::parse_state(&files.pre_state, hashes, &created(&block))?;
@@ -167,6 +170,7 @@ fn expected_header(header: &RpcHeader, absent: &Absent) -> ExpectedHeader {
         logs_bloom: absent.unless("logsBloom", header.logs_bloom),
         receipts_root: absent.unless("receiptsRoot", header.receipts_root),
         requests_hash: header.requests_hash,
+        access_list_hash: header.block_access_list_hash,
     }
 }
 
@@ -224,13 +228,13 @@ fn check_fork(
     let number = header.number;
     let known = options.fork.or_else(|| chain.fork_of(&header.inner));
     let fork = known.expect("the fork of a chain without name is in the options");
-    if fork >= EthereumHardfork::Amsterdam {
+    if fork > EthereumHardfork::Amsterdam {
         return Err(InputError::UnsupportedFork { number, chain, fork: fork.to_string() });
     }
     // What no execution needs may be unknown yet, or not be part of another chain.
     let is_dispensable = stated.absent.contains("hash") || matches!(chain, Chain::Other(_));
     // What each of these forks added to the header: EIP-1559, EIP-4895, EIP-4788,
-    // EIP-4844, EIP-7685.
+    // EIP-4844, EIP-7685, EIP-7928, EIP-7843.
     let additions = [
         (
             EthereumHardfork::London,
@@ -261,6 +265,18 @@ fn check_fork(
             header.requests_hash.is_some(),
             "has a requests hash",
             "has no requests hash",
+        ),
+        (
+            EthereumHardfork::Amsterdam,
+            header.block_access_list_hash.is_some(),
+            "has a block access list hash",
+            "has no block access list hash",
+        ),
+        (
+            EthereumHardfork::Amsterdam,
+            header.slot_number.is_some(),
+            "has a slot number",
+            "has no slot number",
         ),
     ];
     for (since, present, when_present, when_absent) in additions {

@@ -94,6 +94,7 @@ fn workload(of_accounts: bool) -> (Block, MemoryState) {
         ommers: vec![],
         reward: forewave::BlockReward::OfFork,
         is_dao_fork: false,
+        makes_access_list: false,
     };
     (block, state)
 }

@@ -78,6 +78,9 @@ pub struct Block {
     /// Whether this is the block of the DAO fork, which begins with the irregular
     /// state change of EIP-779. Neither number nor [`spec`](Self::spec) tell.
     pub is_dao_fork: bool,
+    /// Whether the block's access list (EIP-7928) is made while it is executed. From
+    /// Amsterdam on the header commits to the list; earlier blocks can have one made as well.
+    pub makes_access_list: bool,
 }
 
 impl Block {

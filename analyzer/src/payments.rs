@@ -130,6 +130,7 @@ mod tests {
             ommers: vec![],
             reward: crate::BlockReward::OfFork,
             is_dao_fork: false,
+            makes_access_list: false,
         };
         let mut predictions = ProtocolPredictor.predict(&block, &state).unwrap();
         if commute {

@@ -20,7 +20,8 @@ use revm::{
 use crate::{
     AccountChange, StateChanges,
     reads::Seen,
-    transition::{AccountTransition, Lifecycle, Transition},
+    touched::Touched,
+    transition::{AccountTransition, BalanceChange, Lifecycle, Transition},
 };
 
 /// Accounts that a transaction brings into play at least: sender and recipient.
@@ -79,6 +80,8 @@ impl FlatAccount {
 pub(crate) struct FlatState<'a, DB> {
     base: &'a DB,
     accounts: HashMap<Address, FlatAccount, FbBuildHasher<20>>,
+    /// What each commit and credit touched, if that is noted.
+    touched: Option<Vec<Touched>>,
 }
 
 impl<'a, DB: DatabaseRef> FlatState<'a, DB> {
@@ -91,7 +94,30 @@ impl<'a, DB: DatabaseRef> FlatState<'a, DB> {
     /// The state with room for so many accounts.
     pub(crate) fn with_room(base: &'a DB, accounts: usize) -> Self {
         let accounts = HashMap::with_capacity_and_hasher(accounts, FbBuildHasher::default());
-        Self { base, accounts }
+        Self { base, accounts, touched: None }
+    }
+
+    /// Notes from here on what each commit and credit touches, where the block's access list
+    /// is made.
+    pub(crate) fn note_touched(&mut self, block: &Block) {
+        self.touched = block.makes_access_list.then(Vec::new);
+    }
+
+    /// What has been touched since this was asked last, if it is noted.
+    pub(crate) fn take_touched(&mut self) -> Vec<Touched> {
+        self.touched.as_mut().map_or_else(Vec::new, core::mem::take)
+    }
+
+    /// What each account that was touched had when the state was opened.
+    pub(crate) fn original_balances(&self) -> AddressMap<U256> {
+        self.accounts.keys().map(|address| (*address, self.original_balance(*address))).collect()
+    }
+
+    /// What an account that was touched had when the state was opened.
+    pub(crate) fn original_balance(&self, address: Address) -> U256 {
+        let Some(account) = self.accounts.get(&address) else { return U256::ZERO };
+        let now = || account.info.as_ref().map_or(U256::ZERO, |info| info.balance);
+        account.original.as_ref().map_or_else(now, |original| original.balance)
     }
 
     fn account_mut(&mut self, address: Address) -> Result<&mut FlatAccount, DB::Error> {
@@ -194,6 +220,9 @@ impl<DB: DatabaseRef> FlatState<'_, DB> {
 
 impl<DB: DatabaseRef> DatabaseCommit for FlatState<'_, DB> {
     fn commit(&mut self, changes: AddressMap<Account>) {
+        if let Some(touched) = &mut self.touched {
+            touched.push(Touched::at_turn(&changes));
+        }
         for (address, account) in changes {
             self.commit_account(address, account);
         }
@@ -242,9 +271,12 @@ impl<DB: DatabaseRef> FlatState<'_, DB> {
         let account = self.account_mut(address)?;
         account.touch();
         let mut info = account.info.take().unwrap_or_default();
-        info.balance = info.balance.saturating_add(wei);
+        let before = info.balance;
+        info.balance = before.saturating_add(wei);
+        let change = BalanceChange::set(before, info.balance);
         let survives = clearing == StateClearing::Disabled || !info.is_empty();
         account.info = survives.then_some(info);
+        self.note_payment(address, change);
         Ok(())
     }
 
@@ -252,7 +284,17 @@ impl<DB: DatabaseRef> FlatState<'_, DB> {
     pub(crate) fn drain(&mut self, address: Address) -> Result<U256, DB::Error> {
         let account = self.account_mut(address)?;
         account.touch();
-        Ok(account.info.as_mut().map_or(U256::ZERO, |info| core::mem::take(&mut info.balance)))
+        let info = account.info.as_mut();
+        let taken = info.map_or(U256::ZERO, |info| core::mem::take(&mut info.balance));
+        self.note_payment(address, BalanceChange::set(taken, U256::ZERO));
+        Ok(taken)
+    }
+
+    fn note_payment(&mut self, address: Address, change: BalanceChange) {
+        if let Some(touched) = &mut self.touched {
+            let change = AccountTransition::payment(change, None);
+            touched.push(Touched::by_payment([(address, change)].into_iter()));
+        }
     }
 }
 

@@ -30,8 +30,9 @@ use revm::{
 use self::frame::ShadowFrame;
 use crate::{
     ExecutionError,
+    block_gas::BlockGas,
     flat_state::FlatState,
-    system::{apply_post_block, apply_pre_block, check_gas_limit},
+    system::{apply_post_block, apply_pre_block},
 };
 
 /// Frames within frames that are recorded; deeper ones are not.
@@ -102,9 +103,9 @@ impl Learner {
             .with_block(block.env.clone())
             .with_cfg(block.cfg.clone())
             .build_mainnet_with_inspector(recorder);
-        let (mut gas_used, mut txs) = (0, 0);
+        let (mut gas, mut txs) = (BlockGas::default(), 0);
         for (tx, env) in block.indexed() {
-            check_gas_limit(block, tx, gas_used)?;
+            gas.check(block, tx)?;
             let is_recorded = tx.index() % self.sampling.txs.max(1) as usize == 0;
             let result = if is_recorded {
                 txs += 1;
@@ -112,7 +113,7 @@ impl Learner {
             } else {
                 evm.transact_commit(env.clone())
             };
-            gas_used += result.map_err(|error| ExecutionError::at(tx, error))?.tx_gas_used();
+            gas.add(env.tx_type, result.map_err(|error| ExecutionError::at(tx, error))?);
         }
         let frames = evm.inspector.recorded;
         let mut flat = evm.ctx.journaled_state.database;

@@ -22,8 +22,11 @@
 //! This crate does no I/O and does not decide which predictor or how many
 //! threads to use.
 
+mod access_list;
 mod at_work;
+mod block_gas;
 mod cancel;
+mod committed;
 mod error;
 mod flat_state;
 mod learn;
@@ -41,6 +44,7 @@ mod sequential;
 mod serial;
 mod sync;
 mod system;
+mod touched;
 mod tracking;
 mod transfer;
 mod transition;

@@ -10,10 +10,11 @@ use revm::{
 };
 
 use crate::{
-    BlockOutcome, ExecutionError, ExecutionStats, TxReceipt,
+    BlockOutcome, ExecutionError, ExecutionStats,
+    committed::Committed,
     flat_state::FlatState,
     looks::Looked,
-    system::{apply_post_block, apply_pre_block, check_gas_limit},
+    system::{apply_post_block, apply_pre_block},
     tracking::{Record, take_record, tracking_evm},
 };
 
@@ -37,12 +38,11 @@ pub fn observe<DB: DatabaseRef>(
     let mut system = apply_pre_block(block, &mut flat)?;
     let precompiles = EthPrecompiles::new(block.spec());
     let mut evm = tracking_evm(block, flat);
-    let mut receipts: Vec<TxReceipt> = Vec::with_capacity(block.transactions.len());
+    let mut committed = Committed::none_of(block);
     let mut accesses = Vec::with_capacity(block.transactions.len());
     let mut payers_seen = Vec::with_capacity(block.transactions.len());
-    let mut gas_used = 0;
     for (tx, env) in block.indexed() {
-        check_gas_limit(block, tx, gas_used)?;
+        committed.check(block, tx)?;
         let run = evm.transact(env.clone()).map_err(|error| ExecutionError::at(tx, error))?;
         let record = take_record(&mut evm, env, &run.state);
         let excluded = |address: &Address| precompiles.contains(address);
@@ -50,15 +50,15 @@ pub fn observe<DB: DatabaseRef>(
         payers_seen.push(record.sees_payer(env.caller));
         let flat = &mut evm.ctx.journaled_state.database.inner;
         flat.apply(&record.transition).map_err(|source| ExecutionError::State { tx, source })?;
-        let receipt = TxReceipt::new(env.tx_type, gas_used, run.result);
-        gas_used = receipt.cumulative_gas_used;
-        receipts.push(receipt);
+        committed.add(env.tx_type, run.result, record.touched);
     }
     let mut flat = evm.ctx.journaled_state.database.inner;
     apply_post_block(block, &mut flat, &mut system)?;
     let changes = flat.changes().map_err(ExecutionError::SystemState)?;
     let stats = ExecutionStats { threads: 1, ..ExecutionStats::default() };
-    let outcome = BlockOutcome::new(block, receipts, changes, system, stats)?;
+    let outcome = BlockOutcome::new(block, committed, changes, system, stats, |address| {
+        flat.original_balance(address)
+    })?;
     Ok(Observation { outcome, accesses, payers_seen })
 }
 

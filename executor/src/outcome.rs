@@ -10,19 +10,28 @@ use std::{collections::BTreeMap, time::Instant};
 use alloy_consensus::{
     Eip658Value, Receipt, ReceiptEnvelope, ReceiptWithBloom, TxType, proofs::calculate_receipt_root,
 };
-use alloy_eips::eip7685::Requests;
+use alloy_eips::{
+    eip7685::Requests,
+    eip7928::{BlockAccessList, compute_block_access_list_hash},
+};
 use forewave_analyzer::{Block, Location, TxIndex};
 use revm::{
     context::result::ExecutionResult,
     primitives::{
-        Address, B256, Log, StorageKey, StorageValue,
+        Address, B256, Log, StorageKey, StorageValue, U256,
         alloy_primitives::{Bloom, logs_bloom},
     },
     state::AccountInfo,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{ExecutionError, requests::with_deposits, system::SystemOutput};
+use crate::{
+    ExecutionError,
+    access_list::{BlockTouched, access_list},
+    committed::Committed,
+    requests::with_deposits,
+    system::SystemOutput,
+};
 
 /// The receipt of one transaction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,7 +42,7 @@ pub struct TxReceipt {
     pub status: bool,
     /// Gas used by this transaction, refunds taken off.
     pub gas_used: u64,
-    /// Gas used by the block up to and including this transaction.
+    /// Gas used by the transactions up to and including this one.
     pub cumulative_gas_used: u64,
     /// Logs, in the order they were emitted.
     pub logs: Vec<Log>,
@@ -42,14 +51,13 @@ pub struct TxReceipt {
 }
 
 impl TxReceipt {
-    /// The receipt of a transaction that ran after `gas_before` gas was used.
-    pub(crate) fn new(tx_type: u8, gas_before: u64, result: ExecutionResult) -> Self {
-        let gas_used = result.tx_gas_used();
+    /// The receipt of a transaction, up to and including which so much gas was used.
+    pub(crate) fn new(tx_type: u8, cumulative_gas_used: u64, result: ExecutionResult) -> Self {
         Self {
             tx_type,
             status: result.is_success(),
-            gas_used,
-            cumulative_gas_used: gas_before + gas_used,
+            gas_used: result.tx_gas_used(),
+            cumulative_gas_used,
             created_address: result.created_address(),
             logs: result.into_logs(),
         }
@@ -99,6 +107,10 @@ pub enum SystemOperation {
     WithdrawalRequests,
     /// Consolidation requests (EIP-7251), after the transactions.
     ConsolidationRequests,
+    /// Deposits of builders (EIP-8282), after the transactions.
+    BuilderDepositRequests,
+    /// Exits of builders (EIP-8282), after the transactions.
+    BuilderExitRequests,
     /// Reward of an ommer's beneficiary, before the Merge.
     OmmerReward,
 }
@@ -110,6 +122,8 @@ impl fmt::Display for SystemOperation {
             Self::HistoryStorage => "parent hash (EIP-2935)",
             Self::WithdrawalRequests => "withdrawal requests (EIP-7002)",
             Self::ConsolidationRequests => "consolidation requests (EIP-7251)",
+            Self::BuilderDepositRequests => "deposits of builders (EIP-8282)",
+            Self::BuilderExitRequests => "exits of builders (EIP-8282)",
             Self::OmmerReward => "reward of an ommer",
         })
     }
@@ -194,14 +208,17 @@ pub(crate) fn ns_since(start: Instant) -> u64 {
 pub struct BlockOutcome {
     /// One receipt for each transaction, in block order.
     pub receipts: Vec<TxReceipt>,
-    /// Gas used by all transactions.
+    /// Gas used by the block, as its header has it: that of all receipts, or from Amsterdam
+    /// on the larger of regular and state gas, refunds not taken off (EIP-8037, EIP-7778).
     pub gas_used: u64,
     /// Net changes of the state, system operations included.
     pub state: StateChanges,
     /// What the block requests of the consensus layer (EIP-7685), in the order of the
-    /// types that stand in front: deposits, withdrawals, consolidations. None before
-    /// Prague, nor where the state lacks a contract that requests are asked of.
+    /// types that stand in front: deposits, withdrawals, consolidations, and from Amsterdam on
+    /// deposits and exits of builders. None before Prague, nor where the state lacks a contract that requests are asked of.
     pub requests: Option<Requests>,
+    /// The block's access list (EIP-7928), where [it is made](Block::makes_access_list).
+    pub access_list: Option<BlockAccessList>,
     /// What was left out.
     pub notes: Vec<OutcomeNote>,
     /// How it was executed.
@@ -209,20 +226,26 @@ pub struct BlockOutcome {
 }
 
 impl BlockOutcome {
-    /// An outcome, its gas and its deposits from the receipts.
+    /// An outcome: deposits from the receipts, the access list from what was touched.
+    /// `original_balance` gives what an account that was paid had before the block.
     pub(crate) fn new<E: core::error::Error>(
         block: &Block,
-        receipts: Vec<TxReceipt>,
+        committed: Committed,
         state: StateChanges,
         system: SystemOutput,
         stats: ExecutionStats,
+        original_balance: impl Fn(Address) -> U256,
     ) -> Result<Self, ExecutionError<E>> {
-        let SystemOutput { notes, requests } = system;
+        let Committed { receipts, gas, touched: txs, .. } = committed;
+        let SystemOutput { notes, requests, before, after } = system;
+        let access_list = block
+            .makes_access_list
+            .then(|| access_list(&BlockTouched { before, txs, after }, original_balance));
         let requests = requests
             .map(|others| with_deposits(block.deposit_contract, &receipts, others))
             .transpose()?;
-        let gas_used = receipts.last().map_or(0, |receipt| receipt.cumulative_gas_used);
-        Ok(Self { receipts, gas_used, state, requests, notes, stats })
+        let gas_used = gas.of_header(block);
+        Ok(Self { receipts, gas_used, state, requests, access_list, notes, stats })
     }
 
     /// Union of all receipts' blooms. Hashed anew at each call, as is the root:
@@ -243,12 +266,18 @@ impl BlockOutcome {
         self.requests.as_ref().map(Requests::requests_hash)
     }
 
+    /// The hash of the access list, as a header has it since Amsterdam.
+    pub fn access_list_hash(&self) -> Option<B256> {
+        self.access_list.as_deref().map(compute_block_access_list_hash)
+    }
+
     /// The first part in which two outcomes differ, statistics aside.
     pub fn first_difference(&self, other: &Self) -> Option<&'static str> {
         let parts = [
             ("receipts", self.receipts != other.receipts),
             ("state changes", self.state != other.state),
             ("requests", self.requests != other.requests),
+            ("access list", self.access_list != other.access_list),
             ("notes", self.notes != other.notes),
         ];
         parts.into_iter().find_map(|(part, differs)| differs.then_some(part))

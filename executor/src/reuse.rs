@@ -18,6 +18,7 @@ use revm::{
 
 use crate::{
     reads::{Reads, Seen, stale_field},
+    touched::Touched,
     tracking::Record,
 };
 
@@ -50,6 +51,7 @@ struct Environment {
     cfg: CfgEnv,
     env: BlockEnv,
     parent_hash: B256,
+    makes_access_list: bool,
 }
 
 /// Results by sender and nonce.
@@ -89,9 +91,10 @@ impl ReuseCache {
     /// The results in the environment of this block. Those of another one are forgotten,
     /// once no run uses them any more.
     pub(crate) fn of(&self, block: &Block) -> Arc<Results> {
-        let Block { cfg, env, parent_hash, .. } = block;
+        let Block { cfg, env, parent_hash, makes_access_list, .. } = block;
         let (cfg, env, parent_hash) = (cfg.clone(), env.clone(), *parent_hash);
-        let environment = Environment { cfg, env, parent_hash };
+        let makes_access_list = *makes_access_list;
+        let environment = Environment { cfg, env, parent_hash, makes_access_list };
         let mut current = lock(&self.0);
         if let Some(results) = current.as_ref().filter(|it| it.environment == environment) {
             return Arc::clone(results);
@@ -153,7 +156,8 @@ impl Known {
 
     /// How much it holds, in terms of [`HELD_PER_SHARD_MAX`].
     fn held(&self) -> usize {
-        let Self { tx, record: Record { reads, transition }, result } = self;
+        let Self { tx, record, result } = self;
+        let Record { reads, transition, touched } = record;
         let logs = result.logs();
         let lists = tx.access_list.iter().map(|item| 1 + item.storage_keys.len()).sum::<usize>()
             + tx.authorization_list.len()
@@ -162,7 +166,10 @@ impl Known {
             + tx.data.len()
             + transition.code_len()
             + result.output().map_or(0, |output| output.len());
-        let locations = reads.accounts.len() + reads.storage.len() + transition.len();
+        let locations = reads.accounts.len()
+            + reads.storage.len()
+            + transition.len()
+            + touched.as_ref().map_or(0, Touched::len);
         1 + locations + lists + logs.len() + bytes / 32
     }
 }

@@ -29,7 +29,11 @@ use std::{
 };
 
 use forewave_analyzer::{Block, PanickedError, TxIndex};
-use revm::{DatabaseRef, context_interface::Cfg, primitives::hardfork::SpecId};
+use revm::{
+    DatabaseRef,
+    context_interface::Cfg,
+    primitives::{AddressMap, U256, hardfork::SpecId},
+};
 
 use self::{
     close::{Closing, add_later, transition_of},
@@ -42,8 +46,9 @@ use self::{
     worker::Worker,
 };
 use crate::{
-    BlockOutcome, ExecutionError, ExecutionStats, StateChanges, TxReceipt,
+    BlockOutcome, ExecutionError, ExecutionStats, StateChanges,
     at_work::AtWork,
+    committed::Committed,
     flat_state::FlatState,
     outcome::ns_since,
     reuse::Results,
@@ -87,15 +92,14 @@ where
     Ok(outcome)
 }
 
-/// Whether everything that a transaction of the block depends on is recorded. It is not by
-/// the rules of Amsterdam; and the change of the DAO fork may leave accounts that exist and
-/// are empty, which no transaction could.
+/// Whether everything that a transaction of the block depends on is recorded. The change of
+/// the DAO fork may leave accounts that exist and are empty, which no transaction could; and
+/// what Amsterdam charges is recorded for its own blocks alone.
 fn is_recorded(block: &Block) -> bool {
     let Block { cfg, is_dao_fork, .. } = block;
-    !is_dao_fork
-        && !block.spec().is_enabled_in(SpecId::AMSTERDAM)
-        && !cfg.is_amsterdam_eip8037_enabled()
-        && !cfg.is_amsterdam_eip2780_enabled()
+    let charges_for_state =
+        cfg.is_amsterdam_eip8037_enabled() || cfg.is_amsterdam_eip2780_enabled();
+    !is_dao_fork && (!charges_for_state || block.spec().is_enabled_in(SpecId::AMSTERDAM))
 }
 
 /// The results that are known of the block's transactions, if any are kept.
@@ -112,14 +116,14 @@ fn run_alone<DB: DatabaseRef>(
 ) -> Result<BlockOutcome, ExecutionError<DB::Error>> {
     let mut flat = FlatState::for_block(state, block);
     let mut system = apply_pre_block(block, &mut flat)?;
-    let mut receipts = Vec::new();
+    let mut committed = Committed::none_of(block);
     let known = known_of(block, workers);
-    let (deadline, known) = (workers.deadline, known.as_deref());
-    let reused = run_serially(block, &mut receipts, &mut flat, known, deadline)?;
+    run_serially(block, &mut committed, &mut flat, known.as_deref(), workers.deadline)?;
     apply_post_block(block, &mut flat, &mut system)?;
     let changes = flat.changes().map_err(ExecutionError::SystemState)?;
-    let stats = ExecutionStats { reused, ..plan.stats(1) };
-    BlockOutcome::new(block, receipts, changes, system, stats)
+    let stats = ExecutionStats { reused: committed.reused, ..plan.stats(1) };
+    let original = |address| flat.original_balance(address);
+    BlockOutcome::new(block, committed, changes, system, stats, original)
 }
 
 /// Runs it on all threads.
@@ -147,7 +151,7 @@ where
         deadline: workers.deadline,
         failed: Mutex::default(),
     };
-    let dispatch = Dispatch::new(&plan.order, Committer::new(slots.len()));
+    let dispatch = Dispatch::new(&plan.order, Committer::new(block));
     let closing = Closing::new(slots.len(), workers.threads());
     let mut worker = Worker::new(&shared);
     let begun = workers.pool.in_place_scope(|scope| {
@@ -172,11 +176,15 @@ where
         return Err(error);
     }
     let mut system = begun?;
-    let Committer { mut receipts, mut reused, reexecuted, .. } = dispatch.into_committer();
-    let so_far = (&mut receipts, &mut reused);
-    let changes = close(&shared, &mut worker, &closing, so_far, &mut system)?;
+    let Committer { mut committed, reexecuted, .. } = dispatch.into_committer();
+    let (changes, later) = close(&shared, &mut worker, &closing, &mut committed, &mut system)?;
+    let reused = committed.reused;
     let stats = ExecutionStats { reused, reexecuted, ..plan.stats(workers.threads()) };
-    BlockOutcome::new(block, receipts, changes, system, stats)
+    let original = |address| {
+        let later = || later.get(&address).copied().unwrap_or_default();
+        shared.versions.original_balance(address).unwrap_or_else(later)
+    };
+    BlockOutcome::new(block, committed, changes, system, stats, original)
 }
 
 /// What a thread of the pool does.
@@ -211,31 +219,34 @@ fn begin<'r, DB: DatabaseRef>(
 }
 
 /// What comes after the transactions with receipts: the others, one after the other, if the
-/// run has fallen back, and what the protocol does then. Gives the net changes of the block.
+/// run has fallen back, and what the protocol does then. Gives the net changes of the block,
+/// and what the accounts that were touched so late had, for the access list.
 fn close<'r, DB: DatabaseRef>(
     shared: &Shared<'r, DB>,
     worker: &mut Worker<'_, 'r, DB>,
     closing: &Closing<DB::Error>,
-    (receipts, reused): (&mut Vec<TxReceipt>, &mut usize),
+    committed: &mut Committed,
     system: &mut SystemOutput,
-) -> Result<StateChanges, ExecutionError<DB::Error>> {
+) -> Result<(StateChanges, AddressMap<U256>), ExecutionError<DB::Error>> {
     let in_system = ExecutionError::SystemState;
     let Shared { block, slots, .. } = *shared;
-    let left = receipts.len()..slots.len();
+    let left = committed.receipts.len()..slots.len();
     for tx in left.clone().map(TxIndex::new) {
         shared.withdraw(tx);
     }
     let state = At::new(worker.view(), narrow(left.start));
     let mut flat = FlatState::with_room(&state, 2 * left.len() + block.withdrawals.len());
     let Shared { known, deadline, .. } = *shared;
-    *reused += run_serially(block, receipts, &mut flat, known, deadline)?;
+    run_serially(block, committed, &mut flat, known, deadline)?;
     apply_post_block(block, &mut flat, system)?;
     let later = flat.changes().map_err(in_system)?;
+    let originals =
+        if block.makes_access_list { flat.original_balances() } else { AddressMap::default() };
     drop(flat);
     closing.work(worker.view());
     let mut changes = closing.collect().map_err(in_system)?;
     add_later(&mut changes, later, worker.view()).map_err(in_system)?;
-    Ok(changes)
+    Ok((changes, originals))
 }
 
 /// A transaction's number, or how many there are.

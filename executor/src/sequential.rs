@@ -12,8 +12,9 @@ use revm::{
 use crate::{
     BlockOutcome, CancelToken, ExecutionError, ExecutionStats, StateChanges, TxReceipt,
     cancel::Deadline,
+    committed::Committed,
     flat_state::FlatState,
-    system::{SystemOutput, apply_post_block, apply_pre_block, check_gas_limit},
+    system::{SystemOutput, apply_post_block, apply_pre_block},
 };
 
 /// Executes the block sequentially on `state`, which is only read.
@@ -53,8 +54,7 @@ pub struct SequentialRun<'a, DB: DatabaseRef> {
     block: &'a Block,
     evm: MainnetEvm<MainnetContext<FlatState<'a, DB>>>,
     system: SystemOutput,
-    receipts: Vec<TxReceipt>,
-    gas_used: u64,
+    committed: Committed,
 }
 
 impl<'a, DB: DatabaseRef> SequentialRun<'a, DB> {
@@ -67,24 +67,22 @@ impl<'a, DB: DatabaseRef> SequentialRun<'a, DB> {
             .with_block(block.env.clone())
             .with_cfg(block.cfg.clone())
             .build_mainnet();
-        let receipts = Vec::with_capacity(block.transactions.len());
-        Ok(Self { block, evm, system, receipts, gas_used: 0 })
+        Ok(Self { block, evm, system, committed: Committed::none_of(block) })
     }
 
     /// Executes and commits a transaction of the block after those so far. One that
     /// does not belong there leaves nothing behind, and the run can go on.
     pub fn step(&mut self, tx: TxIndex) -> Result<&TxReceipt, ExecutionError<DB::Error>> {
-        check_gas_limit(self.block, tx, self.gas_used)?;
+        self.committed.check(self.block, tx)?;
         let env = &self.block.transactions[tx.index()];
         let result = self.evm.transact_commit(env.clone()).map_err(|error| {
             // What it has loaded must not be warm for the next one.
             drop(self.evm.finalize());
             ExecutionError::at(tx, error)
         })?;
-        let receipt = TxReceipt::new(env.tx_type, self.gas_used, result);
-        self.gas_used = receipt.cumulative_gas_used;
-        self.receipts.push(receipt);
-        Ok(self.receipts.last().expect("a receipt was pushed"))
+        let touched = self.evm.ctx.journaled_state.database.take_touched().pop();
+        self.committed.add(env.tx_type, result, touched);
+        Ok(self.committed.receipts.last().expect("a receipt was pushed"))
     }
 
     /// The net changes so far.
@@ -95,11 +93,13 @@ impl<'a, DB: DatabaseRef> SequentialRun<'a, DB> {
 
     /// Ends the block: what the protocol does after its last transaction.
     pub fn finish(self) -> Result<BlockOutcome, ExecutionError<DB::Error>> {
-        let Self { block, evm, mut system, receipts, .. } = self;
+        let Self { block, evm, mut system, committed } = self;
         let mut flat = evm.ctx.journaled_state.database;
         apply_post_block(block, &mut flat, &mut system)?;
         let changes = flat.changes().map_err(ExecutionError::SystemState)?;
         let stats = ExecutionStats { threads: 1, ..ExecutionStats::default() };
-        BlockOutcome::new(block, receipts, changes, system, stats)
+        BlockOutcome::new(block, committed, changes, system, stats, |address| {
+            flat.original_balance(address)
+        })
     }
 }

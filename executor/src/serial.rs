@@ -8,49 +8,49 @@ use forewave_analyzer::Block;
 use revm::{DatabaseRef, ExecuteEvm};
 
 use crate::{
-    ExecutionError, TxReceipt,
+    ExecutionError,
     cancel::Deadline,
+    committed::Committed,
     flat_state::FlatState,
     reuse::Results,
-    system::check_gas_limit,
+    touched::Touched,
     tracking::{keep_room, plain_evm, take_record, tracking_evm},
     transfer::TransferRules,
 };
 
-/// Runs the transactions of a block that have no receipt yet on `flat`, the state before
-/// them, and adds their receipts. Gives the number of those whose result was known.
+/// Runs the transactions of a block that are not committed yet on `flat`, the state before
+/// them, and adds them.
 pub(crate) fn run_serially<DB: DatabaseRef>(
     block: &Block,
-    receipts: &mut Vec<TxReceipt>,
+    committed: &mut Committed,
     flat: &mut FlatState<'_, DB>,
     known: Option<&Results>,
     deadline: Deadline<'_>,
-) -> Result<usize, ExecutionError<DB::Error>> {
+) -> Result<(), ExecutionError<DB::Error>> {
     let rules = TransferRules::new(block);
-    receipts.reserve(block.transactions.len() - receipts.len());
     let make_evm = if known.is_some() { tracking_evm } else { plain_evm };
     let mut evm = make_evm(block, flat);
-    let mut reused = 0;
-    let mut gas_used = receipts.last().map_or(0, |last| last.cumulative_gas_used);
-    for (tx, env) in block.indexed().skip(receipts.len()) {
+    let lists = block.makes_access_list;
+    for (tx, env) in block.indexed().skip(committed.receipts.len()) {
         deadline.check()?;
-        check_gas_limit(block, tx, gas_used)?;
+        committed.check(block, tx)?;
         let flat = &mut *evm.ctx.journaled_state.database.inner;
         let at = |source| ExecutionError::State { tx, source };
         let transfer = rules.as_ref().and_then(|rules| rules.transfer(&mut *flat, env));
-        let receipt = if let Some(transfer) = transfer {
+        let (result, touched) = if let Some(transfer) = transfer {
             for (address, change) in transfer.changes() {
                 flat.apply_account(address, &change).map_err(at)?;
             }
-            TxReceipt::new(env.tx_type, gas_used, transfer.result())
+            (transfer.result(), lists.then(|| transfer.touched()))
         } else if let Some(known) = known.and_then(|known| known.find(&mut *flat, env)) {
             flat.apply(&known.record.transition).map_err(at)?;
-            reused += 1;
-            TxReceipt::new(env.tx_type, gas_used, known.result.clone())
+            committed.reused += 1;
+            (known.result.clone(), known.record.touched.clone())
         } else {
             let result = evm.transact_one(env.clone());
             let result = result.map_err(|error| ExecutionError::at(tx, error))?;
             let mut state = evm.finalize();
+            let touched = lists.then(|| Touched::at_turn(&state));
             if let Some(known) = known {
                 let record = take_record(&mut evm, env, &state);
                 known.add(env, result.clone(), record);
@@ -59,10 +59,9 @@ pub(crate) fn run_serially<DB: DatabaseRef>(
                 evm.ctx.journaled_state.database.inner.commit_account(address, account);
             }
             keep_room(&mut evm, state);
-            TxReceipt::new(env.tx_type, gas_used, result)
+            (result, touched)
         };
-        gas_used = receipt.cumulative_gas_used;
-        receipts.push(receipt);
+        committed.add(env.tx_type, result, touched);
     }
-    Ok(reused)
+    Ok(())
 }

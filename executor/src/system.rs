@@ -1,7 +1,7 @@
 //! What the protocol does at the two ends of a block, outside transactions.
 //!
 //! Before: EIP-4788, EIP-2935, and the irregular state change of EIP-779.
-//! After: EIP-7002, EIP-7251, withdrawals (EIP-4895), rewards before the Merge.
+//! After: EIP-7002, EIP-7251, EIP-8282, withdrawals (EIP-4895), rewards before the Merge.
 //!
 //! The calls before the transactions may fail, and their contracts be absent. Those
 //! after them may not: a block in which they fail is invalid. Only where the state
@@ -14,15 +14,20 @@ use alloy_eips::{
     eip7002::{WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS, WITHDRAWAL_REQUEST_TYPE},
     eip7251::{CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS, CONSOLIDATION_REQUEST_TYPE},
     eip7685::Requests,
+    eip8282::{
+        BUILDER_DEPOSIT_CONTRACT_ADDRESS, BUILDER_DEPOSIT_REQUEST_TYPE,
+        BUILDER_EXIT_CONTRACT_ADDRESS, BUILDER_EXIT_REQUEST_TYPE,
+    },
 };
 use alloy_evm::{
     block::calc::{block_reward, ommer_reward},
     eth::dao_fork::{DAO_HARDFORK_ACCOUNTS, DAO_HARDFORK_BENEFICIARY},
 };
-use forewave_analyzer::{Block, BlockReward, Ommer, StateExtent, TxIndex};
+use forewave_analyzer::{Block, BlockReward, Ommer, StateExtent};
 use revm::{
     Context, DatabaseRef, MainBuilder, MainContext, SystemCallCommitEvm,
     context::result::{ExecutionResult, HaltReason},
+    context_interface::Cfg,
     primitives::{Address, Bytes, U256, hardfork::SpecId},
     state::AccountInfo,
 };
@@ -30,7 +35,54 @@ use revm::{
 use crate::{
     ExecutionError, OutcomeNote, SystemFailure, SystemOperation,
     flat_state::{FlatState, StateClearing},
+    touched::Touched,
 };
+
+/// A contract that is asked for requests at the end of a block.
+struct RequestContract {
+    operation: SystemOperation,
+    address: Address,
+    request_type: u8,
+    since: SpecId,
+}
+
+impl RequestContract {
+    /// Whether it is asked at the end of this block.
+    fn is_asked(&self, block: &Block) -> bool {
+        // EIP-8282 came to the fork's test networks after EIP-2780: a configuration without
+        // that is of an earlier state of the fork.
+        let is_there = self.since < SpecId::AMSTERDAM || block.cfg.is_amsterdam_eip2780_enabled();
+        block.spec().is_enabled_in(self.since) && is_there
+    }
+}
+
+/// In the order in which they are asked, which is that of the types.
+const REQUEST_CONTRACTS: [RequestContract; 4] = [
+    RequestContract {
+        operation: SystemOperation::WithdrawalRequests,
+        address: WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
+        request_type: WITHDRAWAL_REQUEST_TYPE,
+        since: SpecId::PRAGUE,
+    },
+    RequestContract {
+        operation: SystemOperation::ConsolidationRequests,
+        address: CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS,
+        request_type: CONSOLIDATION_REQUEST_TYPE,
+        since: SpecId::PRAGUE,
+    },
+    RequestContract {
+        operation: SystemOperation::BuilderDepositRequests,
+        address: BUILDER_DEPOSIT_CONTRACT_ADDRESS,
+        request_type: BUILDER_DEPOSIT_REQUEST_TYPE,
+        since: SpecId::AMSTERDAM,
+    },
+    RequestContract {
+        operation: SystemOperation::BuilderExitRequests,
+        address: BUILDER_EXIT_CONTRACT_ADDRESS,
+        request_type: BUILDER_EXIT_REQUEST_TYPE,
+        since: SpecId::AMSTERDAM,
+    },
+];
 
 /// Wei in an ether.
 const ETHER: u128 = 1_000_000_000_000_000_000;
@@ -43,20 +95,10 @@ pub(crate) struct SystemOutput {
     /// What the contracts request of the consensus layer, with the types in front;
     /// none before Prague, nor where one of the contracts was left out.
     pub(crate) requests: Option<Requests>,
-}
-
-/// Refuses a transaction whose gas limit exceeds what the block has left.
-pub(crate) fn check_gas_limit<E: core::error::Error>(
-    block: &Block,
-    tx: TxIndex,
-    gas_used: u64,
-) -> Result<(), ExecutionError<E>> {
-    let limit = block.transactions[tx.index()].gas_limit;
-    let available = block.env.gas_limit.saturating_sub(gas_used);
-    if limit > available {
-        return Err(ExecutionError::GasLimitExceeded { tx, limit, available });
-    }
-    Ok(())
+    /// What they touched before the transactions and after them, where the block's access
+    /// list is made.
+    pub(crate) before: Vec<Touched>,
+    pub(crate) after: Vec<Touched>,
 }
 
 /// Applies what happens before the first transaction.
@@ -68,6 +110,7 @@ pub(crate) fn apply_pre_block<DB: DatabaseRef>(
     if block.number() == 0 {
         return Ok(output);
     }
+    state.note_touched(block);
     if block.is_dao_fork {
         move_dao_balances(state).map_err(ExecutionError::SystemState)?;
     }
@@ -84,6 +127,7 @@ pub(crate) fn apply_pre_block<DB: DatabaseRef>(
         let data = Bytes::from(block.parent_hash.0);
         system_call(block, state, (operation, HISTORY_STORAGE_ADDRESS), data, &mut output)?;
     }
+    output.before = state.take_touched();
     Ok(output)
 }
 
@@ -93,6 +137,7 @@ pub(crate) fn apply_post_block<DB: DatabaseRef>(
     state: &mut FlatState<'_, DB>,
     output: &mut SystemOutput,
 ) -> Result<(), ExecutionError<DB::Error>> {
+    state.note_touched(block);
     if block.spec().is_enabled_in(SpecId::PRAGUE) {
         output.requests = contract_requests(block, state, output)?;
     }
@@ -104,29 +149,19 @@ pub(crate) fn apply_post_block<DB: DatabaseRef>(
     for (address, wei) in credits(block, &mut output.notes) {
         state.credit(address, wei, clearing).map_err(ExecutionError::SystemState)?;
     }
+    output.after = state.take_touched();
     Ok(())
 }
 
-/// What the system contracts request (EIP-7002, EIP-7251), unless one is left out.
+/// What the system contracts request (EIP-7002, EIP-7251, EIP-8282), unless one is left out.
 fn contract_requests<DB: DatabaseRef>(
     block: &Block,
     state: &mut FlatState<'_, DB>,
     output: &mut SystemOutput,
 ) -> Result<Option<Requests>, ExecutionError<DB::Error>> {
-    let contracts = [
-        (
-            SystemOperation::WithdrawalRequests,
-            WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
-            WITHDRAWAL_REQUEST_TYPE,
-        ),
-        (
-            SystemOperation::ConsolidationRequests,
-            CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS,
-            CONSOLIDATION_REQUEST_TYPE,
-        ),
-    ];
     let mut requests = Some(Requests::default());
-    for (operation, address, request_type) in contracts {
+    let asked = REQUEST_CONTRACTS.into_iter().filter(|contract| contract.is_asked(block));
+    for RequestContract { operation, address, request_type, .. } in asked {
         let failed = |failure| Err(ExecutionError::SystemContract { operation, address, failure });
         let is_listed = state.account(address).map_err(ExecutionError::SystemState)?.is_some();
         match system_call(block, state, (operation, address), Bytes::new(), output)? {

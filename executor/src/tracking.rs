@@ -31,6 +31,7 @@ use forewave_analyzer::Block;
 use crate::{
     looks::{Looked, Looks},
     reads::{AccountRead, Reads, Seen, StorageRead},
+    touched::Touched,
     transition::Transition,
 };
 
@@ -40,6 +41,8 @@ pub(crate) struct Recording<D> {
     pub(crate) inner: D,
     reads: Reads,
     is_enabled: bool,
+    /// Whether what transactions touched is noted for the block's access list.
+    notes_touched: bool,
 }
 
 impl<D> Recording<D> {
@@ -104,7 +107,12 @@ pub(crate) fn tracking_evm<D: Database>(block: &Block, db: D) -> TrackingEvm<D> 
 /// The same without a record.
 pub(crate) fn plain_evm<D: Database>(block: &Block, db: D) -> TrackingEvm<D> {
     Context::mainnet()
-        .with_db(Recording { inner: db, reads: Reads::default(), is_enabled: false })
+        .with_db(Recording {
+            inner: db,
+            reads: Reads::default(),
+            is_enabled: false,
+            notes_touched: block.makes_access_list,
+        })
         .with_chain(Looks::default())
         .with_block(block.env.clone())
         .with_cfg(block.cfg.clone())
@@ -116,6 +124,8 @@ pub(crate) fn plain_evm<D: Database>(block: &Block, db: D) -> TrackingEvm<D> {
 pub(crate) struct Record {
     pub(crate) reads: Reads,
     pub(crate) transition: Transition,
+    /// What it touched, where the block's access list is made.
+    pub(crate) touched: Option<Touched>,
 }
 
 impl Record {
@@ -150,14 +160,19 @@ pub(crate) fn take_record<D: Database>(
         if read.looked.is_empty() && read.address != beneficiary {
             read.looked = Looked::all();
         }
-        // Before EIP-161 a touch alone can bring an account into existence.
-        if !evm.ctx.cfg.spec.is_enabled_in(SpecId::SPURIOUS_DRAGON) {
+        // Before EIP-161 a touch alone can bring an account into existence. By EIP-8037
+        // what a transaction costs depends on the accounts that it brings into existence.
+        let spec = evm.ctx.cfg.spec;
+        let pays = spec.is_enabled_in(SpecId::AMSTERDAM) && !read.looked.is_empty();
+        if pays || !spec.is_enabled_in(SpecId::SPURIOUS_DRAGON) {
             read.looked |= Looked::EXISTENCE;
         }
     }
     let transition = Transition::new(state, looks);
+    let notes_touched = evm.ctx.journaled_state.database.notes_touched;
+    let touched = notes_touched.then(|| Touched::by_transaction(state, looks));
     looks.clear();
-    Record { reads, transition }
+    Record { reads, transition, touched }
 }
 
 /// The most accounts of a transaction for whose sake the room for them is kept.
@@ -276,6 +291,8 @@ fn looking<D: Database>(
     });
     let result = run(InstructionContext { interpreter, host: &mut *host });
     let has_looked = match result {
+        // Whether the gas suffices depends on more of an account from EIP-8037 on.
+        _ if host.cfg.spec.is_enabled_in(SpecId::AMSTERDAM) => true,
         Ok(()) | Err(InstructionResult::Suspend | InstructionResult::SelfDestruct) => true,
         Err(InstructionResult::OutOfGas) => {
             // Without the gas to load its target, an instruction leaves it unloaded.
@@ -334,9 +351,7 @@ fn create<const IS_CREATE2: bool, D: Database>(frame: Frame<'_, D>) -> Instructi
     if is_nonzero(&frame, 0) {
         own |= Looked::BALANCE;
     }
-    // EIP-8037 charges for an account that is not there yet.
-    let decides_gas = frame.host.cfg.spec.is_enabled_in(SpecId::AMSTERDAM);
-    looking(frame, &Aim { own, target: None, decides_gas }, |frame| {
+    looking(frame, &Aim { own, target: None, decides_gas: false }, |frame| {
         let InstructionContext { interpreter, host } = frame;
         let result = contract::create::<IS_CREATE2, _, _>(InstructionContext {
             interpreter: &mut *interpreter,

@@ -23,6 +23,7 @@ use revm::{
 use crate::{
     looks::Looked,
     reads::{AccountRead, Reads, Seen, is_hoard},
+    touched::Touched,
     tracking::Record,
     transition::{AccountTransition, BalanceChange, Transition},
 };
@@ -204,7 +205,13 @@ impl Transfer {
             accounts.push(read(self.to, Looked::CODE, self.recipient));
         }
         let reads = Reads { accounts, cost: self.most, ..Reads::default() };
-        Record { reads, transition: Transition::of(self.changes().collect()) }
+        let transition = Transition::of(self.changes().collect());
+        Record { reads, transition, touched: None }
+    }
+
+    /// What it touched.
+    pub(crate) fn touched(&self) -> Touched {
+        Touched::by_payment(self.changes())
     }
 }
 
@@ -269,6 +276,7 @@ mod tests {
             ommers: vec![],
             reward: forewave_analyzer::BlockReward::OfFork,
             is_dao_fork: false,
+            makes_access_list: false,
         }
     }
 

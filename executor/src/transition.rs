@@ -37,6 +37,16 @@ impl BalanceChange {
         Self::Settle(left.wrapping_sub(before))
     }
 
+    /// What replaces a balance.
+    pub(crate) fn set(before: U256, after: U256) -> Self {
+        if before == after { Self::Keep } else { Self::Set(after) }
+    }
+
+    /// Whether the balance may become another one.
+    pub(crate) fn is_change(self) -> bool {
+        self != Self::Keep
+    }
+
     pub(crate) fn apply(self, balance: U256) -> U256 {
         match self {
             Self::Keep => balance,
@@ -201,6 +211,20 @@ impl Transition {
     }
 }
 
+/// What becomes of the balance of an account of which so much was looked at.
+pub(crate) fn balance_change(account: &Account, looked: Looked) -> BalanceChange {
+    let (now, before) = (account.info.balance, account.original_info().balance);
+    match now {
+        balance if balance == before => BalanceChange::Keep,
+        // What is added to a hoard may overflow it, in more ways than one.
+        balance if looked.contains(Looked::BALANCE) || is_hoard(before) => {
+            BalanceChange::Set(balance)
+        }
+        left if looked.contains(Looked::COVER) => BalanceChange::settle(before, left),
+        balance => BalanceChange::Credit(balance.wrapping_sub(before)),
+    }
+}
+
 fn account_transition(account: &Account, looked: Looked) -> AccountTransition {
     let lifecycle = match account {
         _ if account.is_selfdestructed() => Lifecycle::Destroyed,
@@ -208,15 +232,7 @@ fn account_transition(account: &Account, looked: Looked) -> AccountTransition {
         _ => Lifecycle::Kept,
     };
     let (now, before) = (&account.info, account.original_info());
-    let balance = match now.balance {
-        balance if balance == before.balance => BalanceChange::Keep,
-        // What is added to a hoard may overflow it, in more ways than one.
-        balance if looked.contains(Looked::BALANCE) || is_hoard(before.balance) => {
-            BalanceChange::Set(balance)
-        }
-        left if looked.contains(Looked::COVER) => BalanceChange::settle(before.balance, left),
-        balance => BalanceChange::Credit(balance.wrapping_sub(before.balance)),
-    };
+    let balance = balance_change(account, looked);
     let changed = account
         .changed_storage_slots()
         .map(|(key, slot)| SlotChange { key: *key, value: slot.present_value });

@@ -4,13 +4,14 @@
 //! out of order need no care. A block that was rejected leaves nothing behind.
 
 use alloy_consensus::Header;
+use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{B256, U256};
 use forewave_analyzer::{Block, MemoryState};
 use forewave_executor::BlockOutcome;
 use hashbrown::HashMap;
 
 use super::{
-    Setup, collision,
+    Setup, collision, devnet,
     import::{self, WireBlock},
     network::{Network, Place},
     rejection::Rejection,
@@ -58,6 +59,8 @@ pub(super) struct TestChain {
     accepted: HashMap<B256, Accepted>,
     /// Accounts and slots of the states of all accepted blocks.
     kept_entries: usize,
+    /// Whether blocks of Amsterdam follow it as it was in its first tests.
+    is_of_devnet: bool,
 }
 
 impl TestChain {
@@ -73,8 +76,9 @@ impl TestChain {
         state.insert_block_hash(genesis.number, hash);
         let kept_entries = entries(&state);
         let total_difficulty = genesis.difficulty;
+        let is_of_devnet = devnet::is_of_devnet(&state);
         let accepted = HashMap::from([(hash, Accepted { state, total_difficulty })]);
-        Ok(Self { network, chain_id, accepted, kept_entries })
+        Ok(Self { network, chain_id, accepted, kept_entries, is_of_devnet })
     }
 
     /// The state after the block with this hash.
@@ -130,6 +134,9 @@ impl TestChain {
             Err(rejection) => return Ok(Err(rejection)),
         };
         block.is_dao_fork = self.network.is_dao_fork(header.number);
+        if self.is_of_devnet && fork >= EthereumHardfork::Amsterdam {
+            devnet::follow(&mut block);
+        }
         let outcome = match run(&block, state, setup)? {
             Ok(outcome) => outcome,
             Err(rejection) => return Ok(Err(rejection)),

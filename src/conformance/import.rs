@@ -50,6 +50,7 @@ pub(super) fn expected_header(header: &Header) -> ExpectedHeader {
         logs_bloom: Some(header.logs_bloom),
         receipts_root: Some(header.receipts_root),
         requests_hash: header.requests_hash,
+        access_list_hash: header.block_access_list_hash,
     }
 }
 
@@ -82,6 +83,7 @@ pub(super) fn block(
             .collect(),
         reward: BlockReward::OfFork,
         is_dao_fork: false,
+        makes_access_list: fork >= EthereumHardfork::Amsterdam,
     })
 }
 

@@ -13,7 +13,7 @@ use alloy_hardforks::{EthereumHardfork, EthereumHardforks, ForkCondition};
 use alloy_primitives::U256;
 
 /// Forks by the names that tests and tools give them, the usual one first.
-const FORKS: [(&str, EthereumHardfork); 25] = [
+const FORKS: [(&str, EthereumHardfork); 26] = [
     ("Frontier", EthereumHardfork::Frontier),
     ("Homestead", EthereumHardfork::Homestead),
     ("Dao", EthereumHardfork::Dao),
@@ -39,16 +39,16 @@ const FORKS: [(&str, EthereumHardfork); 25] = [
     ("Osaka", EthereumHardfork::Osaka),
     ("BPO1", EthereumHardfork::Bpo1),
     ("BPO2", EthereumHardfork::Bpo2),
+    ("Amsterdam", EthereumHardfork::Amsterdam),
 ];
 
 /// Names that are known to stand for rules which are not followed here, and why.
-const NOT_FOLLOWED: [(&str, &str); 6] = [
+const NOT_FOLLOWED: [(&str, &str); 5] = [
     (
         "Constantinople",
         "it has EIP-1283, which Petersburg took out before any chain used it, and the EVM here \
          leaves out; ConstantinopleFix is Petersburg",
     ),
-    ("Amsterdam", "its rules (EIP-7928 and others) are not followed yet"),
     ("BPO3", BPO_OF_TESTS),
     ("BPO4", BPO_OF_TESTS),
     ("BPO5", BPO_OF_TESTS),
@@ -223,8 +223,6 @@ mod tests {
             ("Constantinople", "EIP-1283"),
             ("constantinople", "EIP-1283"),
             ("ByzantiumToConstantinopleAt5", "EIP-1283"),
-            ("Amsterdam", "EIP-7928"),
-            ("BPO2ToAmsterdamAtTime15k", "the rules of Amsterdam are not followed"),
             ("BPO4", "EIP-7892"),
             ("Verkle", "the rules of Verkle are not known"),
         ] {

@@ -212,7 +212,7 @@ pub enum InputError {
     },
     /// A fork later than the last supported one.
     #[error(
-        "block {number} of {chain} follows the rules of {fork}; the last supported fork is Osaka"
+        "block {number} of {chain} follows the rules of {fork}; the last supported fork is Amsterdam"
     )]
     UnsupportedFork {
         /// Block number.

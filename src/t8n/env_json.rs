@@ -104,6 +104,7 @@ pub(super) fn parse(
         withdrawals: env.withdrawals()?,
         reward: rules.reward,
         is_dao_fork: rules.fork == EthereumHardfork::Dao,
+        makes_access_list: rules.fork >= EthereumHardfork::Amsterdam,
     })
 }
 

@@ -51,6 +51,7 @@ fn looping() -> (Block, MemoryState) {
         ommers: vec![],
         reward: forewave::BlockReward::OfFork,
         is_dao_fork: false,
+        makes_access_list: false,
     };
     (block, state)
 }

@@ -179,6 +179,7 @@ fn empty_block(choices: &mut Choices<'_>, (spec, number, timestamp): Slot) -> Bl
         ommers: Vec::new(),
         reward: forewave::BlockReward::OfFork,
         is_dao_fork: false,
+        makes_access_list: false,
     }
 }
 

@@ -52,6 +52,7 @@ impl Scene {
             ommers: Vec::new(),
             reward: forewave_analyzer::BlockReward::OfFork,
             is_dao_fork: false,
+            makes_access_list: false,
         };
         let names =
             [(SENDER, "sender"), (BENEFICIARY, "beneficiary"), (A, "a"), (B, "b"), (C, "c")];

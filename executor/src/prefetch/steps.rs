@@ -232,6 +232,7 @@ mod tests {
             ommers: vec![],
             reward: forewave_analyzer::BlockReward::OfFork,
             is_dao_fork: false,
+            makes_access_list: false,
         }
     }
 

@@ -7,7 +7,7 @@
 //! ends as in a sequential run, whatever was predicted and in whatever order the threads
 //! ran.
 
-use forewave_analyzer::{Location, TxIndex};
+use forewave_analyzer::{Block, Location, TxIndex};
 use revm::DatabaseRef;
 
 use super::{
@@ -20,9 +20,9 @@ use super::{
     worker::Worker,
 };
 use crate::{
-    ExecutionError, Reexecution, ReexecutionReason, TxReceipt,
+    ExecutionError, Reexecution, ReexecutionReason,
+    committed::Committed,
     reads::{AccountRead, StorageRead, stale_field},
-    system::check_gas_limit,
     transition::{Lifecycle, Transition},
 };
 
@@ -44,11 +44,8 @@ const STEPS_PER_CHANGE: usize = 4;
 /// What the committing threads know.
 #[derive(Debug, Default)]
 pub(super) struct Committer {
-    pub(super) receipts: Vec<TxReceipt>,
-    gas_used: u64,
+    pub(super) committed: Committed,
     pub(super) reexecuted: Vec<Reexecution>,
-    /// Transactions whose result was known.
-    pub(super) reused: usize,
     /// Gas of the runs that were stale.
     stale_gas: u64,
     /// Whether each of the last transactions was stale, one bit each.
@@ -73,15 +70,15 @@ impl Committer {
         }
     }
 
-    /// Nothing is committed yet of so many transactions.
-    pub(super) fn new(transactions: usize) -> Self {
-        Self { receipts: Vec::with_capacity(transactions), ..Self::default() }
+    /// Nothing is committed yet of a block's transactions.
+    pub(super) fn new(block: &Block) -> Self {
+        Self { committed: Committed::none_of(block), ..Self::default() }
     }
 
     /// Whether too much of what was run ahead was stale.
     fn is_of_no_use(&self) -> bool {
         self.stale.count_ones() > STALE_MAX
-            || self.stale_gas > self.gas_used.saturating_add(STALE_GAS_MIN)
+            || self.stale_gas > self.committed.gas.paid().saturating_add(STALE_GAS_MIN)
     }
 
     fn try_commit<'r, DB: DatabaseRef>(
@@ -90,7 +87,7 @@ impl Committer {
         worker: &mut Worker<'_, 'r, DB>,
         tx: TxIndex,
     ) -> Result<(), ExecutionError<DB::Error>> {
-        check_gas_limit(shared.block, tx, self.gas_used)?;
+        self.committed.check(shared.block, tx)?;
         let slot = &shared.slots[tx.index()];
         let mut pending = slot.take();
         let reason = match &pending {
@@ -107,12 +104,10 @@ impl Committer {
             pending = slot.take();
         }
         let run = pending.expect("a transaction that ran is pending");
-        let Pending { result, is_reused, .. } = *run;
+        let Pending { result, touched, is_reused, .. } = *run;
         let env = &shared.block.transactions[tx.index()];
-        let receipt = TxReceipt::new(env.tx_type, self.gas_used, result);
-        self.gas_used = receipt.cumulative_gas_used;
-        self.reused += usize::from(is_reused);
-        self.receipts.push(receipt);
+        self.committed.reused += usize::from(is_reused);
+        self.committed.add(env.tx_type, result, touched);
         let transition = slot.transitions().last().expect("what is committed has been executed");
         let committed = worker.view().commit(point_after(tx), transition);
         committed.map_err(|source| ExecutionError::State { tx, source })

@@ -151,9 +151,14 @@ impl<'r> AccountEntry<'r> {
         self.versions.drain(..merged);
     }
 
+    /// What it was before the block.
+    pub(super) fn original(&self) -> Seen {
+        self.original.unwrap_or_else(|| Seen::new(self.info.as_ref()))
+    }
+
     /// What became of it.
     pub(super) fn end(&self) -> End {
-        let original = self.original.unwrap_or_else(|| Seen::new(self.info.as_ref()));
+        let original = self.original();
         let cleared = |version: &AccountVersion<'_>| version.change.lifecycle != Lifecycle::Kept;
         let is_cleared = self.is_cleared || self.versions.iter().any(cleared);
         End { original, info: self.info(Point::MAX), is_cleared }

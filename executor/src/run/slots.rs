@@ -4,13 +4,15 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use revm::context::result::ExecutionResult;
 
-use crate::{reads::Reads, transition::Transition};
+use crate::{reads::Reads, touched::Touched, transition::Transition};
 
 /// What is known of a run until it is committed.
 #[derive(Debug)]
 pub(super) struct Pending {
     pub(super) result: ExecutionResult,
     pub(super) reads: Reads,
+    /// What it touched, where the block's access list is made.
+    pub(super) touched: Option<Touched>,
     pub(super) basis: Basis,
     /// Whether the result was known.
     pub(super) is_reused: bool,

@@ -21,7 +21,7 @@ use forewave_analyzer::{Block, TxIndex};
 use hashbrown::{HashMap, HashTable};
 use revm::{
     DatabaseRef,
-    primitives::{Address, StorageKey, StorageValue, map::DefaultHashBuilder},
+    primitives::{Address, StorageKey, StorageValue, U256, map::DefaultHashBuilder},
     state::AccountInfo,
 };
 
@@ -343,6 +343,11 @@ impl<'r> Versions<'r> {
         let last =
             wipes.iter().filter_map(|(address, wipes)| Some((*address, *wipes.iter().max()?)));
         last.collect()
+    }
+
+    /// What an account that was written had before the block.
+    pub(super) fn original_balance(&self, address: Address) -> Option<U256> {
+        self.with_account(self.hashes.account(address), address, |entry| entry.original().balance)
     }
 
     /// What a slot, which has this hash, was before the block, if that is known here.

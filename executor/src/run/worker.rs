@@ -116,9 +116,11 @@ impl<'v, 'r, DB: DatabaseRef> Worker<'v, 'r, DB> {
         let start = committed.map(|committed| database.inner.start(committed));
         let (known, view) = (shared.known, &mut database.inner);
         let mut is_reused = false;
-        let (result, Record { reads, transition }) =
+        let (result, Record { reads, transition, touched }) =
             if let Some(transfer) = shared.rules.and_then(|rules| rules.transfer(view, env)) {
-                (transfer.result(), transfer.record())
+                let lists = shared.block.makes_access_list;
+                let touched = lists.then(|| transfer.touched());
+                (transfer.result(), Record { touched, ..transfer.record() })
             } else if let Some(known) = known.and_then(|known| known.find(view, env)) {
                 is_reused = true;
                 (known.result.clone(), known.record.clone())
@@ -130,7 +132,7 @@ impl<'v, 'r, DB: DatabaseRef> Worker<'v, 'r, DB> {
                 (result, record)
             };
         let basis = self.basis(start, &reads);
-        shared.slots[tx.index()].put(Pending { result, reads, basis, is_reused });
+        shared.slots[tx.index()].put(Pending { result, reads, touched, basis, is_reused });
         Ok(transition)
     }
 

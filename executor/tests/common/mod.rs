@@ -61,6 +61,7 @@ pub(crate) fn block(spec: SpecId, transactions: Vec<TxEnv>) -> Block {
         ommers: vec![],
         reward: forewave_analyzer::BlockReward::OfFork,
         is_dao_fork: false,
+        makes_access_list: false,
     }
 }
 

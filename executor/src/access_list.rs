@@ -1,0 +1,116 @@
+//! What the steps of a block touched, put together to the block's access list (EIP-7928).
+//!
+//! ```text
+//! before the block: 0 | tx 0: 1 | tx 1: 2 | ... | after the last: n + 1
+//!       └── by account, then by index ──> changes with their values, and what was only read
+//! ```
+//!
+//! A run leaves open what a balance is that it paid into or from without looking at it. Here, in
+//! block order, it is known.
+
+use alloy_eips::eip7928::{
+    AccountChanges, BalanceChange as ListedBalance, BlockAccessIndex, BlockAccessList, CodeChange,
+    NonceChange, SlotChanges, StorageChange,
+};
+use revm::primitives::{Address, U256};
+
+use crate::touched::{Touched, TouchedAccount, TouchedSlot};
+
+/// What the steps of a block touched, in block order.
+#[derive(Debug, Default)]
+pub(crate) struct BlockTouched {
+    /// The protocol, before the transactions.
+    pub(crate) before: Vec<Touched>,
+    pub(crate) txs: Vec<Touched>,
+    /// The protocol, after the transactions.
+    pub(crate) after: Vec<Touched>,
+}
+
+/// An account that was touched at an index of the block.
+type At<'a> = (BlockAccessIndex, &'a TouchedAccount);
+
+/// The list of a block. `original` gives what an account that was paid had before the block.
+pub(crate) fn access_list(
+    steps: &BlockTouched,
+    original: impl Fn(Address) -> U256,
+) -> BlockAccessList {
+    let last = steps.txs.len() + 1;
+    let before = steps.before.iter().map(|step| (0, step));
+    let txs = steps.txs.iter().enumerate().map(|(tx, step)| (tx + 1, step));
+    let after = steps.after.iter().map(|step| (last, step));
+    let mut touched: Vec<At<'_>> = before
+        .chain(txs)
+        .chain(after)
+        .flat_map(|(index, step)| {
+            let index = BlockAccessIndex::new(index as u64);
+            step.accounts().iter().map(move |account| (index, account))
+        })
+        .collect();
+    touched.sort_by_key(|(_, account)| account.address);
+    let accounts = touched.chunk_by(|(_, one), (_, other)| one.address == other.address);
+    accounts.map(|touched| account_changes(touched, &original)).collect()
+}
+
+/// The entry of one account, from where it was touched, in block order.
+fn account_changes(touched: &[At<'_>], original: impl Fn(Address) -> U256) -> AccountChanges {
+    let address = touched[0].1.address;
+    let mut entry = AccountChanges::new(address);
+    let mut balance = Tracked::default();
+    let mut slots: Vec<(BlockAccessIndex, TouchedSlot)> = Vec::new();
+    for &(index, account) in touched {
+        if account.balance.is_change() {
+            let before = balance.now.unwrap_or_else(|| original(address));
+            balance.set(index, before, account.balance.apply(before));
+        }
+        if let Some(nonce) = account.nonce {
+            entry.nonce_changes.retain(|change| change.block_access_index != index);
+            entry.nonce_changes.push(NonceChange::new(index, nonce));
+        }
+        if let Some(code) = &account.code {
+            entry.code_changes.retain(|change| change.block_access_index != index);
+            entry.code_changes.push(CodeChange::new(index, code.clone()));
+        }
+        slots.extend(account.slots.iter().map(|slot| (index, *slot)));
+    }
+    let balances = balance.changes.iter();
+    entry.balance_changes =
+        balances.map(|&(index, _, after)| ListedBalance::new(index, after)).collect();
+    slots.sort_by_key(|(_, slot)| slot.key);
+    for touched in slots.chunk_by(|(_, one), (_, other)| one.key == other.key) {
+        let key = touched[0].1.key;
+        let mut value = Tracked::default();
+        for (index, slot) in touched {
+            value.set(*index, slot.before, slot.after);
+        }
+        if value.changes.is_empty() {
+            entry.storage_reads.push(key);
+            continue;
+        }
+        let changes = value.changes.iter();
+        let changes = changes.map(|&(index, _, after)| StorageChange::new(index, after)).collect();
+        entry.storage_changes.push(SlotChanges::new(key, changes));
+    }
+    entry
+}
+
+/// A value over the block, and where it changed: index, value before, value after.
+#[derive(Debug, Default)]
+struct Tracked {
+    now: Option<U256>,
+    changes: Vec<(BlockAccessIndex, U256, U256)>,
+}
+
+impl Tracked {
+    /// Adds what a step made of the value. Several steps may share an index: then what they
+    /// all made of it counts.
+    fn set(&mut self, index: BlockAccessIndex, before: U256, after: U256) {
+        self.now = Some(after);
+        let before = match self.changes.pop_if(|(last, ..)| *last == index) {
+            Some((_, before, _)) => before,
+            None => before,
+        };
+        if before != after {
+            self.changes.push((index, before, after));
+        }
+    }
+}
