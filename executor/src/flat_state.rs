@@ -290,6 +290,11 @@ impl<DB: DatabaseRef> FlatState<'_, DB> {
         Ok(taken)
     }
 
+    /// Notes that an account is touched that nothing is done to.
+    pub(crate) fn note_access(&mut self, address: Address) {
+        self.note_payment(address, BalanceChange::Keep);
+    }
+
     fn note_payment(&mut self, address: Address, change: BalanceChange) {
         if let Some(touched) = &mut self.touched {
             let change = AccountTransition::payment(change, None);

@@ -149,6 +149,9 @@ pub(crate) fn apply_post_block<DB: DatabaseRef>(
     for (address, wei) in credits(block, &mut output.notes) {
         state.credit(address, wei, clearing).map_err(ExecutionError::SystemState)?;
     }
+    // A withdrawal of nothing leaves the account as it is, and yet is an access (EIP-7928).
+    let nothing = block.withdrawals.iter().filter(|withdrawal| withdrawal.amount == 0);
+    nothing.for_each(|withdrawal| state.note_access(withdrawal.address));
     output.after = state.take_touched();
     Ok(())
 }

@@ -15,9 +15,9 @@ use revm::{
 };
 
 /// Gas of a byte of state, and what is charged by the byte.
-const STATE_BYTE: u64 = 1_530;
-const SLOT_BYTES: u64 = 64;
-const ACCOUNT_BYTES: u64 = 120;
+const STATE_BYTE: u64 = 1_174;
+const SLOT_BYTES: u64 = 32;
+const ACCOUNT_BYTES: u64 = 112;
 const AUTHORIZATION_BYTES: u64 = 23;
 
 /// Gas of a byte of an access list (EIP-7981).
