@@ -6,6 +6,7 @@
 
 mod analyze;
 mod args;
+mod bal;
 mod bench;
 mod diagnostic;
 mod graph;
@@ -63,6 +64,7 @@ pub(crate) fn main() -> ExitCode {
     let done = match arguments().command {
         Command::Graph(args) => graph::graph(&args),
         Command::Run(args) => run::run(&args),
+        Command::Bal(args) => bal::bal(&args),
         Command::Bench(args) => bench::bench(&args),
         Command::Score(args) => score::score(&args),
         Command::Analyze(args) => analyze::analyze(&args),

@@ -6,6 +6,7 @@
 //! that the header commits to; what else the chain guarantees about a header (its
 //! hash, its parent) is not proved here.
 
+pub(crate) mod access_list;
 mod block_json;
 mod body;
 pub(crate) mod chain;
@@ -22,6 +23,7 @@ mod text;
 use std::path::Path;
 
 use alloy_consensus::{Transaction as _, transaction::SignerRecoverable};
+use alloy_eips::eip7928::BlockAccessList;
 use alloy_evm::FromRecoveredTx;
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{B256, Bloom};
@@ -30,16 +32,17 @@ use forewave_analyzer::{Block, BlockReward, MemoryState, Ommer, StateExtent, TxI
 use revm::{context::TxEnv, primitives::hardfork::SpecId};
 use serde::{Deserialize, Serialize};
 
-use self::{
-    block_json::{Absent, StatedBlock},
-    chain::environment,
-    state_json::Created,
-};
 pub use self::{
+    access_list::parse_access_list,
     chain::{Chain, ChainId, UnknownChainName},
     error::{InputError, NamedBy},
     files::{BlockFiles, SourceFile},
     note::InputNote,
+};
+use self::{
+    block_json::{Absent, StatedBlock},
+    chain::environment,
+    state_json::Created,
 };
 use crate::conformance::network::UpTo;
 
@@ -104,6 +107,8 @@ pub struct BlockInput {
     pub header: ExpectedHeader,
     /// Hash of each transaction, in block order.
     pub tx_hashes: Vec<B256>,
+    /// The block's access list (EIP-7928), as its file states it: true or not.
+    pub access_list: Option<BlockAccessList>,
     /// What the files leave open, so that the outcome may not be the chain's.
     pub notes: Vec<InputNote>,
 }
@@ -149,6 +154,7 @@ impl BlockInput {
             fork,
             header: expected_header(&header, &absent),
             tx_hashes: transactions.iter().map(|tx| *tx.inner.tx_hash()).collect(),
+            access_list: files.access_list.as_ref().map(parse_access_list).transpose()?,
             notes: note::notes(&block, &state, &absent),
             block,
             state,

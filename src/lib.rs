@@ -31,6 +31,7 @@
 //! # }
 //! ```
 
+mod access_list;
 pub mod bench;
 pub mod compare;
 pub mod conformance;
@@ -46,6 +47,7 @@ mod state_root;
 #[cfg(feature = "t8n")]
 pub mod t8n;
 
+pub use access_list::{EntryAt, IndexInWords, ListFault, Listed, judge_access_list, list_items};
 pub use forewave_analyzer::{
     AccessKind, AccessListPredictor, AccessSet, AccessSetBuilder, AccessSummary, AnalyzeError,
     Block, BlockReward, CallKind, Completeness, Confidence, Effect, Entry, EntrySummary,

@@ -4,6 +4,8 @@
 use core::time::Duration;
 use std::collections::BTreeMap;
 
+use alloy_eips::eip7928::AccountChanges;
+use alloy_primitives::B256;
 use forewave_executor::{OutcomeNote, Reexecution};
 use forewave_scheduler::{ConflictGraph, GraphView, HotSpot, Schedule, hot_spots};
 use serde::Serialize;
@@ -82,6 +84,42 @@ impl GraphReport {
             schedule: plan.schedule().clone(),
             hot_spots: hot_spots(graph),
         }
+    }
+}
+
+/// `forewave bal --json`: one object for each block.
+#[derive(Clone, Debug, Serialize)]
+pub struct ListReport<'a> {
+    /// Which block.
+    #[serde(flatten)]
+    pub block: BlockHeading,
+    /// Hash of the list that executing the block made.
+    pub hash: B256,
+    /// Hash of the list, as the header states it; none before Amsterdam.
+    pub header_hash: Option<B256>,
+    /// Accounts in the list.
+    pub accounts: usize,
+    /// Accounts and slots in it.
+    pub items: u64,
+    /// The most of them that the block's gas limit allows.
+    pub items_max: u64,
+    /// Bytes of its RLP.
+    pub rlp_bytes: usize,
+    /// What is wrong with the list that was given, in words; empty if nothing is, none if no
+    /// list was given.
+    pub faults: Option<Vec<String>>,
+    /// What the outcome, and so the list, leaves out because the pre-state does not hold it.
+    pub notes: Vec<OutcomeNote>,
+    /// The list itself, as `eth_getBlockAccessList` answers it; not with `--check`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub access_list: Option<&'a [AccountChanges]>,
+}
+
+impl ListReport<'_> {
+    /// Whether nothing speaks against the list that the block comes with.
+    pub fn is_true(&self) -> bool {
+        self.header_hash.is_none_or(|stated| stated == self.hash)
+            && self.faults.as_ref().is_none_or(Vec::is_empty)
     }
 }
 

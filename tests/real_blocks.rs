@@ -5,6 +5,8 @@
 //! `FOREWAVE_REPETITIONS=20 cargo test --release --test real_blocks -- --nocapture every_real`
 //! executes each block as often in every way.
 
+#[path = "real_blocks/access_lists.rs"]
+mod access_lists;
 #[path = "support/equality.rs"]
 mod equality;
 

@@ -147,6 +147,19 @@ pub enum OutcomeNote {
     },
 }
 
+impl fmt::Display for OutcomeNote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SystemContractAbsent { operation, address } => {
+                write!(f, "{operation}, since the state holds no code at {address}")
+            }
+            Self::OmmerHeaderAbsent { hash } => {
+                write!(f, "the reward of ommer {hash}, whose header is not known")
+            }
+        }
+    }
+}
+
 /// Why a transaction ran a second time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reason", rename_all = "snake_case")]

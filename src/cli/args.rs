@@ -41,6 +41,8 @@ pub(super) enum Command {
     Graph(GraphArgs),
     /// Execute blocks in parallel, and compare with sequential execution.
     Run(RunArgs),
+    /// Make the access list of blocks (EIP-7928), and judge the ones they come with.
+    Bal(BalArgs),
     /// Measure what parallel execution gains on blocks, and predict it for more cores.
     Bench(BenchArgs),
     /// Score predictors against what the transactions did touch.
@@ -85,6 +87,50 @@ impl BlockArgs {
         let senders = if self.check_senders { Senders::Recovered } else { Senders::AsStated };
         let chain = self.chain.or(self.chain_id.map(Chain::from_id));
         LoadOptions { chain, fork: self.fork, senders }
+    }
+}
+
+/// What `bal` prints of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ListFormat {
+    /// Account by account, in words.
+    Text,
+    /// One object for each block (docs/json.md).
+    Json,
+    /// The RLP of the list, as hexadecimal.
+    Rlp,
+}
+
+/// `forewave bal`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  forewave bal fixtures/blocks/mixed-defi               the list, in words
+  forewave bal --format rlp BLOCK > list.rlp            as it is hashed
+  forewave bal --check BLOCK                            judge BLOCK/block_access_list.json
+  forewave bal --check --list list.json BLOCK           judge another list")]
+pub(super) struct BalArgs {
+    #[command(flatten)]
+    pub(super) blocks: BlockArgs,
+    /// What is printed of each list.
+    #[arg(long, value_name = "FORMAT", default_value = "text", conflicts_with = "json")]
+    format: ListFormat,
+    /// Say only whether the list that a block comes with is the right one: its
+    /// `block_access_list.json`, and the hash in its header.
+    #[arg(long)]
+    pub(super) check: bool,
+    /// Judge the list in this file: what `eth_getBlockAccessList` answers, or its RLP as a
+    /// `0x` string in quotes. For one block.
+    #[arg(long, value_name = "FILE")]
+    pub(super) list: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) threads: Threads,
+}
+
+impl BalArgs {
+    /// What is printed.
+    pub(super) const fn format(&self) -> ListFormat {
+        if self.blocks.json { ListFormat::Json } else { self.format }
     }
 }
 

@@ -55,6 +55,20 @@ pub(super) enum Failure {
         /// Why.
         source: io::Error,
     },
+    /// A file could not be opened.
+    #[error("{}: the file could not be read: {source}", file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is no list to judge.
+    #[error(
+        "there is no access list to check: block_access_list.json is not beside the block, no \
+         --list FILE is given, and its header has no blockAccessListHash"
+    )]
+    NoList,
     /// A plot could not be drawn or written.
     #[error(transparent)]
     Plot(#[from] PlotError),

@@ -12,7 +12,7 @@ use flate2::read::MultiGzDecoder;
 
 use super::{
     InputError,
-    limits::{BLOCK_BYTES_MAX, BLOCK_HASHES_BYTES_MAX, PRE_STATE_BYTES_MAX},
+    limits::{ACCESS_LIST_BYTES_MAX, BLOCK_BYTES_MAX, BLOCK_HASHES_BYTES_MAX, PRE_STATE_BYTES_MAX},
 };
 
 /// The files of a block directory, for messages.
@@ -63,6 +63,8 @@ pub struct BlockFiles {
     pub pre_state: SourceFile,
     /// Hashes of earlier blocks, for `BLOCKHASH`.
     pub block_hashes: Option<SourceFile>,
+    /// The block's access list (EIP-7928).
+    pub access_list: Option<SourceFile>,
 }
 
 impl BlockFiles {
@@ -77,6 +79,7 @@ impl BlockFiles {
             block: required("block.json", BLOCK_BYTES_MAX)?,
             pre_state: required("pre_state.json", PRE_STATE_BYTES_MAX)?,
             block_hashes: read_file(directory, "block_hashes.json", BLOCK_HASHES_BYTES_MAX)?,
+            access_list: read_file(directory, "block_access_list.json", ACCESS_LIST_BYTES_MAX)?,
         })
     }
 }

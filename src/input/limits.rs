@@ -13,6 +13,12 @@ pub const PRE_STATE_BYTES_MAX: u64 = 1 << 30;
 /// The most bytes of `block_hashes.json`, after decompression.
 pub const BLOCK_HASHES_BYTES_MAX: u64 = 16 << 20;
 
+/// The most bytes of `block_access_list.json`, after decompression.
+pub const ACCESS_LIST_BYTES_MAX: u64 = 256 << 20;
+
+/// The most values in `block_access_list.json`: objects, arrays, and what is in them.
+pub const ACCESS_LIST_VALUES_MAX: usize = 1 << 24;
+
 /// The most bytes of one file of conformance tests, after decompression.
 pub const CASES_BYTES_MAX: u64 = 512 << 20;
 
