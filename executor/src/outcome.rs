@@ -169,6 +169,8 @@ pub enum ReexecutionReason {
         /// The first stale location.
         location: Location,
     },
+    /// It did not do what the block's access list says of it.
+    NotAsListed,
     /// It could not be executed at all on the state it saw, for instance
     /// because it was invalid there.
     NotExecutable,

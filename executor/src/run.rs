@@ -15,6 +15,7 @@ mod close;
 mod commit;
 mod dispatch;
 mod entries;
+mod listed;
 mod order;
 mod plan;
 mod shared;
@@ -39,9 +40,10 @@ use self::{
     close::{Closing, add_later, transition_of},
     commit::Committer,
     dispatch::Dispatch,
+    listed::Listed,
     shared::Shared,
     slots::TxSlot,
-    versions::Versions,
+    versions::{Versions, point_after},
     view::At,
     worker::Worker,
 };
@@ -148,6 +150,7 @@ where
         share: slots.len() / workers.threads(),
         versions: Versions::new(block, workers.threads()),
         known: known.as_deref(),
+        listed: plan.listed.as_deref(),
         deadline: workers.deadline,
         failed: Mutex::default(),
     };
@@ -215,6 +218,11 @@ fn begin<'r, DB: DatabaseRef>(
     let changes = flat.changes().map_err(ExecutionError::SystemState)?;
     let before = before.get_or_init(|| transition_of(changes));
     worker.view().publish(0, before).map_err(ExecutionError::SystemState)?;
+    let listed = shared.listed.into_iter().flat_map(Listed::transitions);
+    for (tx, transition) in listed {
+        let published = worker.view().publish(point_after(tx), transition);
+        published.map_err(|source| ExecutionError::State { tx, source })?;
+    }
     Ok(system)
 }
 

@@ -69,6 +69,11 @@ fn lists_of_real_blocks_are_those_of_revm_in_sequential_and_in_parallel_executio
             let plan = RunPlan::in_block_order(&block).on_all_threads();
             let outcome = execute(&block, &input.state, &plan, pool).unwrap();
             assert_eq!(outcome.access_list, truth.access_list, "{name}");
+            let list = truth.access_list.as_deref().unwrap();
+            let plan = RunPlan::by_access_list(&block, list).on_all_threads();
+            let outcome = execute(&block, &input.state, &plan, pool).unwrap();
+            assert_eq!(outcome.first_difference(&truth), None, "{name}, by its list");
+            assert_eq!(outcome.stats.reexecuted, [], "{name}, by its list");
         }
         // Where the state lacks a contract or a header, revm would do something else.
         if !truth.notes.is_empty() || block.is_dao_fork {

@@ -12,6 +12,7 @@ use revm::DatabaseRef;
 
 use super::{
     dispatch::Next,
+    listed::{Listed, clearing, sees_clearing},
     narrow,
     shared::Shared,
     slots::{Basis, Pending, ReadFilter, TxSlot},
@@ -60,7 +61,16 @@ impl Committer {
         worker: &mut Worker<'_, 'r, DB>,
         tx: TxIndex,
     ) -> Next {
-        match self.try_commit(shared, worker, tx) {
+        let committed = match shared.listed {
+            Some(listed) => match self.try_commit_listed(shared, worker, tx, listed) {
+                Ok(true) => return Next::GoOn,
+                // The others run sequentially, this one first.
+                Ok(false) => return Next::Stop,
+                Err(error) => Err(error),
+            },
+            None => self.try_commit(shared, worker, tx),
+        };
+        match committed {
             Ok(()) if self.is_of_no_use() => Next::StopAfter,
             Ok(()) => Next::GoOn,
             Err(error) => {
@@ -79,6 +89,40 @@ impl Committer {
     fn is_of_no_use(&self) -> bool {
         self.stale.count_ones() > STALE_MAX
             || self.stale_gas > self.committed.gas.paid().saturating_add(STALE_GAS_MIN)
+    }
+
+    /// Commits a transaction if it did what the block's access list says of it.
+    fn try_commit_listed<'r, DB: DatabaseRef>(
+        &mut self,
+        shared: &Shared<'r, DB>,
+        worker: &mut Worker<'_, 'r, DB>,
+        tx: TxIndex,
+        listed: &Listed,
+    ) -> Result<bool, ExecutionError<DB::Error>> {
+        self.committed.check(shared.block, tx)?;
+        let slot = &shared.slots[tx.index()];
+        let Some(run) = slot.take() else { return Ok(false) };
+        let Pending { result, reads, touched, is_reused, .. } = *run;
+        let at = |source| ExecutionError::State { tx, source };
+        let says_so = match &touched {
+            Some(touched) => {
+                sees_clearing(tx, &reads, worker.view()).map_err(at)?
+                    && listed.says(tx, touched, worker.view()).map_err(at)?
+            }
+            None => false,
+        };
+        if !says_so {
+            let reason = ReexecutionReason::NotAsListed;
+            self.reexecuted.push(Reexecution { tx, reason });
+            return Ok(false);
+        }
+        if let Some(clearing) = slot.transitions().last().and_then(clearing) {
+            worker.publish(tx, slot.at_turn.get_or_init(|| clearing))?;
+        }
+        self.committed.reused += usize::from(is_reused);
+        let env = &shared.block.transactions[tx.index()];
+        self.committed.add(env.tx_type, result, touched);
+        Ok(true)
     }
 
     fn try_commit<'r, DB: DatabaseRef>(

@@ -85,8 +85,7 @@ impl<'r> AccountEntry<'r> {
 
     /// The versions up to a point.
     fn until(&self, point: Point) -> &[AccountVersion<'r>] {
-        let later = self.versions.iter().rev().take_while(|version| version.written > point);
-        &self.versions[..self.versions.len() - later.count()]
+        &self.versions[..self.versions.partition_point(|version| version.written <= point)]
     }
 
     /// The account as the versions up to a point have it, its code aside.
@@ -182,8 +181,7 @@ impl SlotEntry {
 
     /// Adds a version where it belongs.
     pub(super) fn insert(&mut self, point: Point, value: StorageValue) {
-        let later = self.versions.iter().rev().take_while(|(written, _)| *written > point);
-        let at = self.versions.len() - later.count();
+        let at = self.versions.partition_point(|(written, _)| *written <= point);
         make_room(&mut self.versions);
         self.versions.insert(at, (point, value));
     }
@@ -199,7 +197,8 @@ impl SlotEntry {
     }
 
     pub(super) fn at(&self, point: Point, wiped: Option<Point>) -> Option<StorageValue> {
-        let version = self.versions.iter().rev().find(|(written, _)| *written <= point);
+        let until = self.versions.partition_point(|(written, _)| *written <= point);
+        let version = self.versions[..until].last();
         match (version, wiped) {
             (Some((written, value)), wiped) if wiped.is_none_or(|wiped| wiped <= *written) => {
                 Some(*value)

@@ -1,7 +1,9 @@
 //! Block and predictions -> what waits for what, and who goes first.
 
 use core::cmp::Reverse;
+use std::sync::Arc;
 
+use alloy_eips::eip7928::AccountChanges;
 use forewave_analyzer::{Block, Location, PredictedAccess, TxIndex};
 use forewave_scheduler::ConflictGraph;
 use revm::{
@@ -9,7 +11,7 @@ use revm::{
     primitives::{AddressMap, TxKind, hardfork::SpecId},
 };
 
-use super::{narrow, order::TaskOrder};
+use super::{listed::Listed, narrow, order::TaskOrder};
 use crate::ExecutionStats;
 
 // The estimates were set with `examples/run_loop` on real blocks at two threads, those of
@@ -60,6 +62,8 @@ pub struct RunPlan {
     span: u64,
     /// Whether several threads run it however small it is.
     is_shared: bool,
+    /// What the block's access list says, if it is run by one.
+    pub(super) listed: Option<Arc<Listed>>,
 }
 
 impl RunPlan {
@@ -78,7 +82,23 @@ impl RunPlan {
             .map(|tx| cost(block, tx, tx.gas_limit / LIMIT_PER_GAS))
             .collect();
         let order = TaskOrder::new(costs, &waits);
-        Self { order, predicted: 0, span: 0, is_shared: false }
+        Self { order, predicted: 0, span: 0, is_shared: false, listed: None }
+    }
+
+    /// The plan of a block that comes with its access list (EIP-7928): no transaction waits for
+    /// another, because the list says what each of them finds. What it says is verified while
+    /// the block runs; from the first transaction on of which it is not true, the block runs
+    /// sequentially.
+    ///
+    /// A list that is out of order, or a block whose list [is not made](Block::makes_access_list),
+    /// is run [in block order](Self::in_block_order).
+    pub fn by_access_list(block: &Block, list: &[AccountChanges]) -> Self {
+        let in_order = Self::in_block_order(block);
+        let listed = if block.makes_access_list { Listed::new(block, list) } else { None };
+        let Some(listed) = listed else { return in_order };
+        let order = TaskOrder::new(in_order.order.into_costs(), &[]);
+        let predicted = block.transactions.len();
+        Self { order, predicted, listed: Some(Arc::new(listed)), ..in_order }
     }
 
     /// The plan of a block's predictions and their graph: the heaviest remaining path first.
@@ -95,7 +115,7 @@ impl RunPlan {
             .collect();
         let (by_rank, span) = by_remaining_cost(&costs, graph);
         let order = TaskOrder::new(costs, &waits(graph, predictions)).ranked(by_rank);
-        Self { order, predicted: graph.len(), span, is_shared: false }
+        Self { order, predicted: graph.len(), span, is_shared: false, listed: None }
     }
 
     /// What is known of a run on so many threads before it.

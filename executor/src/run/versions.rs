@@ -191,6 +191,11 @@ impl<'r> Versions<'r> {
         ((at / 64) & (self.written.len() - 1), 1 << (at % 64))
     }
 
+    /// Whether the storage of an account may have been cleared.
+    pub(super) fn may_be_cleared(&self, address: Address) -> bool {
+        self.may_be_wiped(self.hashes.account(address))
+    }
+
     /// Adds the fees of a transaction that is being committed: nothing looks at what the
     /// beneficiary has, so earlier they would only cost time. Then the transactions up to
     /// this one are committed.

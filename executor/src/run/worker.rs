@@ -70,10 +70,14 @@ impl<'v, 'r, DB: DatabaseRef> Worker<'v, 'r, DB> {
         committed: usize,
     ) -> Result<(), ExecutionError<DB::Error>> {
         shared.deadline.check()?;
-        let is_ahead = committed < tx.index();
+        let is_ahead = committed < tx.index() || shared.listed.is_some();
         let done = self.run(shared, tx, is_ahead.then_some(committed)).ok();
         let ahead = shared.slots[tx.index()].ahead.get_or_init(|| done);
-        ahead.as_ref().map_or(Ok(()), |transition| self.publish(tx, transition))
+        match ahead {
+            // What a list says of it is published.
+            Some(transition) if shared.listed.is_none() => self.publish(tx, transition),
+            _ => Ok(()),
+        }
     }
 
     /// Runs and publishes a transaction at its turn.
@@ -89,7 +93,7 @@ impl<'v, 'r, DB: DatabaseRef> Worker<'v, 'r, DB> {
         self.publish(tx, transition)
     }
 
-    fn publish(
+    pub(super) fn publish(
         &mut self,
         tx: TxIndex,
         transition: &'r Transition,
@@ -112,7 +116,8 @@ impl<'v, 'r, DB: DatabaseRef> Worker<'v, 'r, DB> {
     ) -> Result<Transition, EVMError<DB::Error>> {
         let env = &shared.block.transactions[tx.index()];
         let database = &mut self.evm.ctx.journaled_state.database;
-        database.inner.turn_to(point_after(tx) - 1, committed.map(|_| env));
+        let ahead = committed.map(|_| env).filter(|_| shared.listed.is_none());
+        database.inner.turn_to(point_after(tx) - 1, ahead);
         let start = committed.map(|committed| database.inner.start(committed));
         let (known, view) = (shared.known, &mut database.inner);
         let mut is_reused = false;
