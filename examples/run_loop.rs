@@ -42,6 +42,8 @@ struct Taken {
 struct Case {
     name: String,
     block: Block,
+    /// The same, its access list made.
+    listing: Block,
     state: MemoryState,
     run_plans: BTreeMap<&'static str, RunPlan>,
 }
@@ -61,15 +63,26 @@ impl Case {
         let guessed = predict(&block, &state, &kind).ok()?;
         let guessed = Plan::to_run(&block, &state, guessed).ok()?.run_plan(&block);
         let in_order = RunPlan::in_block_order(&block);
-        let run_plans =
-            BTreeMap::from([("unpredicted", in_order), ("exact", exact), ("static", guessed)]);
-        Some(Self { name, block, state, run_plans })
+        let listing = Block { makes_access_list: true, ..block.clone() };
+        let list = sequential(&listing, &state).ok()?.access_list?;
+        let by_list = RunPlan::by_access_list(&listing, &list);
+        let run_plans = BTreeMap::from([
+            ("unpredicted", in_order),
+            ("exact", exact),
+            ("static", guessed),
+            ("by-list", by_list),
+        ]);
+        Some(Self { name, block, listing, state, run_plans })
     }
 
     fn run(&self, way: &str, pool: &ThreadPool) -> BlockOutcome {
-        let Self { block, state, run_plans, .. } = self;
+        let Self { block, listing, state, run_plans, .. } = self;
         let outcome = match way {
             "sequential" => sequential(block, state),
+            "by-list" => execute(listing, state, &run_plans[way], pool),
+            // What making the list costs.
+            "listing" => execute(listing, state, &run_plans["unpredicted"], pool),
+            "sequential-listing" => sequential(listing, state),
             "protocol" => {
                 return execute_block(block, state, &PredictorKind::None, pool).expect("valid");
             }
@@ -78,7 +91,8 @@ impl Case {
             }
             _ => execute(block, state, &run_plans[way], pool),
         };
-        outcome.expect("a valid block")
+        // The baseline makes no list.
+        BlockOutcome { access_list: None, ..outcome.expect("a valid block") }
     }
 }
 

@@ -12,6 +12,11 @@ use alloy_eips::eip7928::{
     AccountChanges, BalanceChange as ListedBalance, BlockAccessIndex, BlockAccessList, CodeChange,
     NonceChange, SlotChanges, StorageChange,
 };
+use rayon::{
+    ThreadPool,
+    iter::ParallelIterator,
+    slice::{ParallelSlice, ParallelSliceMut},
+};
 use revm::primitives::{Address, U256};
 
 use crate::touched::{Touched, TouchedAccount, TouchedSlot};
@@ -29,30 +34,56 @@ pub(crate) struct BlockTouched {
 /// An account that was touched at an index of the block.
 type At<'a> = (BlockAccessIndex, &'a TouchedAccount);
 
-/// The list of a block. `original` gives what an account that was paid had before the block.
-pub(crate) fn access_list(
-    steps: &BlockTouched,
-    original: impl Fn(Address) -> U256,
-) -> BlockAccessList {
-    let last = steps.txs.len() + 1;
-    let before = steps.before.iter().map(|step| (0, step));
-    let txs = steps.txs.iter().enumerate().map(|(tx, step)| (tx + 1, step));
-    let after = steps.after.iter().map(|step| (last, step));
-    let mut touched: Vec<At<'_>> = before
-        .chain(txs)
-        .chain(after)
-        .flat_map(|(index, step)| {
+/// Touched accounts from which on threads share the work: less is done before they wake.
+const SHARED_MIN: usize = 2_000;
+
+impl BlockTouched {
+    /// The block's list. `original` gives what an account that was paid had before the block.
+    pub(crate) fn access_list(&self, original: impl Fn(Address) -> U256) -> BlockAccessList {
+        let mut touched = self.in_order();
+        touched.sort_by_key(address);
+        let accounts = touched.chunk_by(|one, other| address(one) == address(other));
+        accounts.map(|touched| account_changes(touched, &original)).collect()
+    }
+
+    /// The same, on the threads of a pool.
+    pub(crate) fn access_list_on(
+        &self,
+        pool: &ThreadPool,
+        original: impl Fn(Address) -> U256 + Sync,
+    ) -> BlockAccessList {
+        let mut touched = self.in_order();
+        if touched.len() < SHARED_MIN {
+            return self.access_list(original);
+        }
+        pool.install(|| {
+            touched.par_sort_by_key(address);
+            let accounts = touched.par_chunk_by(|one, other| address(one) == address(other));
+            accounts.map(|touched| account_changes(touched, &original)).collect()
+        })
+    }
+
+    /// Every touched account, in block order.
+    fn in_order(&self) -> Vec<At<'_>> {
+        let last = self.txs.len() + 1;
+        let before = self.before.iter().map(|step| (0, step));
+        let txs = self.txs.iter().enumerate().map(|(tx, step)| (tx + 1, step));
+        let after = self.after.iter().map(|step| (last, step));
+        let steps = before.chain(txs).chain(after);
+        let accounts = steps.flat_map(|(index, step)| {
             let index = BlockAccessIndex::new(index as u64);
             step.accounts().iter().map(move |account| (index, account))
-        })
-        .collect();
-    touched.sort_by_key(|(_, account)| account.address);
-    let accounts = touched.chunk_by(|(_, one), (_, other)| one.address == other.address);
-    accounts.map(|touched| account_changes(touched, &original)).collect()
+        });
+        accounts.collect()
+    }
+}
+
+const fn address(touched: &At<'_>) -> Address {
+    touched.1.address
 }
 
 /// The entry of one account, from where it was touched, in block order.
-fn account_changes(touched: &[At<'_>], original: impl Fn(Address) -> U256) -> AccountChanges {
+fn account_changes(touched: &[At<'_>], original: &impl Fn(Address) -> U256) -> AccountChanges {
     let address = touched[0].1.address;
     let mut entry = AccountChanges::new(address);
     let mut balance = Tracked::default();

@@ -56,8 +56,8 @@ pub fn observe<DB: DatabaseRef>(
     apply_post_block(block, &mut flat, &mut system)?;
     let changes = flat.changes().map_err(ExecutionError::SystemState)?;
     let stats = ExecutionStats { threads: 1, ..ExecutionStats::default() };
-    let outcome = BlockOutcome::new(block, committed, changes, system, stats, |address| {
-        flat.original_balance(address)
+    let outcome = BlockOutcome::new(block, committed, changes, system, stats, |touched| {
+        touched.access_list(|address| flat.original_balance(address))
     })?;
     Ok(Observation { outcome, accesses, payers_seen })
 }

@@ -18,7 +18,7 @@ use forewave_analyzer::{Block, Location, TxIndex};
 use revm::{
     context::result::ExecutionResult,
     primitives::{
-        Address, B256, Log, StorageKey, StorageValue, U256,
+        Address, B256, Log, StorageKey, StorageValue,
         alloy_primitives::{Bloom, logs_bloom},
     },
     state::AccountInfo,
@@ -26,10 +26,7 @@ use revm::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ExecutionError,
-    access_list::{BlockTouched, access_list},
-    committed::Committed,
-    requests::with_deposits,
+    ExecutionError, access_list::BlockTouched, committed::Committed, requests::with_deposits,
     system::SystemOutput,
 };
 
@@ -242,20 +239,18 @@ pub struct BlockOutcome {
 
 impl BlockOutcome {
     /// An outcome: deposits from the receipts, the access list from what was touched.
-    /// `original_balance` gives what an account that was paid had before the block.
     pub(crate) fn new<E: core::error::Error>(
         block: &Block,
         committed: Committed,
         state: StateChanges,
         system: SystemOutput,
         stats: ExecutionStats,
-        original_balance: impl Fn(Address) -> U256,
+        access_list: impl FnOnce(&BlockTouched) -> BlockAccessList,
     ) -> Result<Self, ExecutionError<E>> {
         let Committed { receipts, gas, touched: txs, .. } = committed;
         let SystemOutput { notes, requests, before, after } = system;
-        let access_list = block
-            .makes_access_list
-            .then(|| access_list(&BlockTouched { before, txs, after }, original_balance));
+        let access_list =
+            block.makes_access_list.then(|| access_list(&BlockTouched { before, txs, after }));
         let requests = requests
             .map(|others| with_deposits(block.deposit_contract, &receipts, others))
             .transpose()?;

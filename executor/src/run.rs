@@ -49,6 +49,7 @@ use self::{
 };
 use crate::{
     BlockOutcome, ExecutionError, ExecutionStats, StateChanges,
+    access_list::BlockTouched,
     at_work::AtWork,
     committed::Committed,
     flat_state::FlatState,
@@ -124,8 +125,9 @@ fn run_alone<DB: DatabaseRef>(
     apply_post_block(block, &mut flat, &mut system)?;
     let changes = flat.changes().map_err(ExecutionError::SystemState)?;
     let stats = ExecutionStats { reused: committed.reused, ..plan.stats(1) };
-    let original = |address| flat.original_balance(address);
-    BlockOutcome::new(block, committed, changes, system, stats, original)
+    let list =
+        |touched: &BlockTouched| touched.access_list(|address| flat.original_balance(address));
+    BlockOutcome::new(block, committed, changes, system, stats, list)
 }
 
 /// Runs it on all threads.
@@ -187,7 +189,8 @@ where
         let later = || later.get(&address).copied().unwrap_or_default();
         shared.versions.original_balance(address).unwrap_or_else(later)
     };
-    BlockOutcome::new(block, committed, changes, system, stats, original)
+    let list = |touched: &BlockTouched| touched.access_list_on(workers.pool, original);
+    BlockOutcome::new(block, committed, changes, system, stats, list)
 }
 
 /// What a thread of the pool does.

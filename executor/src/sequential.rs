@@ -98,8 +98,8 @@ impl<'a, DB: DatabaseRef> SequentialRun<'a, DB> {
         apply_post_block(block, &mut flat, &mut system)?;
         let changes = flat.changes().map_err(ExecutionError::SystemState)?;
         let stats = ExecutionStats { threads: 1, ..ExecutionStats::default() };
-        BlockOutcome::new(block, committed, changes, system, stats, |address| {
-            flat.original_balance(address)
+        BlockOutcome::new(block, committed, changes, system, stats, |touched| {
+            touched.access_list(|address| flat.original_balance(address))
         })
     }
 }

@@ -12,7 +12,7 @@ use revm::DatabaseRef;
 
 use super::{
     dispatch::Next,
-    listed::{Listed, clearing, sees_clearing},
+    listed::{clearing, sees_clearing},
     narrow,
     shared::Shared,
     slots::{Basis, Pending, ReadFilter, TxSlot},
@@ -62,7 +62,7 @@ impl Committer {
         tx: TxIndex,
     ) -> Next {
         let committed = match shared.listed {
-            Some(listed) => match self.try_commit_listed(shared, worker, tx, listed) {
+            Some(_) => match self.try_commit_listed(shared, worker, tx) {
                 Ok(true) => return Next::GoOn,
                 // The others run sequentially, this one first.
                 Ok(false) => return Next::Stop,
@@ -97,21 +97,14 @@ impl Committer {
         shared: &Shared<'r, DB>,
         worker: &mut Worker<'_, 'r, DB>,
         tx: TxIndex,
-        listed: &Listed,
     ) -> Result<bool, ExecutionError<DB::Error>> {
         self.committed.check(shared.block, tx)?;
         let slot = &shared.slots[tx.index()];
         let Some(run) = slot.take() else { return Ok(false) };
-        let Pending { result, reads, touched, is_reused, .. } = *run;
+        let Pending { result, reads, touched, is_as_listed, is_reused, .. } = *run;
         let at = |source| ExecutionError::State { tx, source };
-        let says_so = match &touched {
-            Some(touched) => {
-                sees_clearing(tx, &reads, worker.view()).map_err(at)?
-                    && listed.says(tx, touched, worker.view()).map_err(at)?
-            }
-            None => false,
-        };
-        if !says_so {
+        let is_as_listed = is_as_listed && sees_clearing(tx, &reads, worker.view()).map_err(at)?;
+        if !is_as_listed {
             let reason = ReexecutionReason::NotAsListed;
             self.reexecuted.push(Reexecution { tx, reason });
             return Ok(false);

@@ -13,6 +13,8 @@ pub(super) struct Pending {
     pub(super) reads: Reads,
     /// What it touched, where the block's access list is made.
     pub(super) touched: Option<Touched>,
+    /// Whether it did what the block's access list says, where it is run by one.
+    pub(super) is_as_listed: bool,
     pub(super) basis: Basis,
     /// Whether the result was known.
     pub(super) is_reused: bool,

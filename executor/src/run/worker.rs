@@ -137,7 +137,14 @@ impl<'v, 'r, DB: DatabaseRef> Worker<'v, 'r, DB> {
                 (result, record)
             };
         let basis = self.basis(start, &reads);
-        shared.slots[tx.index()].put(Pending { result, reads, touched, basis, is_reused });
+        let is_as_listed = match (shared.listed, &touched) {
+            (Some(listed), Some(touched)) => {
+                listed.says(tx, touched, self.view()).map_err(EVMError::Database)?
+            }
+            _ => false,
+        };
+        let run = Pending { result, reads, touched, is_as_listed, basis, is_reused };
+        shared.slots[tx.index()].put(run);
         Ok(transition)
     }
 
