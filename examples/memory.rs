@@ -156,6 +156,7 @@ fn block([first, again]: [&[u8]; 2], tx_gas: u64) -> (Block, MemoryState) {
         reward: forewave::BlockReward::OfFork,
         is_dao_fork: false,
         makes_access_list: false,
+        access_list: None,
     };
     (block, state)
 }

@@ -11,6 +11,7 @@ use std::{
     collections::BTreeMap,
     env, fs,
     path::PathBuf,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -65,7 +66,10 @@ impl Case {
         let in_order = RunPlan::in_block_order(&block);
         let listing = Block { makes_access_list: true, ..block.clone() };
         let list = sequential(&listing, &state).ok()?.access_list?;
-        let by_list = RunPlan::by_access_list(&listing, &list);
+        let by_list = RunPlan::by_access_list(&Block {
+            access_list: Some(Arc::new(list)),
+            ..listing.clone()
+        });
         let run_plans = BTreeMap::from([
             ("unpredicted", in_order),
             ("exact", exact),

@@ -4,6 +4,7 @@
 //! could not be loaded or executed or did not match, 2 for wrong usage. A block
 //! that fails is reported on standard error and the others still run.
 
+mod access_list;
 mod analyze;
 mod args;
 mod bal;
@@ -64,6 +65,7 @@ pub(crate) fn main() -> ExitCode {
     let done = match arguments().command {
         Command::Graph(args) => graph::graph(&args),
         Command::Run(args) => run::run(&args),
+        Command::AccessList(args) => access_list::access_list(&args),
         Command::Bal(args) => bal::bal(&args),
         Command::Bench(args) => bench::bench(&args),
         Command::Score(args) => score::score(&args),

@@ -156,10 +156,11 @@ fn run_blocks(
         TestChain::new(network, chain_id, &genesis.header, state).map_err(in_genesis)?;
     for (position, block) in stated.blocks.iter().enumerate() {
         let at = |problem: &dyn Display| Verdict::Failed(format!("blocks[{position}]: {problem}"));
-        let imported = chain.import(&block.rlp, setup).map_err(|stop| match stop {
-            Stop::Diverged(divergence) => at(&divergence),
-            Stop::Unsupported(reason) => Verdict::Skipped(reason.to_owned()),
-        })?;
+        let imported =
+            chain.import(&block.rlp, block.access_list(), setup).map_err(|stop| match stop {
+                Stop::Diverged(divergence) => at(&divergence),
+                Stop::Unsupported(reason) => Verdict::Skipped(reason.to_owned()),
+            })?;
         let Some(exception) = block.exception() else {
             report.txs += imported.map_err(|rejection| at(&rejection))?;
             report.valid_blocks += 1;

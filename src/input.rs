@@ -20,10 +20,9 @@ mod shape;
 pub(crate) mod state_json;
 mod text;
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use alloy_consensus::{Transaction as _, transaction::SignerRecoverable};
-use alloy_eips::eip7928::BlockAccessList;
 use alloy_evm::FromRecoveredTx;
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{B256, Bloom};
@@ -107,8 +106,6 @@ pub struct BlockInput {
     pub header: ExpectedHeader,
     /// Hash of each transaction, in block order.
     pub tx_hashes: Vec<B256>,
-    /// The block's access list (EIP-7928), as its file states it: true or not.
-    pub access_list: Option<BlockAccessList>,
     /// What the files leave open, so that the outcome may not be the chain's.
     pub notes: Vec<InputNote>,
 }
@@ -132,6 +129,7 @@ impl BlockInput {
         if options.senders == Senders::Recovered {
             check_senders(&transactions, cfg.spec)?;
         }
+        let access_list = files.access_list.as_ref().map(parse_access_list).transpose()?;
         let block = Block {
             cfg,
             env,
@@ -146,6 +144,7 @@ impl BlockInput {
             reward: if chain.is_ethereum() { BlockReward::OfFork } else { BlockReward::Unpaid },
             is_dao_fork: chain.is_dao_fork(header.number),
             makes_access_list: fork >= EthereumHardfork::Amsterdam,
+            access_list: access_list.map(Arc::new),
         };
         let hashes = files.block_hashes.as_ref();
         let state = state_json::parse_state(&files.pre_state, hashes, &created(&block))?;
@@ -154,7 +153,6 @@ impl BlockInput {
             fork,
             header: expected_header(&header, &absent),
             tx_hashes: transactions.iter().map(|tx| *tx.inner.tx_hash()).collect(),
-            access_list: files.access_list.as_ref().map(parse_access_list).transpose()?,
             notes: note::notes(&block, &state, &absent),
             block,
             state,

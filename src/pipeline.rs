@@ -109,7 +109,8 @@ pub fn predict<DB: DatabaseRef>(
 
 /// Predicts, plans and executes a block, all on the threads of a pool. A block that is too
 /// small for several threads is executed on the calling one, without a prediction; and one
-/// whose predictor [knows no code](Predictor::knows_code) in block order.
+/// whose predictor [knows no code](Predictor::knows_code) by the access list that it came with,
+/// or in block order.
 ///
 /// The outcome equals that of [`sequential`](crate::sequential), statistics aside; `state`
 /// is only read. A state that is [`Cancellable`](crate::Cancellable) can end it at a
@@ -124,7 +125,7 @@ where
     DB: DatabaseRef<Error: Send> + Sync,
 {
     let workers = workers.into();
-    let (in_order, mut plan_ns) = timed(|| RunPlan::in_block_order(block));
+    let (in_order, mut plan_ns) = timed(|| RunPlan::by_access_list(block));
     if !predictor.knows_code() || !in_order.pays_on(workers.threads()) {
         let mut outcome = execute(block, state, &in_order, workers)?;
         outcome.stats.plan_ns = plan_ns;

@@ -4,8 +4,8 @@ use core::{fmt, ops::Range, str::FromStr};
 use std::sync::LazyLock;
 
 use forewave_analyzer::{
-    AccessListPredictor, AnalyzeError, Block, LatePredictor, PredictedAccess, Predictor,
-    ProtocolPredictor, StaticPredictor,
+    AccessListPredictor, AnalyzeError, Block, LatePredictor, ListPredictor, PredictedAccess,
+    Predictor, ProtocolPredictor, StaticPredictor,
 };
 use forewave_executor::{HybridPredictor, OraclePredictor, ReconPredictor};
 use revm::DatabaseRef;
@@ -31,24 +31,27 @@ pub enum PredictorKind {
     StaticLate,
     /// `static` where it names everything, `recon` where it does not.
     Hybrid,
+    /// What the block's own access list (EIP-7928) says: every write, and no reader.
+    Bal,
     /// What the transactions do touch, from a sequential run of the block.
     Oracle,
 }
 
 /// A name that is none of the predictors'.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is none of none, access-list, recon, static, static-late, hybrid, oracle")]
+#[error("`{0}` is none of none, access-list, recon, static, static-late, hybrid, bal, oracle")]
 pub struct UnknownPredictor(String);
 
 impl PredictorKind {
     /// Every predictor.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::None,
         Self::AccessList,
         Self::Recon,
         Self::Static,
         Self::StaticLate,
         Self::Hybrid,
+        Self::Bal,
         Self::Oracle,
     ];
 
@@ -66,6 +69,7 @@ impl PredictorKind {
             Self::Static => "static",
             Self::StaticLate => "static-late",
             Self::Hybrid => "hybrid",
+            Self::Bal => "bal",
             Self::Oracle => "oracle",
         }
     }
@@ -85,6 +89,7 @@ impl<DB: DatabaseRef> Predictor<DB> for PredictorKind {
             Self::Static => STATIC.predict_range(block, state, txs),
             Self::StaticLate => LatePredictor(STATIC.clone()).predict_range(block, state, txs),
             Self::Hybrid => HybridPredictor(STATIC.clone()).predict_range(block, state, txs),
+            Self::Bal => ListPredictor.predict_range(block, state, txs),
             Self::Oracle => OraclePredictor.predict_range(block, state, txs),
         }
     }
@@ -94,7 +99,7 @@ impl<DB: DatabaseRef> Predictor<DB> for PredictorKind {
     }
 
     fn knows_code(&self) -> bool {
-        *self != Self::None
+        !matches!(self, Self::None | Self::Bal)
     }
 }
 

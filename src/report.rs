@@ -4,8 +4,9 @@
 use core::time::Duration;
 use std::collections::BTreeMap;
 
-use alloy_eips::eip7928::AccountChanges;
+use alloy_eips::{eip2930::AccessList, eip7928::AccountChanges};
 use alloy_primitives::B256;
+use forewave_analyzer::TxIndex;
 use forewave_executor::{OutcomeNote, Reexecution};
 use forewave_scheduler::{ConflictGraph, GraphView, HotSpot, Schedule, hot_spots};
 use serde::Serialize;
@@ -85,6 +86,27 @@ impl GraphReport {
             hot_spots: hot_spots(graph),
         }
     }
+}
+
+/// `forewave access-list --json`: one object for each transaction.
+#[derive(Clone, Debug, Serialize)]
+pub struct DeclarationReport<'a> {
+    /// Name of the block's directory.
+    pub block: &'a str,
+    /// The transaction.
+    pub tx: TxIndex,
+    /// Its hash.
+    pub hash: B256,
+    /// Gas that it uses with the list that it has.
+    pub gas_used: u64,
+    /// Gas that it would use without a list.
+    pub gas_without: u64,
+    /// Gas that it would use with `access_list`.
+    pub gas_with: u64,
+    /// Accounts and slots that its own list names, and that it did not touch.
+    pub unused: usize,
+    /// The list that costs least; empty if none saves anything.
+    pub access_list: &'a AccessList,
 }
 
 /// `forewave bal --json`: one object for each block.

@@ -95,6 +95,7 @@ fn workload(of_accounts: bool) -> (Block, MemoryState) {
         reward: forewave::BlockReward::OfFork,
         is_dao_fork: false,
         makes_access_list: false,
+        access_list: None,
     };
     (block, state)
 }

@@ -2,7 +2,9 @@
 //! the operations at its two ends need. No header fields that execution does
 //! not depend on, and no I/O.
 
-use alloy_eips::eip4895::Withdrawal;
+use std::sync::Arc;
+
+use alloy_eips::{eip4895::Withdrawal, eip7928::BlockAccessList};
 use revm::{
     context::{BlockEnv, CfgEnv, TxEnv},
     primitives::{Address, B256, hardfork::SpecId},
@@ -81,6 +83,9 @@ pub struct Block {
     /// Whether the block's access list (EIP-7928) is made while it is executed. From
     /// Amsterdam on the header commits to the list; earlier blocks can have one made as well.
     pub makes_access_list: bool,
+    /// The access list that the block came with, if any: true or not. It is a prediction like
+    /// any other: what it says is verified.
+    pub access_list: Option<Arc<BlockAccessList>>,
 }
 
 impl Block {

@@ -3,7 +3,8 @@
 //! The pipeline, each step a module: a [`Block`] and a state view
 //! ([`MemoryState`], or any [`revm::DatabaseRef`]) go in; a [`Predictor`]
 //! gives one [`PredictedAccess`] for each transaction. [`ProtocolPredictor`] and
-//! [`AccessListPredictor`] look at its fields, [`StaticPredictor`] at the code that it
+//! [`AccessListPredictor`] look at its fields, [`ListPredictor`] at the access list that its
+//! block comes with, [`StaticPredictor`] at the code that it
 //! calls: [`summarize`] looks at bytecode alone, inputs unknown, and says what each
 //! function of it can touch, as expressions over the call's inputs; a [`SummaryCache`]
 //! keeps that as programs, which a [`TxEvaluator`] follows with a transaction's values.
@@ -20,6 +21,7 @@ mod evaluate;
 mod expr;
 mod keys;
 mod learnt;
+mod listed;
 mod panicked;
 mod payments;
 mod predictor;
@@ -42,6 +44,7 @@ pub use learnt::{
     ANSWER_LEN, INPUT_WORDS_MAX, Learnt, LearntCode, LearntEffect, LearntFunction, LearntInput,
     LearntLimits, Selected, Told, Trace, TraceEvent, TraceInput, Word,
 };
+pub use listed::ListPredictor;
 pub use panicked::PanickedError;
 pub use payments::{Payers, commute_payments};
 pub use predictor::{AnalyzeError, Predictor, predict_each};

@@ -131,6 +131,7 @@ mod tests {
             reward: crate::BlockReward::OfFork,
             is_dao_fork: false,
             makes_access_list: false,
+            access_list: None,
         };
         let mut predictions = ProtocolPredictor.predict(&block, &state).unwrap();
         if commute {

@@ -27,6 +27,7 @@ mod at_work;
 mod block_gas;
 mod cancel;
 mod committed;
+mod declared;
 mod error;
 mod flat_state;
 mod learn;
@@ -51,6 +52,7 @@ mod transition;
 mod workers;
 
 pub use cancel::{CancelToken, Cancellable, CancellableError};
+pub use declared::{Declaration, declarations};
 pub use error::{ExecutionError, SystemFailure};
 pub use learn::{Learner, Lesson, Sampling};
 pub use observation::{Observation, observe};

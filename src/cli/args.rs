@@ -43,6 +43,8 @@ pub(super) enum Command {
     Run(RunArgs),
     /// Make the access list of blocks (EIP-7928), and judge the ones they come with.
     Bal(BalArgs),
+    /// Say which access list (EIP-2930) would save each transaction gas, and how much.
+    AccessList(AccessListArgs),
     /// Measure what parallel execution gains on blocks, and predict it for more cores.
     Bench(BenchArgs),
     /// Score predictors against what the transactions did touch.
@@ -88,6 +90,21 @@ impl BlockArgs {
         let chain = self.chain.or(self.chain_id.map(Chain::from_id));
         LoadOptions { chain, fork: self.fork, senders }
     }
+}
+
+/// `forewave access-list`.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  forewave access-list fixtures/blocks/mixed-defi       what a list would save each transaction
+  forewave access-list --tx 7 BLOCK                     the list itself, for one transaction
+  forewave access-list --json BLOCK | jq .access_list   as a wallet puts it into a transaction")]
+pub(super) struct AccessListArgs {
+    #[command(flatten)]
+    pub(super) blocks: BlockArgs,
+    /// Only this transaction of each block, from 0; its list is printed.
+    #[arg(long, value_name = "I")]
+    pub(super) tx: Option<usize>,
 }
 
 /// What `bal` prints of a list.

@@ -4,6 +4,7 @@
 use std::{
     fs::File,
     io::{self, BufWriter, Write},
+    sync::Arc,
 };
 
 use alloy_eips::eip7928::{AccountChanges, BlockAccessIndex, BlockAccessList};
@@ -73,18 +74,18 @@ pub(super) fn bal(args: &BalArgs) -> io::Result<Verdict> {
 
 /// Executes a block so that its list is made.
 fn execute(input: &BlockInput, pool: &ThreadPool) -> Result<(Block, BlockOutcome), Failure> {
-    let block = Block { makes_access_list: true, ..input.block.clone() };
+    let block = Block { makes_access_list: true, access_list: None, ..input.block.clone() };
     let outcome = execute_block(&block, &input.state, &PredictorKind::None, pool)?;
     Ok((block, outcome))
 }
 
 /// The list that is to be judged: that of the file that is named, else the block's own.
-fn given(args: &BalArgs, input: &BlockInput) -> Result<Option<BlockAccessList>, Failure> {
-    let Some(path) = &args.list else { return Ok(input.access_list.clone()) };
+fn given(args: &BalArgs, input: &BlockInput) -> Result<Option<Arc<BlockAccessList>>, Failure> {
+    let Some(path) = &args.list else { return Ok(input.block.access_list.clone()) };
     let source = |source| Failure::Unreadable { file: path.clone(), source };
     let file = File::open(path).map_err(source)?;
     let file = SourceFile::read(path.clone(), file, ACCESS_LIST_BYTES_MAX)?;
-    Ok(Some(parse_access_list(&file)?))
+    Ok(Some(Arc::new(parse_access_list(&file)?)))
 }
 
 fn report<'a>(

@@ -63,6 +63,14 @@ pub(super) enum Failure {
         /// Why.
         source: io::Error,
     },
+    /// The block has no such transaction.
+    #[error("there is no tx{tx}: the block has {transactions} transactions, from tx0")]
+    NoTransaction {
+        /// The transaction that was asked for.
+        tx: usize,
+        /// How many there are.
+        transactions: usize,
+    },
     /// There is no list to judge.
     #[error(
         "there is no access list to check: block_access_list.json is not beside the block, no \

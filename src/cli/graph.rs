@@ -54,7 +54,7 @@ pub(super) fn graph(args: &GraphArgs) -> io::Result<Verdict> {
                 Some(ESTIMATED_GAS_TOLERANCE)
             }
             // They do not look at code, and so do not know what it costs.
-            PredictorKind::None | PredictorKind::AccessList => None,
+            PredictorKind::None | PredictorKind::AccessList | PredictorKind::Bal => None,
         };
         if let Some(tolerance) = tolerance {
             let words = format!("{} predicts", args.predictor);

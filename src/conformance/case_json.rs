@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use alloy_eips::eip7928::BlockAccessList;
 use alloy_primitives::{B256, Bytes, U64};
 use serde::Deserialize;
 
@@ -42,13 +43,31 @@ pub(super) struct StatedConfig {
 #[serde(rename_all = "camelCase")]
 pub(super) struct StatedBlock {
     pub(super) rlp: Bytes,
+    /// Its access list (EIP-7928), which travels beside the block.
+    pub(super) block_access_list: Option<BlockAccessList>,
+    /// The parts of an invalid block.
+    #[serde(rename = "rlp_decoded")]
+    rlp_decoded: Option<StatedParts>,
     /// Why the block is invalid: names, separated by `|`, any of which fits.
     pub(super) expect_exception: Option<String>,
     #[serde(rename = "expectExceptionALL")]
     pub(super) expect_exception_in_all: Option<String>,
 }
 
+/// What is stated of an invalid block beside its RLP.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct StatedParts {
+    block_access_list: Option<BlockAccessList>,
+}
+
 impl StatedBlock {
+    /// The access list that came with it.
+    pub(super) fn access_list(&self) -> Option<&BlockAccessList> {
+        let decoded = || self.rlp_decoded.as_ref()?.block_access_list.as_ref();
+        self.block_access_list.as_ref().or_else(decoded)
+    }
+
     pub(super) fn exception(&self) -> Option<&str> {
         self.expect_exception.as_deref().or(self.expect_exception_in_all.as_deref())
     }

@@ -3,7 +3,10 @@
 //! A block is executed on the state of its parent, so side chains and blocks
 //! out of order need no care. A block that was rejected leaves nothing behind.
 
+use std::sync::Arc;
+
 use alloy_consensus::Header;
+use alloy_eips::eip7928::BlockAccessList;
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{B256, U256};
 use forewave_analyzer::{Block, MemoryState};
@@ -18,6 +21,7 @@ use super::{
     run::{Divergence, run},
 };
 use crate::{
+    access_list::judge_access_list,
     compare::{Against, Mismatch, compare_header},
     state_root::{apply_changes, state_root},
 };
@@ -91,6 +95,7 @@ impl TestChain {
     pub(super) fn import(
         &mut self,
         rlp: &[u8],
+        access_list: Option<&BlockAccessList>,
         setup: &Setup<'_>,
     ) -> Result<Result<usize, Rejection>, Stop> {
         let wire = match import::decode(rlp) {
@@ -102,7 +107,7 @@ impl TestChain {
             return Ok(Err(Rejection::UnknownParent(parent_hash)));
         };
         let total_difficulty = parent.total_difficulty.saturating_add(wire.header.difficulty);
-        let mut state = match self.execute(&wire, parent, setup)? {
+        let mut state = match self.execute(&wire, access_list, parent, setup)? {
             Ok(state) => state,
             Err(rejection) => return Ok(Err(rejection)),
         };
@@ -119,6 +124,7 @@ impl TestChain {
     fn execute(
         &self,
         wire: &WireBlock,
+        access_list: Option<&BlockAccessList>,
         parent: &Accepted,
         setup: &Setup<'_>,
     ) -> Result<Result<MemoryState, Rejection>, Stop> {
@@ -133,6 +139,7 @@ impl TestChain {
             Ok(block) => block,
             Err(rejection) => return Ok(Err(rejection)),
         };
+        block.access_list = access_list.cloned().map(Arc::new);
         block.is_dao_fork = self.network.is_dao_fork(header.number);
         if self.is_of_devnet && fork >= EthereumHardfork::Amsterdam {
             devnet::follow(&mut block);
@@ -141,6 +148,19 @@ impl TestChain {
             Ok(outcome) => outcome,
             Err(rejection) => return Ok(Err(rejection)),
         };
+        let (given, made) = (block.access_list.as_deref(), outcome.access_list.as_deref());
+        let faults = match (given, made) {
+            (Some(given), Some(made)) => judge_access_list(&block, given, made),
+            _ => Vec::new(),
+        };
+        let gas_differs =
+            header.gas_used != outcome.gas_used || header.receipts_root != outcome.receipts_root();
+        if self.is_of_devnet && gas_differs && faults.iter().all(devnet::is_of_gas) {
+            return Err(Stop::Unsupported(devnet::OTHER_GAS));
+        }
+        if let Some(fault) = faults.into_iter().next() {
+            return Ok(Err(Rejection::AccessList(fault)));
+        }
         let mut after = state.clone();
         apply_changes(&mut after, &outcome.state);
         match check_header(wire, &block, &outcome, &after) {
@@ -207,7 +227,7 @@ mod tests {
             let state = MemoryState::default();
             let mut chain = TestChain::new(network, 1, &genesis, state).unwrap();
             chain.kept_entries = kept_entries;
-            match chain.import(&rlp, &setup) {
+            match chain.import(&rlp, None, &setup) {
                 Ok(imported) => assert_eq!((imported, is_followed), (Ok(0), true)),
                 Err(Stop::Unsupported(reason)) => {
                     assert_eq!((reason, is_followed), (TOO_LARGE, false));

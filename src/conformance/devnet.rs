@@ -14,6 +14,8 @@ use revm::{
     primitives::hardfork::SpecId,
 };
 
+use crate::access_list::{EntryAt, ListFault};
+
 /// Gas of a byte of state, and what is charged by the byte.
 const STATE_BYTE: u64 = 1_174;
 const SLOT_BYTES: u64 = 32;
@@ -32,6 +34,16 @@ pub(super) fn is_of_devnet(genesis: &MemoryState) -> bool {
 pub(super) fn follow(block: &mut Block) {
     block.cfg.enable_amsterdam_eip2780 = false;
     block.cfg.set_gas_params(prices());
+}
+
+/// Why a case is not judged that only differs in what gas decides.
+pub(super) const OTHER_GAS: &str = "its access list is right but for balances: gas is priced by rules \
+     that revm no longer has (EIP-8037 before EIP-2780, EIP-8038)";
+
+/// Whether a fault of a list may come of gas: what senders and the beneficiary have left.
+pub(super) const fn is_of_gas(fault: &ListFault) -> bool {
+    let ListFault::Entry { at: EntryAt::Balance(_), given, made, .. } = fault else { return false };
+    given.is_some() && made.is_some()
 }
 
 /// What things cost.

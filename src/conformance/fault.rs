@@ -9,6 +9,7 @@ use forewave_executor::{ExecutionError, SystemFailure};
 use revm::context::result::InvalidTransaction as Invalid;
 
 use super::rejection::Rejection;
+use crate::compare::Mismatch;
 
 /// How the faults that the executor judges show. A name that is in neither table
 /// fits any rejection.
@@ -18,6 +19,11 @@ const EXECUTOR: &[(&str, Shows)] = &[
             r.transaction(),
             Some(Invalid::LackOfFundForMaxFee { .. } | Invalid::OverflowPaymentInTransaction)
         )
+    }),
+    ("BlockException.INVALID_BLOCK_ACCESS_LIST", |r| {
+        let is_of_list = |mismatch: &Mismatch| mismatch.field == "block_access_list_hash";
+        matches!(r, Rejection::AccessList(_))
+            || matches!(r, Rejection::Header(mismatch) if is_of_list(mismatch))
     }),
     ("TransactionException.INTRINSIC_GAS_TOO_LOW", |r| {
         matches!(

@@ -84,6 +84,7 @@ pub(super) fn block(
         reward: BlockReward::OfFork,
         is_dao_fork: false,
         makes_access_list: fork >= EthereumHardfork::Amsterdam,
+        access_list: None,
     })
 }
 

@@ -7,7 +7,7 @@ use forewave_analyzer::{StateError, TxIndex};
 use forewave_executor::{ExecutionError, SystemFailure};
 use revm::context::result::InvalidTransaction;
 
-use crate::compare::Mismatch;
+use crate::{access_list::ListFault, compare::Mismatch};
 
 /// Why a block was rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub(super) enum Rejection {
     },
     /// It does not execute.
     Execution(ExecutionError<StateError>),
+    /// The access list that came with it is wrong (EIP-7928).
+    AccessList(ListFault),
     /// It executes to something else than its header says.
     Header(Mismatch),
 }
@@ -51,6 +53,7 @@ impl fmt::Display for Rejection {
                 write!(f, "its transactions use {used} blob gas, its header states {stated}")
             }
             Self::Execution(error) => error.fmt(f),
+            Self::AccessList(fault) => write!(f, "its access list is wrong: {fault}"),
             Self::Header(Mismatch { field, expected, found, .. }) => {
                 write!(f, "its header has {field} {expected}, executing it gives {found}")
             }

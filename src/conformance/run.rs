@@ -79,9 +79,11 @@ impl Run<'_> {
             .map_err(|error| self.differs(None, format!("no prediction: {error}")))?;
         let plan = Plan::to_run(block, state, predictions)
             .map_err(|error| self.differs(None, format!("no plan: {error}")))?;
-        for (name, plan) in
-            [("planned", plan.run_plan(block)), ("in block order", RunPlan::in_block_order(block))]
-        {
+        for (name, plan) in [
+            ("planned", plan.run_plan(block)),
+            ("in block order", RunPlan::in_block_order(block)),
+            ("by its access list", RunPlan::by_access_list(block)),
+        ] {
             self.check(name, &execute(block, state, &plan.on_all_threads(), pool))?;
         }
         Ok(())

@@ -97,6 +97,7 @@ mod tests {
             reward: forewave_analyzer::BlockReward::OfFork,
             is_dao_fork: false,
             makes_access_list: false,
+            access_list: None,
         }
     }
 

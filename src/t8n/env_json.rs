@@ -105,6 +105,7 @@ pub(super) fn parse(
         reward: rules.reward,
         is_dao_fork: rules.fork == EthereumHardfork::Dao,
         makes_access_list: rules.fork >= EthereumHardfork::Amsterdam,
+        access_list: None,
     })
 }
 

@@ -52,6 +52,7 @@ fn looping() -> (Block, MemoryState) {
         reward: forewave::BlockReward::OfFork,
         is_dao_fork: false,
         makes_access_list: false,
+        access_list: None,
     };
     (block, state)
 }

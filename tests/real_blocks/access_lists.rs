@@ -2,6 +2,8 @@
 //! revm's own builder. These blocks are older than the fork that asks for lists; its
 //! rules apply to them as well.
 
+use std::sync::Arc;
+
 use alloy_consensus::Header;
 use alloy_evm::{
     EthEvmFactory, Evm, EvmEnv, EvmFactory,
@@ -64,14 +66,15 @@ fn lists_of_real_blocks_are_those_of_revm_in_sequential_and_in_parallel_executio
         };
         let block = Block { makes_access_list: true, ..input.block };
         let truth = sequential(&block, &input.state).unwrap();
+        let list = truth.access_list.clone().map(Arc::new);
         let name = directory.display();
         for pool in &pools {
             let plan = RunPlan::in_block_order(&block).on_all_threads();
             let outcome = execute(&block, &input.state, &plan, pool).unwrap();
             assert_eq!(outcome.access_list, truth.access_list, "{name}");
-            let list = truth.access_list.as_deref().unwrap();
-            let plan = RunPlan::by_access_list(&block, list).on_all_threads();
-            let outcome = execute(&block, &input.state, &plan, pool).unwrap();
+            let listed = Block { access_list: list.clone(), ..block.clone() };
+            let plan = RunPlan::by_access_list(&listed).on_all_threads();
+            let outcome = execute(&listed, &input.state, &plan, pool).unwrap();
             assert_eq!(outcome.first_difference(&truth), None, "{name}, by its list");
             assert_eq!(outcome.stats.reexecuted, [], "{name}, by its list");
         }

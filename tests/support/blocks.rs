@@ -180,6 +180,7 @@ fn empty_block(choices: &mut Choices<'_>, (spec, number, timestamp): Slot) -> Bl
         reward: forewave::BlockReward::OfFork,
         is_dao_fork: false,
         makes_access_list: false,
+        access_list: None,
     }
 }
 

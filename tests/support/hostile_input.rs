@@ -46,6 +46,7 @@ pub(crate) fn load(files: [(&str, &[u8]); 3]) -> Result<BlockInput, InputError> 
         block: source(block.0, block.1, limits::BLOCK_BYTES_MAX)?,
         pre_state: source(pre_state.0, pre_state.1, limits::PRE_STATE_BYTES_MAX)?,
         block_hashes: Some(source(block_hashes.0, block_hashes.1, limits::BLOCK_HASHES_BYTES_MAX)?),
+        access_list: None,
     };
     // What is changed has lost its signature, and is to be executed all the same.
     let recovered = LoadOptions { senders: Senders::Recovered, ..LoadOptions::default() };

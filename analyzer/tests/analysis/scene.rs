@@ -53,6 +53,7 @@ impl Scene {
             reward: forewave_analyzer::BlockReward::OfFork,
             is_dao_fork: false,
             makes_access_list: false,
+            access_list: None,
         };
         let names =
             [(SENDER, "sender"), (BENEFICIARY, "beneficiary"), (A, "a"), (B, "b"), (C, "c")];

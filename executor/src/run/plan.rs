@@ -3,7 +3,6 @@
 use core::cmp::Reverse;
 use std::sync::Arc;
 
-use alloy_eips::eip7928::AccountChanges;
 use forewave_analyzer::{Block, Location, PredictedAccess, TxIndex};
 use forewave_scheduler::ConflictGraph;
 use revm::{
@@ -90,11 +89,12 @@ impl RunPlan {
     /// the block runs; from the first transaction on of which it is not true, the block runs
     /// sequentially.
     ///
-    /// A list that is out of order, or a block whose list [is not made](Block::makes_access_list),
-    /// is run [in block order](Self::in_block_order).
-    pub fn by_access_list(block: &Block, list: &[AccountChanges]) -> Self {
+    /// A block that comes without one, whose list is out of order, or whose list
+    /// [is not made](Block::makes_access_list) is run [in block order](Self::in_block_order).
+    pub fn by_access_list(block: &Block) -> Self {
         let in_order = Self::in_block_order(block);
-        let listed = if block.makes_access_list { Listed::new(block, list) } else { None };
+        let list = block.access_list.as_ref().filter(|_| block.makes_access_list);
+        let listed = list.and_then(|list| Listed::new(block, list));
         let Some(listed) = listed else { return in_order };
         let order = TaskOrder::new(in_order.order.into_costs(), &[]);
         let predicted = block.transactions.len();

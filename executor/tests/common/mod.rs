@@ -62,6 +62,7 @@ pub(crate) fn block(spec: SpecId, transactions: Vec<TxEnv>) -> Block {
         reward: forewave_analyzer::BlockReward::OfFork,
         is_dao_fork: false,
         makes_access_list: false,
+        access_list: None,
     }
 }
 
