@@ -143,7 +143,8 @@ impl BlockInput {
             // What another chain pays for a block is its own rule.
             reward: if chain.is_ethereum() { BlockReward::OfFork } else { BlockReward::Unpaid },
             is_dao_fork: chain.is_dao_fork(header.number),
-            makes_access_list: fork >= EthereumHardfork::Amsterdam,
+            // What comes with a list is held against it.
+            makes_access_list: fork >= EthereumHardfork::Amsterdam || access_list.is_some(),
             access_list: access_list.map(Arc::new),
         };
         let hashes = files.block_hashes.as_ref();

@@ -34,6 +34,9 @@ const TOUCHING_SHOWN: usize = 4;
 
 /// Makes the list of every block.
 pub(super) fn bal(args: &BalArgs) -> io::Result<Verdict> {
+    if args.list.is_some() && args.blocks.blocks.len() > 1 {
+        args.refuse_list_for_many();
+    }
     let pool = thread_pool(&args.threads)?;
     let paint = Paint::of_stdout();
     let mut out = BufWriter::new(io::stdout().lock());

@@ -1,6 +1,7 @@
 //! The command line from outside: exit codes, what is printed where, and what
 //! is said about input that is wrong.
 
+mod access_lists;
 mod conformance;
 mod incomplete;
 mod outputs;
