@@ -53,6 +53,7 @@ struct StatedEnv {
     parent_blob_gas_used: Option<U64>,
     parent_beacon_block_root: Option<B256>,
     previous_hash: Option<B256>,
+    slot_number: Option<U64>,
     block_hashes: Option<Entries<U64, B256, BLOCK_HASHES_MAX>>,
     ommers: Option<Vec<StatedOmmer>>,
     withdrawals: Option<Vec<Withdrawal>>,
@@ -89,6 +90,7 @@ pub(super) fn parse(
         mix_hash: env.random()?.into(),
         base_fee_per_gas: env.base_fee()?,
         excess_blob_gas: env.excess_blob_gas()?,
+        slot_number: env.slot_number()?,
         ..Header::default()
     };
     let (cfg, block_env) = environment(&header, &UpTo(rules.fork), rules.chain_id);
@@ -281,6 +283,15 @@ impl Env<'_> {
             _ if self.fork < EthereumHardfork::Cancun => Ok(None),
             Some(root) => Ok(Some(root)),
             None => Err(self.missing("parentBeaconBlockRoot", "32 bytes")),
+        }
+    }
+
+    /// EIP-7843.
+    fn slot_number(&self) -> Result<Option<u64>, InputError> {
+        match self.stated.slot_number {
+            _ if self.fork < EthereumHardfork::Amsterdam => Ok(None),
+            Some(slot) => Ok(Some(slot.to())),
+            None => Err(self.missing("slotNumber", "a number")),
         }
     }
 

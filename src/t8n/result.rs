@@ -59,6 +59,12 @@ pub struct Transition {
     /// (EIP-7685).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests: Option<Vec<Bytes>>,
+    /// Hash of the block's access list (EIP-7928).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block_access_list_hash: Option<B256>,
+    /// The RLP of the block's access list (EIP-7928).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub block_access_list: Option<Bytes>,
     /// What the outcome leaves out because the state does not hold it. No tool but
     /// this one has the field.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -156,6 +162,11 @@ impl Transition {
                 .then(|| calculate_withdrawals_root(&block.withdrawals)),
             current_excess_blob_gas: excess.map(|blobs| U64::from(blobs.excess_blob_gas)),
             blob_gas_used: has_blobs.then(|| U64::from(blob_gas_used)),
+            block_access_list_hash: outcome.access_list_hash(),
+            block_access_list: outcome
+                .access_list
+                .as_ref()
+                .map(|list| alloy_rlp::encode(list).into()),
             requests_hash: outcome.requests_hash(),
             requests: outcome.requests.map(|requests| requests.iter().cloned().collect()),
             notes: outcome.notes,

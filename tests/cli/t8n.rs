@@ -161,10 +161,9 @@ fn the_reward_is_that_of_the_fork_or_of_the_option() {
 fn what_cannot_be_read_or_written_is_said_before_the_work() {
     let directory = transition();
     let path = directory.path().to_str().unwrap();
-    let cases: [(&[&str], i32, &str); 7] = [
+    let cases: [(&[&str], i32, &str); 6] = [
         (&["t8n", path], 2, "--fork"),
         (&["t8n", path, "--fork", "Constantinople"], 2, "EIP-1283"),
-        (&["t8n", path, "--fork", "Amsterdam"], 2, "EIP-7928"),
         (
             &["t8n", path, "--fork", "London", "--state.reward", "-2"],
             2,
