@@ -63,6 +63,12 @@ impl BlockTouched {
         })
     }
 
+    /// What the protocol touched after so many transactions, and nothing else.
+    pub(crate) fn after_transactions(transactions: usize, after: &[Touched]) -> Self {
+        let txs = vec![Touched::default(); transactions];
+        Self { before: Vec::new(), txs, after: after.to_vec() }
+    }
+
     /// Every touched account, in block order.
     fn in_order(&self) -> Vec<At<'_>> {
         let last = self.txs.len() + 1;

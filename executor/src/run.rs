@@ -40,10 +40,10 @@ use self::{
     close::{Closing, add_later, transition_of},
     commit::Committer,
     dispatch::Dispatch,
-    listed::Listed,
+    listed::ByList,
     shared::Shared,
     slots::TxSlot,
-    versions::{Versions, point_after},
+    versions::Versions,
     view::At,
     worker::Worker,
 };
@@ -57,6 +57,7 @@ use crate::{
     reuse::Results,
     serial::run_serially,
     system::{SystemOutput, apply_post_block, apply_pre_block},
+    touched::Touched,
     transfer::TransferRules,
     transition::Transition,
     workers::Workers,
@@ -150,9 +151,8 @@ where
         slots: &slots,
         state,
         share: slots.len() / workers.threads(),
-        versions: Versions::new(block, workers.threads()),
+        versions: Versions::new(block, workers.threads(), plan.listed.as_deref()),
         known: known.as_deref(),
-        listed: plan.listed.as_deref(),
         deadline: workers.deadline,
         failed: Mutex::default(),
     };
@@ -166,7 +166,7 @@ where
         let _at_work = AtWork::of_caller();
         let _guard = dispatch.stop_on_panic();
         let begun = begin(&shared, &mut worker, &before);
-        if begun.is_err() {
+        if !matches!(begun, Ok(Some(_))) {
             dispatch.stop();
             return begun;
         }
@@ -180,16 +180,21 @@ where
     if let Some(error) = shared.failed.lock().unwrap_or_else(PoisonError::into_inner).take() {
         return Err(error);
     }
-    let mut system = begun?;
+    let Some(mut system) = begun? else {
+        return run_shared(block, state, &plan.without_list(block), workers);
+    };
     let Committer { mut committed, reexecuted, .. } = dispatch.into_committer();
     let (changes, later) = close(&shared, &mut worker, &closing, &mut committed, &mut system)?;
+    let proven = shared.versions.by_list().and_then(ByList::proven);
     let reused = committed.reused;
     let stats = ExecutionStats { reused, reexecuted, ..plan.stats(workers.threads()) };
     let original = |address| {
         let later = || later.get(&address).copied().unwrap_or_default();
         shared.versions.original_balance(address).unwrap_or_else(later)
     };
-    let list = |touched: &BlockTouched| touched.access_list_on(workers.pool, original);
+    let list = |touched: &BlockTouched| {
+        proven.unwrap_or_else(|| touched.access_list_on(workers.pool, original))
+    };
     BlockOutcome::new(block, committed, changes, system, stats, list)
 }
 
@@ -210,23 +215,24 @@ fn help<DB: DatabaseRef<Error: Send> + Sync>(
     }
 }
 
-/// What comes before the transactions.
+/// What comes before the transactions; none if the access list that the block is run by says
+/// something else of it.
 fn begin<'r, DB: DatabaseRef>(
     shared: &Shared<'r, DB>,
     worker: &mut Worker<'_, 'r, DB>,
     before: &'r OnceLock<Transition>,
-) -> Result<SystemOutput, ExecutionError<DB::Error>> {
+) -> Result<Option<SystemOutput>, ExecutionError<DB::Error>> {
     let mut flat = FlatState::with_room(shared.state, 0);
     let system = apply_pre_block(shared.block, &mut flat)?;
     let changes = flat.changes().map_err(ExecutionError::SystemState)?;
+    if let Some(by_list) = shared.versions.by_list() {
+        let touched = BlockTouched { before: system.before.clone(), ..BlockTouched::default() };
+        let made = touched.access_list(|address| flat.original_balance(address));
+        return Ok(by_list.says_of_end(0, &made).then_some(system));
+    }
     let before = before.get_or_init(|| transition_of(changes));
     worker.view().publish(0, before).map_err(ExecutionError::SystemState)?;
-    let listed = shared.listed.into_iter().flat_map(Listed::transitions);
-    for (tx, transition) in listed {
-        let published = worker.view().publish(point_after(tx), transition);
-        published.map_err(|source| ExecutionError::State { tx, source })?;
-    }
-    Ok(system)
+    Ok(Some(system))
 }
 
 /// What comes after the transactions with receipts: the others, one after the other, if the
@@ -242,8 +248,9 @@ fn close<'r, DB: DatabaseRef>(
     let in_system = ExecutionError::SystemState;
     let Shared { block, slots, .. } = *shared;
     let left = committed.receipts.len()..slots.len();
-    for tx in left.clone().map(TxIndex::new) {
-        shared.withdraw(tx);
+    match shared.versions.by_list() {
+        Some(by_list) => by_list.end_at(narrow(left.start)),
+        None => left.clone().map(TxIndex::new).for_each(|tx| shared.withdraw(tx)),
     }
     let state = At::new(worker.view(), narrow(left.start));
     let mut flat = FlatState::with_room(&state, 2 * left.len() + block.withdrawals.len());
@@ -251,9 +258,21 @@ fn close<'r, DB: DatabaseRef>(
     run_serially(block, committed, &mut flat, known, deadline)?;
     apply_post_block(block, &mut flat, system)?;
     let later = flat.changes().map_err(in_system)?;
-    let originals =
+    let mut originals =
         if block.makes_access_list { flat.original_balances() } else { AddressMap::default() };
     drop(flat);
+    if let Some(by_list) = shared.versions.by_list() {
+        let touched = BlockTouched::after_transactions(slots.len(), &system.after);
+        let made = touched.access_list(|_| U256::ZERO);
+        if !left.is_empty() || !by_list.says_of_end(slots.len() + 1, &made) {
+            by_list.disprove();
+            // Nothing was published that the list could be made from.
+            for address in committed.touched.iter().flat_map(Touched::paid_unseen) {
+                let before = worker.view().original(address).map_err(in_system)?;
+                originals.insert(address, before.map_or(U256::ZERO, |info| info.balance));
+            }
+        }
+    }
     closing.work(worker.view());
     let mut changes = closing.collect().map_err(in_system)?;
     add_later(&mut changes, later, worker.view()).map_err(in_system)?;

@@ -107,11 +107,6 @@ impl AccountTransition {
         Self { lifecycle, balance, nonce, code: None, storage }
     }
 
-    /// What clears the storage of an account and changes nothing else.
-    pub(crate) fn clearing(lifecycle: Lifecycle) -> Self {
-        Self { lifecycle, ..Self::payment(BalanceChange::Keep, None) }
-    }
-
     /// The same with slots that are set as well.
     pub(crate) fn with_storage(self, storage: Box<[SlotChange]>) -> Self {
         Self { storage, ..self }
@@ -130,6 +125,11 @@ impl AccountTransition {
             && self.nonce.is_none()
             && self.code.is_none()
             && self.storage.is_empty()
+    }
+
+    /// Whether it touches the account and changes nothing.
+    pub(crate) fn only_touches(&self) -> bool {
+        self.storage.is_empty() && !self.changes_fields()
     }
 
     fn changes_fields(&self) -> bool {
@@ -191,12 +191,6 @@ impl Transition {
     pub(crate) fn account(&self, address: Address) -> Option<&AccountTransition> {
         let change = self.accounts.iter().find(|(touched, _)| *touched == address);
         change.map(|(_, change)| change)
-    }
-
-    /// What it does to one account, if it touches it; its accounts are sorted by address.
-    pub(crate) fn sorted_account(&self, address: Address) -> Option<&AccountTransition> {
-        let at = self.accounts.binary_search_by_key(&address, |(touched, _)| *touched).ok()?;
-        Some(&self.accounts[at].1)
     }
 
     /// Every location that is replaced or credited. Of a destroyed account only the

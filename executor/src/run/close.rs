@@ -11,7 +11,7 @@ use revm::{
     primitives::{Address, StorageKey, StorageValue, map::FbBuildHasher},
 };
 
-use super::{entries::End, view::VersionedState};
+use super::{entries::End, listed::ByList, view::VersionedState};
 use crate::{
     AccountChange, StateChanges,
     reads::Seen,
@@ -147,6 +147,9 @@ fn changes_of<DB: DatabaseRef>(
     view: &mut VersionedState<'_, '_, DB>,
     share: Share,
 ) -> Result<Changes, DB::Error> {
+    if let Some(by_list) = view.versions().by_list() {
+        return changes_by_list(view, by_list, share);
+    }
     let mut storage = changed_slots(view, share)?;
     let mut changes = Vec::with_capacity(2 * storage.len());
     view.versions().for_each_account(share.part * SHARDS_APART, |account| {
@@ -165,6 +168,41 @@ fn changes_of<DB: DatabaseRef>(
         changes.extend(account_change(end, Some(slots)).map(|change| (address, change)));
     }
     changes.sort_unstable_by_key(|(address, _)| *address);
+    Ok(changes)
+}
+
+/// The same of a block that is run by its access list.
+fn changes_by_list<DB: DatabaseRef>(
+    view: &mut VersionedState<'_, '_, DB>,
+    by_list: &ByList<'_>,
+    share: Share,
+) -> Result<Changes, DB::Error> {
+    let last_wipes = view.versions().last_wipes();
+    let end = by_list.until();
+    let mut changes = Vec::new();
+    for (address, keys) in by_list.accounts().filter(|(address, _)| share.holds(address)) {
+        let hash = view.versions().hashes().account(address);
+        let wiped = last_wipes.get(&address).copied();
+        let mut slots = Slots::new();
+        for key in keys {
+            let change = by_list.slot(hash, address, key, end);
+            let later = change.filter(|(written, _)| wiped.is_none_or(|wiped| wiped <= *written));
+            let Some((_, value)) = later else { continue };
+            let original = match wiped {
+                Some(_) => StorageValue::ZERO,
+                None => view.original_slot(address, key)?,
+            };
+            if value != original {
+                slots.push((key, value));
+            }
+        }
+        let original = view.original(address)?;
+        let seen = Seen::new(original.as_ref());
+        let info = by_list.account(hash, address, end, original);
+        let end = End { original: seen, info, is_cleared: wiped.is_some() };
+        let slots = (!slots.is_empty()).then_some(slots);
+        changes.extend(account_change(end, slots).map(|change| (address, change)));
+    }
     Ok(changes)
 }
 

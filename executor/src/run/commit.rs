@@ -12,7 +12,6 @@ use revm::DatabaseRef;
 
 use super::{
     dispatch::Next,
-    listed::{clearing, sees_clearing},
     narrow,
     shared::Shared,
     slots::{Basis, Pending, ReadFilter, TxSlot},
@@ -23,7 +22,7 @@ use super::{
 use crate::{
     ExecutionError, Reexecution, ReexecutionReason,
     committed::Committed,
-    reads::{AccountRead, StorageRead, stale_field},
+    reads::{AccountRead, Reads, StorageRead, stale_field},
     transition::{Lifecycle, Transition},
 };
 
@@ -61,7 +60,7 @@ impl Committer {
         worker: &mut Worker<'_, 'r, DB>,
         tx: TxIndex,
     ) -> Next {
-        let committed = match shared.listed {
+        let committed = match shared.versions.by_list() {
             Some(_) => match self.try_commit_listed(shared, worker, tx) {
                 Ok(true) => return Next::GoOn,
                 // The others run sequentially, this one first.
@@ -109,8 +108,12 @@ impl Committer {
             self.reexecuted.push(Reexecution { tx, reason });
             return Ok(false);
         }
-        if let Some(clearing) = slot.transitions().last().and_then(clearing) {
-            worker.publish(tx, slot.at_turn.get_or_init(|| clearing))?;
+        // A list does not say that the storage of an account was cleared.
+        let accounts = slot.transitions().last().map_or(&[][..], Transition::accounts);
+        for (address, change) in accounts {
+            if change.lifecycle != Lifecycle::Kept {
+                shared.versions.clear(point_after(tx), *address);
+            }
         }
         self.committed.reused += usize::from(is_reused);
         let env = &shared.block.transactions[tx.index()];
@@ -149,6 +152,23 @@ impl Committer {
         let committed = worker.view().commit(point_after(tx), transition);
         committed.map_err(|source| ExecutionError::State { tx, source })
     }
+}
+
+/// Whether what a run has read of accounts whose storage was cleared before it is what that
+/// left.
+fn sees_clearing<DB: DatabaseRef>(
+    tx: TxIndex,
+    reads: &Reads,
+    view: &mut VersionedState<'_, '_, DB>,
+) -> Result<bool, DB::Error> {
+    for read in &reads.storage {
+        if view.versions().may_be_cleared(read.address)
+            && view.slot_at(read.address, read.key, narrow(tx.index()))? != read.value
+        {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Why the run of a transaction whose turn it is does not count, if it does not.

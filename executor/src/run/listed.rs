@@ -1,199 +1,223 @@
-//! A run by a block's access list (EIP-7928): what the list says of every transaction is there before any
-//! has run, so that none waits, and each is held against the list when its turn comes.
+//! A block's access list (EIP-7928) as the state of a run: what the list says is there before any
+//! transaction has run, so that none waits for another.
 //!
 //! ```text
-//! list ──by transaction──> versions, all published at the start
-//!                              └── each transaction runs on those before it
-//! commit: is what it did what the list says of it? ── no ──> the rest runs sequentially
+//! state before the block ──┐
+//! list, up to an index ────┴──> accounts and slots as a transaction finds them
+//! commit: did it do what the list says of it? ── no ──> the rest runs sequentially
 //! ```
 //!
 //! By induction the state before each transaction is the true one: what the transactions before it did is
-//! what the list says. One thing a list does not say is that the storage of an account was
-//! cleared. So that is published when a transaction is committed, and what later ones have
-//! read of such an account is looked at again.
+//! what the list says ([`verify`]). One thing a list does not say is that the storage of an account was
+//! cleared. So that is noted when a transaction is committed, and what later ones have read
+//! of such an account is looked at again.
 
-use alloy_eips::eip7928::{AccountChanges, validate_block_access_list};
-use forewave_analyzer::{Block, TxIndex};
+mod verify;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+
+use alloy_eips::eip7928::{
+    AccountChanges, BlockAccessIndex, BlockAccessList, validate_block_access_list,
+};
+use forewave_analyzer::Block;
+use hashbrown::{HashMap, HashTable};
 use revm::{
-    DatabaseRef,
     bytecode::Bytecode,
-    primitives::{Address, U256},
+    primitives::{Address, StorageKey, StorageValue, map::DefaultHashBuilder},
+    state::AccountInfo,
 };
 
-use super::{narrow, versions::point_after, view::VersionedState};
-use crate::{
-    reads::Reads,
-    touched::{Touched, TouchedAccount},
-    transition::{AccountTransition, BalanceChange, CodeChange, Lifecycle, SlotChange, Transition},
-};
+use self::verify::Marks;
+use super::{below::Hashes, versions::Point};
+use crate::transition::CodeChange;
 
-/// What a list says that each transaction does.
-#[derive(Clone, Debug)]
-pub(super) struct Listed(Vec<Transition>);
+/// A list that is in order, and where to find what it says.
+#[derive(Debug)]
+pub(super) struct Listed {
+    list: Arc<BlockAccessList>,
+    hashes: Hashes,
+    /// Where the entry of each account is.
+    positions: HashTable<u32>,
+    /// Codes as revm takes them, by account, ascending.
+    codes: HashMap<Address, Vec<(BlockAccessIndex, CodeChange)>, DefaultHashBuilder>,
+    /// How many changes it names at each index.
+    changes: Vec<u32>,
+    /// Slots that are only read, of the accounts before each.
+    reads_before: Vec<u32>,
+}
 
-/// A change that a list names.
-enum Change {
-    Balance(U256),
-    Nonce(u64),
-    Code(CodeChange),
-    Slot(SlotChange),
+/// A run by a list: how far it is true, and what of it has been touched.
+#[derive(Debug)]
+pub(super) struct ByList<'r> {
+    listed: &'r Listed,
+    /// What it says after this point is not to be read.
+    until: AtomicU32,
+    marks: Marks,
 }
 
 impl Listed {
-    /// What the list says, if it is in order.
-    pub(super) fn new(block: &Block, list: &[AccountChanges]) -> Option<Self> {
+    /// A list, if it is in order and its codes are codes.
+    pub(super) fn new(block: &Block, list: &Arc<BlockAccessList>) -> Option<Self> {
         let transactions = block.transactions.len();
         validate_block_access_list(list, transactions).ok()?;
-        let mut txs: Vec<Vec<(Address, AccountTransition)>> = vec![Vec::new(); transactions];
-        for account in list {
-            let mut changes = changes_of(account)?;
-            changes.sort_by_key(|(index, _)| *index);
-            for changes in changes.chunk_by_mut(|(one, _), (other, _)| one == other) {
-                // Index 0 is before the transactions, and the last one after them.
-                let tx = usize::try_from(changes[0].0).ok()?.checked_sub(1);
-                if let Some(tx) = tx.and_then(|tx| txs.get_mut(tx)) {
-                    tx.push((
-                        account.address,
-                        transition(changes.iter_mut().map(|(_, change)| change)),
-                    ));
-                }
+        let hashes = Hashes::default();
+        let mut positions = HashTable::with_capacity(list.len());
+        let mut codes = HashMap::default();
+        let mut changes = vec![0; transactions + 2];
+        let mut reads_before = Vec::with_capacity(list.len() + 1);
+        let mut reads = 0;
+        for (account, position) in list.iter().zip(0_u32..) {
+            let hasher = |at: &u32| hashes.account(list[*at as usize].address);
+            positions.insert_unique(hashes.account(account.address), position, hasher);
+            for index in indices(account) {
+                changes[usize::try_from(index.get()).ok()?] += 1;
+            }
+            reads_before.push(reads);
+            reads += u32::try_from(account.storage_reads.len()).ok()?;
+            if !account.code_changes.is_empty() {
+                codes.insert(account.address, codes_of(account)?);
             }
         }
-        Some(Self(txs.into_iter().map(Transition::of).collect()))
+        reads_before.push(reads);
+        Some(Self { list: Arc::clone(list), hashes, positions, codes, changes, reads_before })
     }
 
-    /// What it says that a transaction does.
-    pub(super) fn transition(&self, tx: TxIndex) -> &Transition {
-        &self.0[tx.index()]
+    /// The hashes that accounts are found by.
+    pub(super) const fn hashes(&self) -> &Hashes {
+        &self.hashes
     }
 
-    /// What it says of each transaction.
-    pub(super) fn transitions(&self) -> impl Iterator<Item = (TxIndex, &Transition)> {
-        self.0.iter().enumerate().map(|(tx, transition)| (TxIndex::new(tx), transition))
+    /// The position and the entry of an account, which has this hash.
+    fn find(&self, hash: u64, address: Address) -> Option<(usize, &AccountChanges)> {
+        let is_it = |at: &u32| self.list[*at as usize].address == address;
+        let position = *self.positions.find(hash, is_it)? as usize;
+        Some((position, &self.list[position]))
     }
 
-    /// Whether a transaction, which touched this, did what the list says of it; all those
-    /// before it did.
-    pub(super) fn says<DB: DatabaseRef>(
+    /// What an account, which was this before the block, is after an index.
+    fn account(
         &self,
-        tx: TxIndex,
-        touched: &Touched,
-        view: &mut VersionedState<'_, '_, DB>,
-    ) -> Result<bool, DB::Error> {
-        let mut left: usize = self.transition(tx).accounts().len();
-        let before = point_after(tx) - 1;
-        for account in touched.accounts() {
-            let changed = account.slots.iter().filter(|slot| slot.before != slot.after).count();
-            let is_changed = changed > 0
-                || account.balance.is_change()
-                || account.nonce.is_some()
-                || account.code.is_some();
-            if !is_changed {
-                continue;
-            }
-            let Some(listed) = self.transition(tx).sorted_account(account.address) else {
-                return Ok(false);
-            };
-            let is_relative =
-                matches!(account.balance, BalanceChange::Credit(_) | BalanceChange::Settle(_));
-            let found = if is_relative {
-                view.seen_at(account.address, before)?.balance
-            } else {
-                U256::ZERO
-            };
-            if !does(account, changed, found, listed) {
-                return Ok(false);
-            }
-            left -= 1;
+        entry: &AccountChanges,
+        index: BlockAccessIndex,
+        before: Option<AccountInfo>,
+    ) -> Option<AccountInfo> {
+        let balance = last(&entry.balance_changes, index, |it| it.block_access_index);
+        let nonce = last(&entry.nonce_changes, index, |it| it.block_access_index);
+        let codes = self.codes.get(&entry.address).map_or(&[][..], Vec::as_slice);
+        let code = last(codes, index, |(at, _)| *at);
+        if balance.is_none() && nonce.is_none() && code.is_none() {
+            return before;
         }
-        Ok(left == 0)
+        let mut info = before.unwrap_or_default();
+        if let Some(change) = balance {
+            info.balance = change.post_balance;
+        }
+        if let Some(change) = nonce {
+            info.nonce = change.new_nonce;
+        }
+        if let Some((_, change)) = code {
+            (info.code_hash, info.code) = (change.hash, change.code.clone());
+        }
+        // EIP-161: what is empty ceases to exist.
+        (!info.is_empty()).then_some(info)
     }
 }
 
-/// Whether an account, whose balance was `found`, became what is listed.
-fn does(account: &TouchedAccount, changed: usize, found: U256, listed: &AccountTransition) -> bool {
-    let balance = match account.balance {
-        BalanceChange::Keep => BalanceChange::Keep,
-        change => BalanceChange::Set(change.apply(found)),
-    };
-    let listed_code = listed.code.as_ref().and_then(|change| change.code.as_ref());
-    let is_code = match (&account.code, listed_code) {
-        (None, None) => true,
-        (Some(code), Some(listed)) => listed.original_byte_slice() == code.as_ref(),
-        _ => false,
-    };
-    let slots = listed.slots();
-    let is_slot = |slot: &SlotChange| {
-        let mut touched = account.slots.iter();
-        touched.any(|it| it.key == slot.key && it.after == slot.value && it.before != it.after)
-    };
-    balance == listed.balance
-        && account.nonce == listed.nonce
-        && is_code
-        && slots.len() == changed
-        && slots.iter().all(is_slot)
+/// The index after whose changes a point lies.
+const fn index_of(point: Point) -> BlockAccessIndex {
+    BlockAccessIndex::new(point as u64)
 }
 
-/// Every change of an account, by index. None if a code is no code.
-fn changes_of(account: &AccountChanges) -> Option<Vec<(u64, Change)>> {
-    let mut changes = Vec::new();
-    let balances = account.balance_changes.iter();
-    changes
-        .extend(balances.map(|it| (it.block_access_index.get(), Change::Balance(it.post_balance))));
-    let nonces = account.nonce_changes.iter();
-    changes.extend(nonces.map(|it| (it.block_access_index.get(), Change::Nonce(it.new_nonce))));
-    for it in &account.code_changes {
+/// The last change up to an index.
+fn last<T>(
+    changes: &[T],
+    index: BlockAccessIndex,
+    at: impl Fn(&T) -> BlockAccessIndex,
+) -> Option<&T> {
+    changes[..changes.partition_point(|change| at(change) <= index)].last()
+}
+
+/// The index of every change of an account.
+fn indices(account: &AccountChanges) -> impl Iterator<Item = BlockAccessIndex> {
+    let slots = account.storage_changes.iter().flat_map(|slot| &slot.changes);
+    account
+        .balance_changes
+        .iter()
+        .map(|it| it.block_access_index)
+        .chain(account.nonce_changes.iter().map(|it| it.block_access_index))
+        .chain(account.code_changes.iter().map(|it| it.block_access_index))
+        .chain(slots.map(|it| it.block_access_index))
+}
+
+/// The codes of an account, if they are codes.
+fn codes_of(account: &AccountChanges) -> Option<Vec<(BlockAccessIndex, CodeChange)>> {
+    let codes = account.code_changes.iter().map(|it| {
         let code = Bytecode::new_raw_checked(it.new_code.clone()).ok()?;
         let change = CodeChange { hash: code.hash_slow(), code: Some(code) };
-        changes.push((it.block_access_index.get(), Change::Code(change)));
-    }
-    for slot in &account.storage_changes {
-        let of_slot = slot.changes.iter().map(|it| {
-            let change = SlotChange::new(slot.slot, it.new_value);
-            (it.block_access_index.get(), Change::Slot(change))
-        });
-        changes.extend(of_slot);
-    }
-    Some(changes)
+        Some((it.block_access_index, change))
+    });
+    codes.collect()
 }
 
-/// What these changes of one account come to.
-fn transition<'c>(changes: impl Iterator<Item = &'c mut Change>) -> AccountTransition {
-    let mut whole = AccountTransition::payment(BalanceChange::Keep, None);
-    let mut slots = Vec::new();
-    for change in changes {
-        match change {
-            Change::Balance(balance) => whole.balance = BalanceChange::Set(*balance),
-            Change::Nonce(nonce) => whole.nonce = Some(*nonce),
-            Change::Code(code) => whole.code = Some(Box::new(code.clone())),
-            Change::Slot(slot) => slots.push(*slot),
+impl<'r> ByList<'r> {
+    /// A run of this many transactions by a list.
+    pub(super) fn new(listed: &'r Listed, until: Point) -> Self {
+        Self { listed, until: AtomicU32::new(until), marks: Marks::new(listed) }
+    }
+
+    /// Takes the list for true only up to a point.
+    pub(super) fn end_at(&self, point: Point) {
+        self.until.store(point, Ordering::Release);
+    }
+
+    /// The point up to which the list is taken for true.
+    pub(super) fn until(&self) -> Point {
+        self.until.load(Ordering::Acquire)
+    }
+
+    /// An account, which has this hash, at a point, if it was this before the block.
+    pub(super) fn account(
+        &self,
+        hash: u64,
+        address: Address,
+        point: Point,
+        before: Option<AccountInfo>,
+    ) -> Option<AccountInfo> {
+        match self.listed.find(hash, address) {
+            Some((_, entry)) => {
+                self.listed.account(entry, index_of(point.min(self.until())), before)
+            }
+            None => before,
         }
     }
-    whole.with_storage(slots.into())
-}
 
-/// The accounts whose storage a transaction clears, which no list says; if there are any.
-pub(super) fn clearing(transition: &Transition) -> Option<Transition> {
-    let cleared = transition.accounts().iter().filter(|(_, it)| it.lifecycle != Lifecycle::Kept);
-    let cleared: Vec<_> = cleared
-        .map(|(address, it)| (*address, AccountTransition::clearing(it.lifecycle)))
-        .collect();
-    (!cleared.is_empty()).then(|| Transition::of(cleared))
-}
-
-/// Whether what a transaction has read of accounts whose storage was cleared before it is what
-/// that left.
-pub(super) fn sees_clearing<DB: DatabaseRef>(
-    tx: TxIndex,
-    reads: &Reads,
-    view: &mut VersionedState<'_, '_, DB>,
-) -> Result<bool, DB::Error> {
-    for read in &reads.storage {
-        let may_be_cleared = view.versions().may_be_cleared(read.address);
-        if may_be_cleared && view.slot_at(read.address, read.key, narrow(tx.index()))? != read.value
-        {
-            return Ok(false);
-        }
+    /// The last change of a slot, whose account has this hash, up to a point, and the point
+    /// after it.
+    pub(super) fn slot(
+        &self,
+        hash: u64,
+        address: Address,
+        key: StorageKey,
+        point: Point,
+    ) -> Option<(Point, StorageValue)> {
+        let (_, entry) = self.listed.find(hash, address)?;
+        let slots = &entry.storage_changes;
+        let slot = &slots[slots.binary_search_by_key(&key, |slot| slot.slot).ok()?];
+        let index = index_of(point.min(self.until()));
+        let change = last(&slot.changes, index, |it| it.block_access_index)?;
+        Some((u32::try_from(change.block_access_index.get()).ok()?, change.new_value))
     }
-    Ok(true)
+
+    /// The accounts that it names, sorted, each with the slots that it changes.
+    pub(super) fn accounts(
+        &self,
+    ) -> impl Iterator<Item = (Address, impl Iterator<Item = StorageKey>)> {
+        self.listed
+            .list
+            .iter()
+            .map(|entry| (entry.address, entry.storage_changes.iter().map(|slot| slot.slot)))
+    }
 }

@@ -89,16 +89,25 @@ impl RunPlan {
     /// the block runs; from the first transaction on of which it is not true, the block runs
     /// sequentially.
     ///
-    /// A block that comes without one, whose list is out of order, or whose list
-    /// [is not made](Block::makes_access_list) is run [in block order](Self::in_block_order).
+    /// A block that comes without one, whose list is out of order, whose list
+    /// [is not made](Block::makes_access_list), or that is older than EIP-161 is run
+    /// [in block order](Self::in_block_order).
     pub fn by_access_list(block: &Block) -> Self {
         let in_order = Self::in_block_order(block);
-        let list = block.access_list.as_ref().filter(|_| block.makes_access_list);
+        // Before EIP-161 a touch alone brings an account into existence, which no list says.
+        let is_told =
+            block.makes_access_list && block.spec().is_enabled_in(SpecId::SPURIOUS_DRAGON);
+        let list = block.access_list.as_ref().filter(|_| is_told);
         let listed = list.and_then(|list| Listed::new(block, list));
         let Some(listed) = listed else { return in_order };
         let order = TaskOrder::new(in_order.order.into_costs(), &[]);
         let predicted = block.transactions.len();
         Self { order, predicted, listed: Some(Arc::new(listed)), ..in_order }
+    }
+
+    /// The same for when its access list has turned out not to be true: in block order.
+    pub(super) fn without_list(&self, block: &Block) -> Self {
+        Self { is_shared: self.is_shared, ..Self::in_block_order(block) }
     }
 
     /// The plan of a block's predictions and their graph: the heaviest remaining path first.

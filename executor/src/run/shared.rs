@@ -6,7 +6,6 @@ use forewave_analyzer::{Block, TxIndex};
 use revm::DatabaseRef;
 
 use super::{
-    listed::Listed,
     slots::TxSlot,
     versions::{Versions, point_after},
 };
@@ -23,8 +22,6 @@ pub(super) struct Shared<'r, DB: DatabaseRef> {
     pub(super) share: usize,
     pub(super) versions: Versions<'r>,
     pub(super) known: Option<&'r Results>,
-    /// What the block's access list says of each transaction, if it is run by one.
-    pub(super) listed: Option<&'r Listed>,
     pub(super) deadline: Deadline<'r>,
     pub(super) failed: Mutex<Option<ExecutionError<DB::Error>>>,
 }
@@ -38,12 +35,8 @@ impl<DB: DatabaseRef> Shared<'_, DB> {
 
     /// Takes back what the run of a transaction did that does not count.
     pub(super) fn withdraw(&self, tx: TxIndex) {
-        let point = point_after(tx);
-        match self.listed {
-            Some(listed) => self.versions.withdraw(point, listed.transition(tx)),
-            None => self.slots[tx.index()]
-                .transitions()
-                .for_each(|transition| self.versions.withdraw(point, transition)),
+        for transition in self.slots[tx.index()].transitions() {
+            self.versions.withdraw(point_after(tx), transition);
         }
     }
 }

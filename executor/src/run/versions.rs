@@ -28,6 +28,7 @@ use revm::{
 use super::{
     below::{Below, Hashes},
     entries::{AccountEntry, SlotEntry},
+    listed::{ByList, Listed},
     narrow,
 };
 use crate::{
@@ -80,11 +81,13 @@ pub(crate) struct Versions<'r> {
     clock: AtomicU32,
     published: Box<[AtomicU32]>,
     hashes: Hashes,
+    /// What the block's access list says, if it is run by one: then nothing is published.
+    by_list: Option<ByList<'r>>,
 }
 
 impl<'r> Versions<'r> {
     /// No version yet.
-    pub(crate) fn new(block: &Block, threads: usize) -> Self {
+    pub(crate) fn new(block: &Block, threads: usize, listed: Option<&'r Listed>) -> Self {
         let shards = (threads * SHARDS_PER_THREAD).next_power_of_two();
         let transactions = block.transactions.len();
         let room = (2 * transactions).div_ceil(shards);
@@ -101,7 +104,8 @@ impl<'r> Versions<'r> {
             written: core::iter::repeat_with(AtomicU64::default).take(written).collect(),
             clock: AtomicU32::new(0),
             published: core::iter::repeat_with(AtomicU32::default).take(transactions).collect(),
-            hashes: Hashes::default(),
+            hashes: listed.map_or_else(Hashes::default, |listed| listed.hashes().clone()),
+            by_list: listed.map(|listed| ByList::new(listed, narrow(transactions))),
         }
     }
 
@@ -126,6 +130,16 @@ impl<'r> Versions<'r> {
         point: Point,
     ) -> Option<StorageValue> {
         let wiped = self.last_wipe(address, account, point);
+        if let Some(by_list) = &self.by_list {
+            let change = by_list.slot(account, address, key, point);
+            return match (change, wiped) {
+                (Some((written, value)), wiped) if wiped.is_none_or(|it| it <= written) => {
+                    Some(value)
+                }
+                (_, Some(_)) => Some(StorageValue::ZERO),
+                (_, None) => None,
+            };
+        }
         let is_it = |entry: &SlotEntry| entry.key == key && entry.address == address;
         let written = self.may_be_written(hash).then(|| lock(&self.slots[self.shard(hash)]));
         let entry = written.as_ref().and_then(|slots| slots.find(hash, is_it));
@@ -142,9 +156,7 @@ impl<'r> Versions<'r> {
     ) -> Result<(), DB::Error> {
         for (address, change) in transition.accounts() {
             if change.lifecycle != Lifecycle::Kept {
-                lock(&self.wipes).entry(*address).or_default().push(point);
-                let (word, bit) = wipe_bit(self.hashes.account(*address));
-                self.wiped[word].fetch_or(bit, Ordering::Release);
+                self.clear(point, *address);
             }
             if change.changes_account() && !self.is_fee(*address, change) {
                 self.publish_account(*address, (point, change), below)?;
@@ -189,6 +201,18 @@ impl<'r> Versions<'r> {
     fn written_bit(&self, hash: u64) -> (usize, u64) {
         let at = (hash >> 16) as usize;
         ((at / 64) & (self.written.len() - 1), 1 << (at % 64))
+    }
+
+    /// The access list that the block is run by, if any.
+    pub(super) const fn by_list(&self) -> Option<&ByList<'r>> {
+        self.by_list.as_ref()
+    }
+
+    /// Notes that a transaction cleared the storage of an account.
+    pub(super) fn clear(&self, point: Point, address: Address) {
+        lock(&self.wipes).entry(address).or_default().push(point);
+        let (word, bit) = wipe_bit(self.hashes.account(address));
+        self.wiped[word].fetch_or(bit, Ordering::Release);
     }
 
     /// Whether the storage of an account may have been cleared.

@@ -102,6 +102,9 @@ impl<'v, 'r, DB: DatabaseRef> VersionedState<'v, 'r, DB> {
     /// The same without the code.
     pub(super) fn seen_at(&mut self, address: Address, point: Point) -> Result<Seen, DB::Error> {
         let hash = self.versions.hashes().account(address);
+        if self.versions.by_list().is_some() {
+            return Ok(Seen::new(self.account(hash, address, point)?.as_ref()));
+        }
         if let Some(seen) = self.versions.seen(hash, address, point) {
             return Ok(seen);
         }
@@ -146,6 +149,10 @@ impl<'v, 'r, DB: DatabaseRef> VersionedState<'v, 'r, DB> {
         address: Address,
         point: Point,
     ) -> Result<Option<AccountInfo>, DB::Error> {
+        if let Some(by_list) = self.versions.by_list() {
+            let before = self.below.account(hash, address)?;
+            return Ok(by_list.account(hash, address, point, before));
+        }
         match self.versions.account(hash, address, point) {
             Some(Found(info)) => Ok(info),
             None => self.below.account(hash, address),

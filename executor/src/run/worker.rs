@@ -70,12 +70,13 @@ impl<'v, 'r, DB: DatabaseRef> Worker<'v, 'r, DB> {
         committed: usize,
     ) -> Result<(), ExecutionError<DB::Error>> {
         shared.deadline.check()?;
-        let is_ahead = committed < tx.index() || shared.listed.is_some();
+        let is_by_list = shared.versions.by_list().is_some();
+        let is_ahead = committed < tx.index() || is_by_list;
         let done = self.run(shared, tx, is_ahead.then_some(committed)).ok();
         let ahead = shared.slots[tx.index()].ahead.get_or_init(|| done);
         match ahead {
             // What a list says of it is published.
-            Some(transition) if shared.listed.is_none() => self.publish(tx, transition),
+            Some(transition) if !is_by_list => self.publish(tx, transition),
             _ => Ok(()),
         }
     }
@@ -93,7 +94,7 @@ impl<'v, 'r, DB: DatabaseRef> Worker<'v, 'r, DB> {
         self.publish(tx, transition)
     }
 
-    pub(super) fn publish(
+    fn publish(
         &mut self,
         tx: TxIndex,
         transition: &'r Transition,
@@ -116,7 +117,7 @@ impl<'v, 'r, DB: DatabaseRef> Worker<'v, 'r, DB> {
     ) -> Result<Transition, EVMError<DB::Error>> {
         let env = &shared.block.transactions[tx.index()];
         let database = &mut self.evm.ctx.journaled_state.database;
-        let ahead = committed.map(|_| env).filter(|_| shared.listed.is_none());
+        let ahead = committed.map(|_| env).filter(|_| shared.versions.by_list().is_none());
         database.inner.turn_to(point_after(tx) - 1, ahead);
         let start = committed.map(|committed| database.inner.start(committed));
         let (known, view) = (shared.known, &mut database.inner);
@@ -137,10 +138,10 @@ impl<'v, 'r, DB: DatabaseRef> Worker<'v, 'r, DB> {
                 (result, record)
             };
         let basis = self.basis(start, &reads);
-        let is_as_listed = match (shared.listed, &touched) {
-            (Some(listed), Some(touched)) => {
-                listed.says(tx, touched, self.view()).map_err(EVMError::Database)?
-            }
+        let is_as_listed = match (shared.versions.by_list(), &touched) {
+            (Some(by_list), Some(touched)) => by_list
+                .says(point_after(tx), touched, &transition, self.view())
+                .map_err(EVMError::Database)?,
             _ => false,
         };
         let run = Pending { result, reads, touched, is_as_listed, basis, is_reused };
