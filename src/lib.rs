@@ -35,6 +35,7 @@ pub mod bench;
 pub mod compare;
 pub mod conformance;
 pub mod contract;
+pub mod fetch;
 pub mod input;
 pub mod measure;
 mod pipeline;
