@@ -22,7 +22,7 @@ use super::{
     node::HttpNode,
     ordered::in_order,
     progress::Progress,
-    source::{blocks, fetcher},
+    source::fetcher_of,
     text::{Paint, counted, write_failed},
 };
 
@@ -65,11 +65,11 @@ struct Tried {
 /// Fetches every block that is not there yet.
 pub(super) fn fetch(args: &FetchArgs) -> io::Result<Verdict> {
     let opened = || -> Result<_, Failure> {
-        let fetcher = fetcher(&args.node, args.loading.options())?
+        let arguments = args.blocks.iter().map(|text| Cow::Borrowed(text.as_str()));
+        let opened = fetcher_of(&args.node, args.loading.options(), arguments)?
             .unwrap_or_else(|| wrong_usage("fetch needs a node: --rpc-url URL"));
-        let blocks = blocks(&fetcher, args.blocks.iter().map(|text| Cow::Borrowed(text.as_str())))?;
         directory::prepare(&args.output)?;
-        Ok((fetcher, blocks))
+        Ok(opened)
     };
     let (fetcher, blocks) = match opened() {
         Ok(opened) => opened,

@@ -28,7 +28,7 @@ use ureq::{
 };
 
 use self::answers::{Fault, answers};
-pub(super) use self::url::{NodeUrl, NodeUrlError};
+pub(super) use self::url::NodeUrl;
 
 /// How often a call is tried.
 const ATTEMPTS_MAX: u32 = 7;
@@ -59,6 +59,8 @@ pub(super) struct HttpNode {
     /// Requests that may still begin.
     free: Mutex<usize>,
     freed: Condvar,
+    /// Whether the node has answered at all.
+    has_answered: AtomicBool,
     /// Whether the node takes several calls in one request, as far as is known.
     takes_batches: AtomicBool,
 }
@@ -80,6 +82,7 @@ impl HttpNode {
             url,
             free: Mutex::new(connections.max(1)),
             freed: Condvar::new(),
+            has_answered: AtomicBool::new(false),
             takes_batches: AtomicBool::new(true),
         }
     }
@@ -98,6 +101,7 @@ impl HttpNode {
             .header("content-type", "application/json")
             .send(body.to_string());
         let mut response = sent.map_err(|error| self.unreachable(&error))?;
+        self.has_answered.store(true, Ordering::Relaxed);
         let (status, after) = (response.status(), pause_asked_for(&response));
         let reader = response.body_mut().with_config().limit(ANSWER_BYTES_MAX);
         let bytes = reader.read_to_vec().map_err(|error| self.unreachable(&error))?;
@@ -120,7 +124,8 @@ impl HttpNode {
         let ids: Vec<usize> = calls.iter().map(|(id, _)| *id).collect();
         // Some nodes put an error of JSON-RPC into a response that is an error of HTTP.
         match answers(bytes, &ids) {
-            Some(found) => found.map_err(|fault| self.without_secrets(fault)),
+            Some(Ok(found)) => Ok(self.results(found)),
+            Some(Err(fault)) => Err(self.without_secrets(fault)),
             None if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT => {
                 let message = said(&format!("fails with HTTP {}", status.as_u16()));
                 Err(Fault::Passing { message, after })
@@ -129,7 +134,7 @@ impl HttpNode {
                 let hint = match status.as_u16() {
                     401 | 403 => "; is the key in the URL right?",
                     404 => "; is the path of the URL right?",
-                    300..400 => "; give the URL that it leads to",
+                    300..=399 => "; give the URL that it leads to",
                     _ => "",
                 };
                 Err(Fault::Final(said(&format!("answers HTTP {}{hint}", status.as_u16()))))
@@ -141,6 +146,17 @@ impl HttpNode {
                 Err(Fault::Final(said(&format!("does not answer in JSON-RPC, but `{begin}`"))))
             }
         }
+    }
+
+    /// Results, their messages without secrets: a node may repeat the key that it refuses.
+    fn results(&self, found: Answered) -> Answered {
+        let clean = |text: String| self.url.without_secrets(&text);
+        let one = |refusal| match refusal {
+            Refusal::Absent(text) => Refusal::Absent(clean(text)),
+            Refusal::Error(text) => Refusal::Error(clean(text)),
+            Refusal::Transport(text) => Refusal::Transport(clean(text)),
+        };
+        found.into_iter().map(|(at, result)| (at, result.map_err(one))).collect()
     }
 
     fn without_secrets(&self, fault: Fault) -> Fault {
@@ -167,10 +183,13 @@ impl HttpNode {
             Error::Rustls(_) | Error::Tls(_) => {
                 Fault::Final(of_url(&format!("cannot be reached safely: {}", text())))
             }
-            Error::Io(io) if io.kind() == std::io::ErrorKind::ConnectionRefused => Fault::Passing {
-                message: of_url("cannot be reached: the connection is refused"),
-                after: None,
-            },
+            // A node that has answered before may be about to start again.
+            Error::Io(io)
+                if io.kind() == std::io::ErrorKind::ConnectionRefused
+                    && !self.has_answered.load(Ordering::Relaxed) =>
+            {
+                Fault::Final(of_url("cannot be reached: the connection is refused"))
+            }
             _ => Fault::Passing {
                 message: of_url(&format!("cannot be reached: {}", text())),
                 after: None,

@@ -43,8 +43,27 @@ pub(super) enum Source {
     },
 }
 
-/// What fetches from the node that is named, if one is.
-pub(super) fn fetcher(
+/// What fetches from the node that is named, if one is, and the blocks there that these
+/// arguments name, in their order.
+pub(super) fn fetcher_of<'a>(
+    args: &NodeArgs,
+    options: LoadOptions,
+    arguments: impl Iterator<Item = Cow<'a, str>>,
+) -> Result<Option<(Fetcher<HttpNode>, Vec<BlockId>)>, Failure> {
+    if !args.is_named() {
+        return Ok(None);
+    }
+    // Wrong usage is found before the node is asked.
+    let ranges: Vec<_> = arguments.map(|argument| block_range(&argument)).collect();
+    let Some(fetcher) = fetcher(args, options)? else { return Ok(None) };
+    let mut blocks = Vec::new();
+    for range in &ranges {
+        blocks.extend(fetcher.blocks(range)?);
+    }
+    Ok(Some((fetcher, blocks)))
+}
+
+fn fetcher(
     args: &NodeArgs,
     options: LoadOptions,
 ) -> Result<Option<Fetcher<HttpNode>>, Failure> {
@@ -53,28 +72,15 @@ pub(super) fn fetcher(
     Ok(Some(Fetcher::new(node, options, readers)?))
 }
 
-/// The blocks that these arguments name, in their order.
-pub(super) fn blocks<'a>(
-    fetcher: &Fetcher<HttpNode>,
-    arguments: impl Iterator<Item = Cow<'a, str>>,
-) -> Result<Vec<BlockId>, Failure> {
-    let ranges: Vec<_> = arguments.map(|argument| block_range(&argument)).collect();
-    let mut blocks = Vec::new();
-    for range in &ranges {
-        blocks.extend(fetcher.blocks(range)?);
-    }
-    Ok(blocks)
-}
-
 impl Source {
     /// The source that the arguments name; a node has been asked for its chain.
     pub(super) fn open(args: &BlockArgs) -> Result<Self, Failure> {
         let options = args.load_options();
-        let Some(fetcher) = fetcher(&args.node, options)? else {
-            return Ok(Self::Directories { paths: args.blocks.clone(), options });
-        };
-        let blocks = blocks(&fetcher, args.blocks.iter().map(|path| path.to_string_lossy()))?;
-        Ok(Self::Node { fetcher, blocks })
+        let arguments = args.blocks.iter().map(|path| path.to_string_lossy());
+        Ok(match fetcher_of(&args.node, options, arguments)? {
+            Some((fetcher, blocks)) => Self::Node { fetcher, blocks },
+            None => Self::Directories { paths: args.blocks.clone(), options },
+        })
     }
 
     /// How many blocks.
