@@ -37,6 +37,7 @@ pub mod conformance;
 pub mod contract;
 pub mod fetch;
 pub mod input;
+pub mod lint;
 pub mod measure;
 mod pipeline;
 mod predictors;
@@ -50,12 +51,13 @@ pub mod t8n;
 pub use forewave_analyzer::{
     AccessKind, AccessListPredictor, AccessSet, AccessSetBuilder, AccessSummary, AnalyzeError,
     Block, BlockReward, CallKind, Completeness, Confidence, Effect, Entry, EntrySummary,
-    EvaluationLimits, ExprArena, ExprId, GaveUp, Implementation, KeyExpr, KeyOrigin, LatePredictor,
-    Learnt, LearntEffect, LearntFunction, LearntInput, LearntLimits, Location, MemoryState,
-    ObservedAccess, Ommer, PanickedError, Payers, PredictedAccess, Predictor, ProtocolPredictor,
-    Scope, Scratch, Selected, StateError, StateExtent, StaticPredictor, SummaryCache, SummaryError,
-    SummaryLimits, Target, TxEvaluator, TxIndex, WidenedAccess, WideningCause, Words,
-    commute_payments, predict_each, summarize, summarize_account,
+    EvaluationLimits, ExprArena, ExprId, Frequency, GaveUp, Implementation, KeyExpr, KeyOrigin,
+    LatePredictor, Learnt, LearntEffect, LearntFunction, LearntInput, LearntLimits, Location,
+    MemoryState, ObservedAccess, Ommer, PanickedError, Payers, PredictedAccess, Predictor,
+    ProtocolPredictor, Scope, Scratch, Selected, SharedPlace, SharedUse, StateError, StateExtent,
+    StaticPredictor, SummaryCache, SummaryError, SummaryLimits, Target, TxEvaluator, TxIndex,
+    WidenedAccess, WideningCause, Words, WriteKind, commute_payments, predict_each, summarize,
+    summarize_account,
 };
 pub use forewave_executor::{
     AccountChange, BlockOutcome, CancelToken, Cancellable, CancellableError, ExecutionError,

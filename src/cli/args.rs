@@ -269,9 +269,11 @@ pub(super) struct ScoreArgs {
 #[derive(Debug, Args)]
 pub(super) struct AnalyzeArgs {
     /// Runtime code in hex, a file with such hex, a compiler's artifact (Foundry, Hardhat, solc),
-    /// or, with ADDRESS, a block directory.
+    /// or, with ADDRESS, a block directory, or a block of a node.
     #[arg(value_name = "CODE")]
     pub(super) code: String,
+    #[command(flatten)]
+    pub(super) node: NodeArgs,
     /// An account in the state before that block; where it is a proxy, its implementation is read
     /// from the state and analysed too.
     #[arg(value_name = "ADDRESS")]

@@ -63,10 +63,7 @@ pub(super) fn fetcher_of<'a>(
     Ok(Some((fetcher, blocks)))
 }
 
-fn fetcher(
-    args: &NodeArgs,
-    options: LoadOptions,
-) -> Result<Option<Fetcher<HttpNode>>, Failure> {
+fn fetcher(args: &NodeArgs, options: LoadOptions) -> Result<Option<Fetcher<HttpNode>>, Failure> {
     let Some(node) = args.node() else { return Ok(None) };
     let readers = thread_pool_of(args.connections())?;
     Ok(Some(Fetcher::new(node, options, readers)?))
