@@ -39,12 +39,15 @@ pub mod fetch;
 pub mod input;
 pub mod lint;
 pub mod measure;
+#[cfg(feature = "partition")]
+pub mod partition;
 mod pipeline;
 mod predictors;
 mod printable;
 pub mod report;
 pub mod selectors;
 mod state_root;
+pub mod stats;
 #[cfg(feature = "t8n")]
 pub mod t8n;
 

@@ -13,6 +13,7 @@ use forewave::{
     AnalyzeError, BlockError, ExecutionError, Printable, StateError, TxIndex,
     fetch::{FetchError, Refusal},
     input::{BlockInput, InputError},
+    partition::PartitionError,
     t8n::TransitionError,
 };
 use miette::{Diagnostic, MietteHandlerOpts, ReportHandler};
@@ -40,6 +41,9 @@ pub(super) enum Failure {
     /// A block could not be fetched.
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    /// Accounts could not be divided among shards.
+    #[error(transparent)]
+    Partition(#[from] PartitionError),
     /// A transition could not be made.
     #[error(transparent)]
     Transition(#[from] TransitionError),
