@@ -128,7 +128,7 @@ pub struct Fetcher<N> {
     /// Of the threads that read ahead.
     readers: ThreadPool,
     /// The ways whose methods the node does not have.
-    absent: [AtomicBool; Way::ALL.len()],
+    absent: [AtomicBool; Way::TRACED.len()],
 }
 
 impl<N: Node> Fetcher<N> {
@@ -184,7 +184,7 @@ impl<N: Node> Fetcher<N> {
         let number = alone.header.number;
         let parent = number.checked_sub(1).ok_or(FetchError::Genesis)?;
         let mut tried = Vec::new();
-        for way in Way::ALL {
+        for way in Way::TRACED {
             if self.absent[way as usize].load(Ordering::Relaxed) {
                 tried.push((way, "the node does not have it".to_owned()));
                 continue;
@@ -201,11 +201,12 @@ impl<N: Node> Fetcher<N> {
             match self.files(&answer, &alone, &state) {
                 Ok(found) => return Ok(FetchedBlock { way, tried, ..found }),
                 Err(error @ FetchError::Node(_)) => return Err(error),
-                Err(error) if way == Way::OnDemand => return Err(error),
                 Err(error) => tried.push((way, error.to_string())),
             }
         }
-        unreachable!("the last way returns")
+        let state = NodeState::new(&self.node, parent, Known::default());
+        let found = self.files(&answer, &alone, &state)?;
+        Ok(FetchedBlock { tried, ..found })
     }
 
     /// The block as the node states it. Where nothing in it names the chain, that is added.

@@ -67,6 +67,8 @@ pub struct PairReport {
     pub functions: [String; 2],
     /// `always`: no two calls of them can run side by side; `sometimes`: not all.
     pub when: &'static str,
+    /// `both_change` the same place, or one changes what the `other_reads`.
+    pub how: &'static str,
     /// The places where they meet, those where they always do first.
     pub at: Vec<String>,
 }
@@ -250,9 +252,13 @@ fn pairs(functions: &[Function], names: &BTreeMap<Place, String>) -> Vec<PairRep
     for (at, first) in functions.iter().enumerate().filter(|(_, it)| it.writes) {
         for second in functions[at..].iter().filter(|it| it.writes) {
             let mut meetings: Vec<(Frequency, &Place)> = Vec::new();
+            let mut how = "other_reads";
             for (place, a) in &first.uses {
                 let Some(b) = second.uses.get(place) else { continue };
                 meetings.extend(meeting(*a, *b).map(|often| (often, place)));
+                if a.changes().and(b.changes()).is_some() {
+                    how = "both_change";
+                }
             }
             meetings.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
             let Some((often, _)) = meetings.first() else { continue };
@@ -263,6 +269,7 @@ fn pairs(functions: &[Function], names: &BTreeMap<Place, String>) -> Vec<PairRep
             pairs.push(PairReport {
                 functions: [first.name.clone(), second.name.clone()],
                 when: often_word(*often),
+                how,
                 at: meetings.iter().map(|(_, place)| said(place)).collect(),
             });
         }

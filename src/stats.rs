@@ -5,6 +5,7 @@
 //! Blocks are observed, not predicted: the figures are those of the block, whoever predicts.
 
 mod finish;
+mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,9 +14,11 @@ use forewave_analyzer::{Location, PredictedAccess, StateError};
 use forewave_executor::{ExecutionError, observe};
 use forewave_scheduler::{Cause, ConflictGraph, HazardCounts, hot_spots, schedule};
 use revm::{DatabaseRef, context::Transaction};
-use serde::Serialize;
 
 use self::finish::{Finish, Observed, Rule};
+pub use self::report::{
+    BlockStatsReport, ClassShare, HotContract, HotSlot, StatsReport, WhatIf, WhatIfReport,
+};
 use crate::{input::BlockInput, measure::TxClass, report::BlockHeading, selectors::Selectors};
 
 /// What is counted, of one block or of many together.
@@ -35,42 +38,6 @@ pub struct Tally {
     path_gas_of_senders: u64,
 }
 
-/// What orders transactions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum WhatIf {
-    /// Every change of a balance is a read and a write, but for fees.
-    CreditsOrdered,
-    /// What does order them: credits that nothing looks at commute.
-    AsItIs,
-    /// Nonces of senders order nothing.
-    NoncesIgnored,
-    /// The same, and payments of senders that can afford all their transactions do not either.
-    PaymentsIgnored,
-    /// The storage, balance and code of the one contract without which most is gained.
-    WithoutWorst,
-}
-
-impl WhatIf {
-    /// All of them, from most order to least but for the last.
-    pub const ALL: [Self; 5] = [
-        Self::CreditsOrdered,
-        Self::AsItIs,
-        Self::NoncesIgnored,
-        Self::PaymentsIgnored,
-        Self::WithoutWorst,
-    ];
-}
-
-/// The transactions of a class.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct ClassShare {
-    /// How many.
-    pub txs: usize,
-    /// Their gas.
-    pub gas: u64,
-}
-
 #[derive(Clone, Debug, Default)]
 struct ContractTally {
     hazards: HazardCounts,
@@ -80,77 +47,6 @@ struct ContractTally {
     saved: u64,
     /// How often transactions call which function of it.
     calls: BTreeMap<u32, usize>,
-}
-
-/// A contract where transactions meet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct HotContract {
-    /// The contract.
-    pub address: Address,
-    /// What it is called, or the function that transactions mostly call.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// Hazards at its storage, balance and code.
-    pub hazards: HazardCounts,
-    /// Gas on the heaviest path that waits for something of it. What waits for several
-    /// contracts at once counts for each.
-    pub path_gas: u64,
-    /// How much shorter the span would be without it, in gas.
-    pub saved: u64,
-}
-
-/// A slot where transactions meet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct HotSlot {
-    /// The contract.
-    pub address: Address,
-    /// What it is called, or the function that transactions mostly call.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// The slot's key.
-    pub slot: U256,
-    /// Hazards at it.
-    pub hazards: HazardCounts,
-}
-
-/// What orders transactions, and what comes of it.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct WhatIfReport {
-    /// What orders them.
-    pub rule: WhatIf,
-    /// Gas of the heaviest path.
-    pub span: u64,
-    /// Work over span.
-    pub parallelism: f64,
-}
-
-/// The figures of a [`Tally`].
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct StatsReport {
-    /// Blocks.
-    pub blocks: usize,
-    /// Transactions.
-    pub txs: usize,
-    /// Gas of all transactions.
-    pub work: u64,
-    /// Gas of the heaviest path; of several blocks, their sum.
-    pub span: u64,
-    /// Work over span.
-    pub parallelism: f64,
-    /// Hazards by kind.
-    pub hazards: HazardCounts,
-    /// Transactions and gas by class.
-    pub classes: BTreeMap<TxClass, ClassShare>,
-    /// Gas on the heaviest path that waits for the sender's own nonce or balance.
-    pub path_gas_of_senders: u64,
-    /// The contracts where most transactions wait for others.
-    pub contracts: Vec<HotContract>,
-    /// The contracts by what they cost on the heaviest path.
-    pub path: Vec<HotContract>,
-    /// The slots where most transactions wait for others.
-    pub slots: Vec<HotSlot>,
-    /// What would be left of the span if less ordered transactions, or more.
-    pub what_if: Vec<WhatIfReport>,
 }
 
 /// One block.
@@ -164,20 +60,6 @@ pub struct BlockStats {
     pub waves: usize,
     /// What is counted.
     pub tally: Tally,
-}
-
-/// `forewave stats --json`: one object for each block.
-#[derive(Clone, Debug, Serialize)]
-pub struct BlockStatsReport {
-    /// Which block.
-    #[serde(flatten)]
-    pub heading: BlockHeading,
-    /// The most transactions in one wave.
-    pub width: usize,
-    /// Waves.
-    pub waves: usize,
-    /// The figures.
-    pub stats: StatsReport,
 }
 
 impl BlockStats {
@@ -206,7 +88,8 @@ impl BlockStats {
             share.txs += 1;
             share.gas += gas;
         }
-        tally.add_hazards(&graph);
+        let senders = input.block.transactions.iter().map(|tx| tx.caller).collect();
+        tally.add_hazards(&graph, &senders);
         for tx in &input.block.transactions {
             let (TxKind::Call(to), Some(selector)) = (tx.kind, tx.data.first_chunk::<4>()) else {
                 continue;
@@ -257,8 +140,8 @@ fn rich_senders(input: &BlockInput) -> Result<BTreeSet<Address>, StateError> {
 }
 
 impl Tally {
-    /// Where transactions meet.
-    fn add_hazards(&mut self, graph: &ConflictGraph) {
+    /// Where transactions meet: at a slot, at code, at a balance that is no sender's.
+    fn add_hazards(&mut self, graph: &ConflictGraph, senders: &BTreeSet<Address>) {
         for spot in hot_spots(graph) {
             let Cause::Location(id) = spot.cause else { continue };
             let location = graph.accesses().location(id);
@@ -268,7 +151,8 @@ impl Tally {
                     add(self.slots.entry((address, slot)).or_default(), spot.hazards);
                     true
                 }
-                Location::Balance(_) | Location::Code(_) => true,
+                Location::Balance(address) => !senders.contains(&address),
+                Location::Code(_) => true,
                 // A nonce is a sender's, or comes with creating.
                 Location::Nonce(_) => false,
             };

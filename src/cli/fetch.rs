@@ -81,7 +81,7 @@ pub(super) fn fetch(args: &FetchArgs) -> io::Result<Verdict> {
     let mut out = BufWriter::new(io::stdout().lock());
     let paint = Paint::of_stdout();
     let progress = Progress::new(blocks.len());
-    let mut told = [false; Way::ALL.len()];
+    let mut told = [false; Way::TRACED.len()];
     let mut failed = Vec::new();
     in_order(
         blocks.len(),

@@ -1,7 +1,7 @@
 //! `forewave lint`: which functions of a contract can never run side by side, in words.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{self, BufWriter, Write},
 };
 
@@ -24,6 +24,9 @@ use super::{
 
 /// Columns that a list is wrapped to.
 const COLUMNS: usize = 112;
+
+/// Functions that wait for another up to which they are named.
+const NAMED_READERS_MAX: usize = 4;
 
 /// Examines one contract.
 pub(super) fn lint(args: &LintArgs) -> io::Result<Verdict> {
@@ -94,12 +97,10 @@ fn write_report(out: &mut impl Write, paint: Paint, found: &LintReport) -> io::R
     ] {
         write_pairs(out, paint, found, when, title)?;
     }
+    write_readers(out, paint, found)?;
     let rest = [
-        (
-            "meet nothing that every caller meets: side by side for different callers and arguments",
-            &found.free,
-        ),
-        ("not known in full: may meet more", &found.incomplete),
+        ("side by side, unless caller or arguments lead to the same place", &found.free),
+        ("not known in full, may meet more", &found.incomplete),
     ];
     for (title, names) in rest {
         if !names.is_empty() {
@@ -147,7 +148,8 @@ fn write_pairs(
     title: &str,
 ) -> io::Result<()> {
     let mut together: BTreeMap<(usize, &str, &[String]), Vec<String>> = BTreeMap::new();
-    let pairs = found.pairs.iter().enumerate().filter(|(_, pair)| pair.when == when);
+    let is_told = |pair: &PairReport| pair.when == when && pair.how == "both_change";
+    let pairs = found.pairs.iter().enumerate().filter(|(_, pair)| is_told(pair));
     let mut order = 0;
     let mut last = "";
     for (at, PairReport { functions: [first, second], at: places, .. }) in pairs {
@@ -171,6 +173,46 @@ fn write_pairs(
     Ok(())
 }
 
+/// How many functions wait for what each function changes and they only read.
+fn write_readers(out: &mut impl Write, paint: Paint, found: &LintReport) -> io::Result<()> {
+    let mut counts: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for pair in found.pairs.iter().filter(|pair| pair.how == "other_reads") {
+        let [first, second] = [&pair.functions[0], &pair.functions[1]].map(String::as_str);
+        for (writer, reader) in [(first, second), (second, first)] {
+            let changes = |place: &&PlaceReport| {
+                place.writers.iter().any(|it| it.function == writer && it.how != "lock")
+                    && place.readers.iter().any(|it| it == reader)
+            };
+            if found.places.iter().any(|place| changes(&place)) {
+                counts.entry(writer).or_default().insert(reader);
+            }
+        }
+    }
+    counts.retain(|_, others| !others.is_empty());
+    if counts.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "\n{}",
+        paint.bold("change what others only read, which cannot run beside them")
+    )?;
+    for (writer, others) in counts {
+        let others: Vec<String> = others.into_iter().map(str::to_owned).collect();
+        if others.len() > NAMED_READERS_MAX {
+            writeln!(
+                out,
+                "  {} stops {}",
+                paint.accent(writer),
+                counted(others.len(), "function")
+            )?;
+        } else {
+            write_list(out, &format!("  {} stops ", paint.accent(writer)), &others)?;
+        }
+    }
+    Ok(())
+}
+
 /// A list behind a beginning, wrapped, its further lines indented.
 fn write_list(out: &mut impl Write, begin: &str, items: &[String]) -> io::Result<()> {
     let mut line = begin.to_owned();
@@ -179,7 +221,7 @@ fn write_list(out: &mut impl Write, begin: &str, items: &[String]) -> io::Result
         let comma = if position + 1 < items.len() { "," } else { "" };
         if !is_first && line.chars().count() + item.chars().count() + 2 > COLUMNS {
             writeln!(out, "{line}")?;
-            line = "    ".to_owned();
+            "    ".clone_into(&mut line);
             is_first = true;
         }
         if !is_first {

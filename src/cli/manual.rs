@@ -24,7 +24,13 @@ pub(super) fn man() -> io::Result<Verdict> {
     let mut text = Vec::new();
     let mut whole = Cli::command();
     whole.build();
-    clap_mangen::Man::new(whole.clone()).render(&mut text)?;
+    let page = clap_mangen::Man::new(whole.clone());
+    // Without its list of commands, which names a page for each.
+    page.render_title(&mut text)?;
+    page.render_name_section(&mut text)?;
+    page.render_synopsis_section(&mut text)?;
+    page.render_description_section(&mut text)?;
+    page.render_options_section(&mut text)?;
     for command in whole.get_subcommands().filter(|command| command.get_name() != "help") {
         render_command(command, &mut text)?;
     }

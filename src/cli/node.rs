@@ -37,7 +37,7 @@ const ATTEMPTS_MAX: u32 = 7;
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// The longest pause that a node can ask for.
-const PAUSE_MAX: Duration = Duration::from_secs(120);
+const PAUSE_MAX: Duration = Duration::from_mins(2);
 
 /// The longest time until a connection stands.
 const CONNECT_MAX: Duration = Duration::from_secs(15);

@@ -43,13 +43,16 @@ pub(super) enum Source {
     },
 }
 
+/// What fetches from a node, and the blocks there that are meant.
+pub(super) type BlocksOfNode = (Fetcher<HttpNode>, Vec<BlockId>);
+
 /// What fetches from the node that is named, if one is, and the blocks there that these
 /// arguments name, in their order.
 pub(super) fn fetcher_of<'a>(
     args: &NodeArgs,
     options: LoadOptions,
     arguments: impl Iterator<Item = Cow<'a, str>>,
-) -> Result<Option<(Fetcher<HttpNode>, Vec<BlockId>)>, Failure> {
+) -> Result<Option<BlocksOfNode>, Failure> {
     if !args.is_named() {
         return Ok(None);
     }

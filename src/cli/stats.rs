@@ -80,7 +80,7 @@ pub(super) fn stats(args: &StatsArgs) -> io::Result<Verdict> {
         },
         |at, done| {
             progress.suspend(|| match done {
-                Ok(block) => printed.add(block),
+                Ok(block) => printed.add(&block),
                 Err(failure) => {
                     let path = source.path(at);
                     let block = super::name(&path);
@@ -109,7 +109,7 @@ struct Printed<'a> {
 }
 
 impl Printed<'_> {
-    fn add(&mut self, block: BlockStats) -> io::Result<()> {
+    fn add(&mut self, block: &BlockStats) -> io::Result<()> {
         let found = block.report(TOP_OF_BLOCK.min(self.args.top), &self.selectors);
         warn_of_gas(&found.heading, "execution uses", found.stats.work, 0.0);
         self.total.add(&block.tally);

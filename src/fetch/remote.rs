@@ -104,11 +104,12 @@ impl<'n> NodeState<'n> {
         self.state_call("eth_getStorageAt", params)
     }
 
-    fn known_account(&self, address: Address) -> Option<Option<AccountInfo>> {
-        self.known
-            .mentioned
-            .contains_key(&address)
-            .then(|| self.known.state.basic_ref(address).expect("a state in memory answers"))
+    fn is_known(&self, address: Address) -> bool {
+        self.known.mentioned.contains_key(&address)
+    }
+
+    fn known_account(&self, address: Address) -> Option<AccountInfo> {
+        self.known.state.basic_ref(address).expect("a state in memory answers")
     }
 
     fn known_slot(&self, address: Address, key: StorageKey) -> Option<StorageValue> {
@@ -123,8 +124,8 @@ impl DatabaseRef for NodeState<'_> {
     type Error = NodeError;
 
     fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, NodeError> {
-        if let Some(known) = self.known_account(address) {
-            return Ok(known);
+        if self.is_known(address) {
+            return Ok(self.known_account(address));
         }
         let calls = self.account_calls(address);
         self.account(&calls, self.node.call(&calls))
@@ -146,7 +147,7 @@ impl DatabaseRef for NodeState<'_> {
             return Ok(known);
         }
         let call = self.slot_call(address, key);
-        read(&call, &*ask(self.node, &call)?)
+        read(&call, &ask(self.node, &call)?)
     }
 
     fn block_hash_ref(&self, block: u64) -> Result<B256, NodeError> {
@@ -170,8 +171,8 @@ impl StateView for NodeState<'_> {
     }
 
     fn accounts(&self, addresses: &[Address]) -> Result<Vec<Option<AccountInfo>>, NodeError> {
-        let is_unknown = |address: &&Address| !self.known.mentioned.contains_key(*address);
-        let unknown: Vec<Address> = addresses.iter().filter(is_unknown).copied().collect();
+        let unknown: Vec<Address> =
+            addresses.iter().filter(|at| !self.is_known(**at)).copied().collect();
         let calls: Vec<Call> = unknown.iter().flat_map(|at| self.account_calls(*at)).collect();
         let mut answers = self.node.call(&calls).into_iter();
         let mut read = HashMap::new();
@@ -179,8 +180,8 @@ impl StateView for NodeState<'_> {
             let answers = answers.by_ref().take(3).collect();
             read.insert(*address, self.account(calls, answers)?);
         }
-        let one = |at: &Address| self.known_account(*at).or_else(|| read.get(at).cloned());
-        Ok(addresses.iter().map(|at| one(at).flatten()).collect())
+        let one = |at: &Address| read.get(at).cloned().unwrap_or_else(|| self.known_account(*at));
+        Ok(addresses.iter().map(one).collect())
     }
 
     fn slots(&self, slots: &[(Address, StorageKey)]) -> Result<Vec<StorageValue>, NodeError> {
@@ -197,7 +198,7 @@ impl StateView for NodeState<'_> {
             let Some((call, answer)) = answers.next() else {
                 return self.storage_ref(address, key);
             };
-            read(call, &*answer.map_err(|refusal| NodeError::new(call, refusal))?)
+            read(call, &answer.map_err(|refusal| NodeError::new(call, refusal))?)
         };
         slots.iter().map(value).collect()
     }

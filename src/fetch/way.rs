@@ -7,7 +7,7 @@ use rayon::{
     iter::{IntoParallelRefIterator, ParallelIterator},
 };
 use serde::Serialize;
-use serde_json::{json, value::RawValue};
+use serde_json::json;
 
 use super::{
     BlockId, Node, NodeError, Refusal,
@@ -29,8 +29,8 @@ pub enum Way {
 }
 
 impl Way {
-    /// Every way, best first; the last needs no debug methods.
-    pub const ALL: [Self; 3] = [Self::TraceBlock, Self::TraceTransactions, Self::OnDemand];
+    /// The ways that need debug methods, best first.
+    pub const TRACED: [Self; 2] = [Self::TraceBlock, Self::TraceTransactions];
 }
 
 impl fmt::Display for Way {
@@ -112,6 +112,6 @@ fn trace_transactions(
     let mut traces = vec![trace(first)?];
     let others: Result<Vec<_>, _> = readers.install(|| others.par_iter().map(trace).collect());
     traces.extend(others?);
-    let texts: Vec<&str> = traces.iter().map(|trace: &Box<RawValue>| trace.get()).collect();
+    let texts: Vec<&str> = traces.iter().map(|trace| trace.get()).collect();
     Ok(format!("[{}]", texts.join(",")).into_bytes())
 }
