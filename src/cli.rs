@@ -136,7 +136,7 @@ fn for_each_block_or(
     };
     let mut verdict = Verdict::Fine;
     for at in 0..source.len() {
-        let done = source.load(at).and_then(|Loaded { name, input }| {
+        let done = source.load_shown(at).and_then(|Loaded { name, input }| {
             for note in &input.notes {
                 eprintln!("warning: {name}: {note}");
             }

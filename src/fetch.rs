@@ -142,6 +142,11 @@ impl<N: Node> Fetcher<N> {
         Ok(Self { node, options, readers, absent: Default::default() })
     }
 
+    /// The node.
+    pub const fn node(&self) -> &N {
+        &self.node
+    }
+
     /// The node's chain.
     pub fn chain(&self) -> Chain {
         self.options.chain.expect("it is set as the fetcher is made")

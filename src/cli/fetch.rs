@@ -80,7 +80,7 @@ pub(super) fn fetch(args: &FetchArgs) -> io::Result<Verdict> {
     };
     let mut out = BufWriter::new(io::stdout().lock());
     let paint = Paint::of_stdout();
-    let progress = Progress::new(blocks.len());
+    let progress = Progress::new(blocks.len(), Some(fetcher.node().answered()));
     let mut told = [false; Way::TRACED.len()];
     let mut failed = Vec::new();
     in_order(
@@ -88,7 +88,7 @@ pub(super) fn fetch(args: &FetchArgs) -> io::Result<Verdict> {
         args.node.connections(),
         |at| {
             let done = fetch_block(&fetcher, blocks[at], &args.output);
-            progress.inc("");
+            progress.inc();
             done
         },
         |at, done| match done {

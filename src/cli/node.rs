@@ -10,8 +10,8 @@ mod url;
 use std::{
     collections::BTreeMap,
     sync::{
-        Condvar, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread::sleep,
     time::Duration,
@@ -59,8 +59,8 @@ pub(super) struct HttpNode {
     /// Requests that may still begin.
     free: Mutex<usize>,
     freed: Condvar,
-    /// Whether the node has answered at all.
-    has_answered: AtomicBool,
+    /// Requests that the node has answered.
+    answered: Arc<AtomicUsize>,
     /// Whether the node takes several calls in one request, as far as is known.
     takes_batches: AtomicBool,
 }
@@ -82,9 +82,14 @@ impl HttpNode {
             url,
             free: Mutex::new(connections.max(1)),
             freed: Condvar::new(),
-            has_answered: AtomicBool::new(false),
+            answered: Arc::default(),
             takes_batches: AtomicBool::new(true),
         }
+    }
+
+    /// How many requests the node has answered, as it goes on.
+    pub(super) fn answered(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.answered)
     }
 
     /// One request; the calls' results by their position, of those that it answers.
@@ -101,7 +106,7 @@ impl HttpNode {
             .header("content-type", "application/json")
             .send(body.to_string());
         let mut response = sent.map_err(|error| self.unreachable(&error))?;
-        self.has_answered.store(true, Ordering::Relaxed);
+        self.answered.fetch_add(1, Ordering::Relaxed);
         let (status, after) = (response.status(), pause_asked_for(&response));
         let reader = response.body_mut().with_config().limit(ANSWER_BYTES_MAX);
         let bytes = reader.read_to_vec().map_err(|error| self.unreachable(&error))?;
@@ -186,7 +191,7 @@ impl HttpNode {
             // A node that has answered before may be about to start again.
             Error::Io(io)
                 if io.kind() == std::io::ErrorKind::ConnectionRefused
-                    && !self.has_answered.load(Ordering::Relaxed) =>
+                    && self.answered.load(Ordering::Relaxed) == 0 =>
             {
                 Fault::Final(of_url("cannot be reached: the connection is refused"))
             }

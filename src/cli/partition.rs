@@ -42,7 +42,7 @@ pub(super) fn partition(args: &PartitionArgs) -> io::Result<Verdict> {
 
 fn divide(args: &PartitionArgs) -> Result<(PartitionReport, Verdict), Failure> {
     let source = Source::open(&args.blocks)?;
-    let progress = Progress::new(source.len());
+    let progress = Progress::new(source.len(), source.answered());
     let mut traffic = Traffic::default();
     let mut verdict = Verdict::Fine;
     in_order(
@@ -54,7 +54,7 @@ fn divide(args: &PartitionArgs) -> Result<(PartitionReport, Verdict), Failure> {
                     .map_err(|error| Failure::from(error).explained_by(&input))?;
                 Ok((BlockHeading::new(&name, &input), input.block, observation))
             });
-            progress.inc("");
+            progress.inc();
             observed
         },
         |at, observed| {

@@ -3,6 +3,7 @@
 use std::{
     borrow::Cow,
     path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicUsize},
 };
 
 use forewave::{
@@ -15,6 +16,7 @@ use super::{
     diagnostic::Failure,
     name,
     node::HttpNode,
+    progress::Progress,
     thread_pool_of,
 };
 
@@ -89,6 +91,20 @@ impl Source {
             Self::Directories { paths, .. } => paths.len(),
             Self::Node { blocks, .. } => blocks.len(),
         }
+    }
+
+    /// How many requests a node has answered, where the blocks are a node's.
+    pub(super) fn answered(&self) -> Option<Arc<AtomicUsize>> {
+        match self {
+            Self::Directories { .. } => None,
+            Self::Node { fetcher, .. } => Some(fetcher.node().answered()),
+        }
+    }
+
+    /// Loads or fetches a block, with a bar for as long as a node takes.
+    pub(super) fn load_shown(&self, at: usize) -> Result<Loaded, Failure> {
+        let _progress = self.answered().map(|answered| Progress::new(1, Some(answered)));
+        self.load(at)
     }
 
     /// A block by its position, as messages call it.

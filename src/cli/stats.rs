@@ -62,7 +62,7 @@ pub(super) fn stats(args: &StatsArgs) -> io::Result<Verdict> {
         blocks: Vec::new(),
         failed: Vec::new(),
     };
-    let progress = Progress::new(source.len());
+    let progress = Progress::new(source.len(), source.answered());
     if !args.blocks.json {
         text::write_columns(&mut printed.out, printed.paint)?;
     }
@@ -75,7 +75,7 @@ pub(super) fn stats(args: &StatsArgs) -> io::Result<Verdict> {
                 BlockStats::new(heading, &input)
                     .map_err(|error| Failure::from(error).explained_by(&input))
             });
-            progress.inc("");
+            progress.inc();
             done
         },
         |at, done| {

@@ -86,7 +86,7 @@ pub struct WhatIfReport {
     pub parallelism: f64,
 }
 
-/// The figures of a [`Tally`].
+/// The figures of a [`Tally`](super::Tally).
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StatsReport {
     /// Blocks.
