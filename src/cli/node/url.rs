@@ -96,11 +96,13 @@ mod tests {
             ("https://example.com/?apikey=s3cr3tkey", "https://example.com/…"),
             ("https://anna:s3cr3tkey@example.com", "https://example.com"),
         ];
-        for (url, shown) in cases {
-            let url = NodeUrl::parse(url).unwrap();
+        for (text, shown) in cases {
+            let url = NodeUrl::parse(text).unwrap();
             assert_eq!((url.to_string(), format!("{url:?}")), (shown.into(), shown.into()));
-            let said = url.without_secrets(&format!("invalid key s3cr3tkey in {}", url.whole()));
-            assert!(!said.contains("s3cr3tkey") || shown == url.whole(), "{said}");
+            let said = url.without_secrets(&format!("invalid key s3cr3tkey in {text}"));
+            let has_key = text.contains("s3cr3tkey");
+            assert_eq!(said.contains("s3cr3tkey"), !has_key, "{said}");
+            assert!(!has_key || said.contains("invalid key … in"), "{said}");
         }
     }
 
