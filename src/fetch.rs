@@ -191,7 +191,7 @@ impl<N: Node> Fetcher<N> {
         let mut tried = Vec::new();
         for way in Way::TRACED {
             if self.absent[way as usize].load(Ordering::Relaxed) {
-                tried.push((way, "the node does not have it".to_owned()));
+                tried.push((way, "the node does not offer the method".to_owned()));
                 continue;
             }
             let known = match way.known(&self.node, &alone, id, &self.readers) {

@@ -1,5 +1,5 @@
 //! What a contract's functions do to what they make of calls: which of them can never run side
-//! by side, whoever calls them with whatever arguments, and where they meet. `forewave lint`
+//! by side, for any callers and any arguments, and where they meet. `forewave lint`
 //! prints it, as text or JSON.
 //!
 //! Two calls conflict where one writes what the other reads or writes. At a place that does

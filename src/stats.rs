@@ -2,7 +2,7 @@
 //! the contracts and slots where transactions meet, what the heaviest path waits for.
 //! `forewave stats` prints it, as text, JSON, CSV or a plot.
 //!
-//! Blocks are observed, not predicted: the figures are those of the block, whoever predicts.
+//! Blocks are observed, not predicted: the figures do not depend on a predictor.
 
 mod finish;
 mod report;

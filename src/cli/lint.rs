@@ -92,7 +92,7 @@ fn write_report(out: &mut impl Write, paint: Paint, found: &LintReport) -> io::R
         write_place(out, paint, place)?;
     }
     for (when, title) in [
-        ("always", "never side by side, whoever calls with whatever arguments"),
+        ("always", "never side by side, for any caller and any arguments"),
         ("sometimes", "not always side by side"),
     ] {
         write_pairs(out, paint, found, when, title)?;

@@ -1,4 +1,4 @@
-//! A function's graph to the places that it meets whoever calls it, with whatever arguments:
+//! A function's graph to the places that it meets for any caller and any arguments:
 //! what makes calls of a contract conflict with one another.
 //!
 //! A place is met *always* if every way to a success passes it. What was not explored to its
