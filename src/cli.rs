@@ -10,10 +10,19 @@ mod args;
 mod bal;
 mod bench;
 mod diagnostic;
+mod fetch;
 mod graph;
+mod lint;
+mod manual;
+mod node;
+mod ordered;
+mod partition;
 mod process;
+mod progress;
 mod run;
 mod score;
+mod source;
+mod stats;
 mod summaries;
 mod t8n;
 mod test;
@@ -40,6 +49,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use self::{
     args::{BlockArgs, Cli, Command, Threads},
     diagnostic::{Failure, report},
+    source::{Loaded, Source},
     text::grouped,
 };
 
@@ -72,6 +82,12 @@ pub(crate) fn main() -> ExitCode {
         Command::Analyze(args) => analyze::analyze(&args),
         Command::Test(args) => test::test(&args),
         Command::T8n(args) => t8n::t8n(&args),
+        Command::Fetch(args) => fetch::fetch(&args),
+        Command::Stats(args) => stats::stats(&args),
+        Command::Lint(args) => lint::lint(&args),
+        Command::Partition(args) => partition::partition(&args),
+        Command::Completions(args) => manual::completions(&args),
+        Command::Man => manual::man(),
     };
     match done {
         Ok(Verdict::Fine) => ExitCode::SUCCESS,
@@ -115,22 +131,29 @@ fn for_each_block_or(
     mut command: impl FnMut(BlockHeading, &BlockInput) -> Result<Verdict, Failure>,
     mut failed: impl FnMut(FailedBlock),
 ) -> io::Result<Verdict> {
+    let source = match Source::open(args) {
+        Ok(source) => source,
+        Err(failure) => {
+            report(&failure, None);
+            return Ok(Verdict::Failed);
+        }
+    };
     let mut verdict = Verdict::Fine;
-    for path in &args.blocks {
-        let input = BlockInput::load(path, &args.load_options()).map_err(Failure::from);
-        let done = input.and_then(|input| {
+    for at in 0..source.len() {
+        let done = source.load_shown(at).and_then(|Loaded { name, input }| {
             for note in &input.notes {
-                eprintln!("warning: {}: {note}", name(path));
+                eprintln!("warning: {name}: {note}");
             }
-            let heading = BlockHeading::new(&name(path), &input);
+            let heading = BlockHeading::new(&name, &input);
             command(heading, &input).map_err(|failure| failure.explained_by(&input))
         });
         match done {
             Ok(this) => verdict = verdict.and(this),
             Err(Failure::Output(error)) => return Err(error),
             Err(failure) => {
-                failed(FailedBlock { block: name(path), error: Printable(&failure).to_string() });
-                report(&failure, Some(path));
+                let path = source.path(at);
+                failed(FailedBlock { block: name(&path), error: Printable(&failure).to_string() });
+                report(&failure, Some(&path));
                 verdict = Verdict::Failed;
             }
         }

@@ -43,7 +43,7 @@ use self::{
     chain::environment,
     state_json::Created,
 };
-use crate::conformance::network::UpTo;
+use crate::{conformance::network::UpTo, fetch::Known};
 
 /// Where the senders of transactions come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -165,6 +165,11 @@ impl BlockInput {
 pub fn load_state(path: &Path) -> Result<MemoryState, InputError> {
     let files = BlockFiles::read(path)?;
     state_json::parse_state(&files.pre_state, files.block_hashes.as_ref(), &Created::new())
+}
+
+/// What a tracer's answer tells of the state before the block.
+pub(crate) fn parse_known(answer: &SourceFile, block: &Block) -> Result<Known, InputError> {
+    state_json::parse_known(answer, &created(block))
 }
 
 fn expected_header(header: &RpcHeader, absent: &Absent) -> ExpectedHeader {

@@ -36,14 +36,19 @@ pub mod bench;
 pub mod compare;
 pub mod conformance;
 pub mod contract;
+pub mod fetch;
 pub mod input;
+pub mod lint;
 pub mod measure;
+#[cfg(feature = "partition")]
+pub mod partition;
 mod pipeline;
 mod predictors;
 mod printable;
 pub mod report;
 pub mod selectors;
 mod state_root;
+pub mod stats;
 #[cfg(feature = "t8n")]
 pub mod t8n;
 
@@ -51,12 +56,13 @@ pub use access_list::{EntryAt, IndexInWords, ListFault, Listed, judge_access_lis
 pub use forewave_analyzer::{
     AccessKind, AccessListPredictor, AccessSet, AccessSetBuilder, AccessSummary, AnalyzeError,
     Block, BlockReward, CallKind, Completeness, Confidence, Effect, Entry, EntrySummary,
-    EvaluationLimits, ExprArena, ExprId, GaveUp, Implementation, KeyExpr, KeyOrigin, LatePredictor,
-    Learnt, LearntEffect, LearntFunction, LearntInput, LearntLimits, ListPredictor, Location,
-    MemoryState, ObservedAccess, Ommer, PanickedError, Payers, PredictedAccess, Predictor,
-    ProtocolPredictor, Scope, Scratch, Selected, StateError, StateExtent, StaticPredictor,
-    SummaryCache, SummaryError, SummaryLimits, Target, TxEvaluator, TxIndex, WidenedAccess,
-    WideningCause, Words, commute_payments, predict_each, summarize, summarize_account,
+    EvaluationLimits, ExprArena, ExprId, Frequency, GaveUp, Implementation, KeyExpr, KeyOrigin,
+    LatePredictor, Learnt, LearntEffect, LearntFunction, LearntInput, LearntLimits, ListPredictor,
+    Location, MemoryState, ObservedAccess, Ommer, PanickedError, Payers, PredictedAccess,
+    Predictor, ProtocolPredictor, Scope, Scratch, Selected, SharedPlace, SharedUse, StateError,
+    StateExtent, StaticPredictor, SummaryCache, SummaryError, SummaryLimits, Target, TxEvaluator,
+    TxIndex, WidenedAccess, WideningCause, Words, WriteKind, commute_payments, predict_each,
+    summarize, summarize_account,
 };
 pub use forewave_executor::{
     AccountChange, BlockOutcome, CancelToken, Cancellable, CancellableError, Declaration,

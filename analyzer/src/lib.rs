@@ -53,6 +53,7 @@ pub use state::{MemoryState, StateError};
 pub use static_predictor::{LatePredictor, StaticPredictor};
 pub use summaries::{SummaryCache, SummaryError};
 pub use symbolic::{
-    AccessSummary, CallKind, Completeness, Effect, Entry, EntrySummary, GaveUp, Implementation,
-    SummaryLimits, Target, summarize, summarize_account,
+    AccessSummary, CallKind, Completeness, Effect, Entry, EntrySummary, Frequency, GaveUp,
+    Implementation, SharedPlace, SharedUse, SummaryLimits, Target, WriteKind, summarize,
+    summarize_account,
 };

@@ -23,6 +23,7 @@ mod memory;
 mod outside;
 mod path;
 mod reverting;
+mod shared;
 
 use std::collections::BTreeSet;
 
@@ -33,6 +34,7 @@ pub(crate) use self::outside::RETURNED_LEN;
 pub use self::{
     account::{Implementation, summarize_account},
     effects::{CallKind, Effect, Target},
+    shared::{Frequency, SharedPlace, SharedUse, WriteKind},
 };
 use self::{
     explore::{Explored, Explorer, Input},

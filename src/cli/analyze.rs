@@ -2,25 +2,31 @@
 
 mod code;
 
-pub(super) use self::code::CodeError;
+pub(super) use self::code::{CodeError, Loaded as Contract, load, load_abi};
 
-use std::io::{self, BufWriter, Write};
+use std::{
+    borrow::Cow,
+    io::{self, BufWriter, Write},
+};
 
+use alloy_primitives::Address;
 use forewave::{
-    Implementation, SummaryLimits,
+    Implementation, LearntFunction, SummaryLimits,
     contract::{ContractReport, FunctionReport},
-    input::load_state,
+    fetch::{BlockId, Fetcher},
+    input::{LoadOptions, load_state},
     selectors::Selectors,
     summarize, summarize_account,
 };
 use revm::{DatabaseRef, bytecode::Bytecode};
 use serde::Serialize;
 
-use self::code::{Loaded, load, load_abi};
 use super::{
     Verdict,
-    args::AnalyzeArgs,
+    args::{AnalyzeArgs, NodeArgs, wrong_usage},
     diagnostic::{Failure, report},
+    node::HttpNode,
+    source::fetcher_of,
     summaries,
     text::{Paint, counted, grouped},
 };
@@ -71,24 +77,55 @@ fn contracts(args: &AnalyzeArgs) -> Result<Vec<ContractReport>, Failure> {
         summaries.as_ref().map(|summaries| summaries.learnt().told(code)).unwrap_or_default()
     };
     let Some(address) = args.address else {
-        let Loaded { code, abi } = load(&args.code)?;
+        if args.node.is_named() {
+            wrong_usage("--rpc-url needs an ADDRESS after the block");
+        }
+        let Contract { code, abi } = load(&args.code)?;
         if let Some(abi) = abi.filter(|_| args.abi.is_none()) {
             selectors.extend(&abi);
         }
         let report = ContractReport::new(&summarize(&code, limits), &selectors);
         return Ok(vec![report.with_learnt(&learnt(&code), &selectors)]);
     };
-    let state = load_state(args.code.as_ref())?;
-    let chain = summarize_account(&state, address, limits).map_err(Failure::State)?;
-    if chain.is_empty() {
+    let reports = match state_of_node(&args.code, &args.node)? {
+        Some((fetcher, id)) => of_account(&fetcher.state_before(id)?, address, &selectors, learnt)
+            .map_err(|error| Failure::Fetch(error.into()))?,
+        None => of_account(&load_state(args.code.as_ref())?, address, &selectors, learnt)?,
+    };
+    if reports.is_empty() {
         let block = args.code.clone();
         return Err(CodeError::NoCode { address, block }.into());
     }
-    let reports = ContractReport::of_account(&chain, &selectors).into_iter();
+    Ok(reports)
+}
+
+/// Where a node is named: what fetches from it, and the one block that is named.
+pub(super) fn state_of_node(
+    block: &str,
+    node: &NodeArgs,
+) -> Result<Option<(Fetcher<HttpNode>, BlockId)>, Failure> {
+    let arguments = core::iter::once(Cow::Borrowed(block));
+    let Some((fetcher, blocks)) = fetcher_of(node, LoadOptions::default(), arguments)? else {
+        return Ok(None);
+    };
+    let [id] = blocks.as_slice() else { wrong_usage("an ADDRESS is looked at in one block") };
+    let id = *id;
+    Ok(Some((fetcher, id)))
+}
+
+/// The reports on an account and the code that it delegates to; none if it has no code.
+fn of_account<DB: DatabaseRef>(
+    state: &DB,
+    address: Address,
+    selectors: &Selectors,
+    learnt: impl Fn(&Bytecode) -> Vec<LearntFunction>,
+) -> Result<Vec<ContractReport>, DB::Error> {
+    let chain = summarize_account(state, address, SummaryLimits::default())?;
+    let reports = ContractReport::of_account(&chain, selectors).into_iter();
     let with_learnt = |(report, code): (ContractReport, &Implementation)| {
-        let info = state.basic_ref(code.address).map_err(Failure::State)?.unwrap_or_default();
-        let code = state.code_by_hash_ref(info.code_hash).map_err(Failure::State)?;
-        Ok(report.with_learnt(&learnt(&code), &selectors))
+        let info = state.basic_ref(code.address)?.unwrap_or_default();
+        let code = state.code_by_hash_ref(info.code_hash)?;
+        Ok(report.with_learnt(&learnt(&code), selectors))
     };
     reports.zip(&chain).map(with_learnt).collect()
 }

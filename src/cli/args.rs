@@ -1,6 +1,7 @@
 //! The arguments of every command, and their help.
 
 mod t8n;
+mod tools;
 
 use std::{collections::BTreeSet, num::NonZeroUsize, path::PathBuf, thread::available_parallelism};
 
@@ -16,7 +17,13 @@ use forewave::{
     input::{Chain, LoadOptions, Senders},
 };
 
-pub(super) use self::t8n::{Destination, Source, T8nArgs};
+pub(super) use self::{
+    t8n::{Destination, Source, T8nArgs},
+    tools::{
+        CompletionsArgs, FetchArgs, LintArgs, NodeArgs, PartitionArgs, StatsArgs, block_range,
+        wrong_usage,
+    },
+};
 
 /// The most threads that can be asked for.
 const THREADS_MAX: i64 = 1024;
@@ -55,6 +62,18 @@ pub(super) enum Command {
     Test(TestArgs),
     /// Execute a state transition as test fillers state it, and print its roots.
     T8n(T8nArgs),
+    /// Fetch blocks from a node, each with all that running it needs, into block directories.
+    Fetch(FetchArgs),
+    /// Say what orders the transactions of many blocks, and what would if less did.
+    Stats(StatsArgs),
+    /// Say which functions of a contract can never run side by side, and at which slots.
+    Lint(LintArgs),
+    /// Divide the accounts of blocks among shards so that few transactions need two.
+    Partition(PartitionArgs),
+    /// Print the completions of a shell.
+    Completions(CompletionsArgs),
+    /// Print the manual page.
+    Man,
 }
 
 /// Which blocks, and how they are loaded and reported.
@@ -64,9 +83,24 @@ pub(super) struct BlockArgs {
     /// (what `prestateTracer` gives) and, for BLOCKHASH, `block_hashes.json`; each plain or `.gz`.
     #[arg(value_name = "BLOCK", required = true)]
     pub(super) blocks: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(super) node: NodeArgs,
     /// Print JSON instead of text (docs/json.md describes the fields).
     #[arg(long)]
     pub(super) json: bool,
+    #[command(flatten)]
+    loading: LoadArgs,
+}
+
+impl BlockArgs {
+    pub(super) fn load_options(&self) -> LoadOptions {
+        self.loading.options()
+    }
+}
+
+/// Which rules blocks follow, and whether their senders are checked.
+#[derive(Debug, Args)]
+pub(super) struct LoadArgs {
     /// The chain, by name or id: mainnet, sepolia, holesky, hoodi or linea. Without it,
     /// the one that the transactions name; mainnet if they name none.
     #[arg(long, value_name = "CHAIN")]
@@ -84,8 +118,8 @@ pub(super) struct BlockArgs {
     check_senders: bool,
 }
 
-impl BlockArgs {
-    pub(super) fn load_options(&self) -> LoadOptions {
+impl LoadArgs {
+    pub(super) fn options(&self) -> LoadOptions {
         let senders = if self.check_senders { Senders::Recovered } else { Senders::AsStated };
         let chain = self.chain.or(self.chain_id.map(Chain::from_id));
         LoadOptions { chain, fork: self.fork, senders }
@@ -304,9 +338,11 @@ pub(super) struct ScoreArgs {
 #[derive(Debug, Args)]
 pub(super) struct AnalyzeArgs {
     /// Runtime code in hex, a file with such hex, a compiler's artifact (Foundry, Hardhat, solc),
-    /// or, with ADDRESS, a block directory.
+    /// or, with ADDRESS, a block directory, or a block of a node.
     #[arg(value_name = "CODE")]
     pub(super) code: String,
+    #[command(flatten)]
+    pub(super) node: NodeArgs,
     /// An account in the state before that block; where it is a proxy, its implementation is read
     /// from the state and analysed too.
     #[arg(value_name = "ADDRESS")]

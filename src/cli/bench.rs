@@ -122,7 +122,7 @@ pub(super) fn bench(args: &BenchArgs) -> io::Result<Verdict> {
 
 /// A bar on standard error, if that is a terminal.
 fn progress(args: &BenchArgs, pools: usize) -> ProgressBar {
-    let runs = args.blocks.blocks.len() as u64 * u64::from(args.repeat) * (pools as u64 + 1);
+    let runs = args.blocks.count() * u64::from(args.repeat) * (pools as u64 + 1);
     let style = ProgressStyle::with_template("{bar:40} {percent:>3} %  {eta:>4} left  {msg}");
     ProgressBar::new(runs).with_style(style.expect("the template is well formed"))
 }

@@ -11,7 +11,9 @@ use super::{analyze::CodeError, bench::PlotError};
 use alloy_primitives::Address;
 use forewave::{
     AnalyzeError, BlockError, ExecutionError, Printable, StateError, TxIndex,
+    fetch::{FetchError, Refusal},
     input::{BlockInput, InputError},
+    partition::PartitionError,
     t8n::TransitionError,
 };
 use miette::{Diagnostic, MietteHandlerOpts, ReportHandler};
@@ -36,6 +38,12 @@ pub(super) enum Failure {
         /// What is wrong with it on the state as it is.
         error: InvalidTransaction,
     },
+    /// A block could not be fetched.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// Accounts could not be divided among shards.
+    #[error(transparent)]
+    Partition(#[from] PartitionError),
     /// A transition could not be made.
     #[error(transparent)]
     Transition(#[from] TransitionError),
@@ -132,6 +140,36 @@ fn missing_from_files(error: &(dyn core::error::Error + 'static)) -> Option<Stri
     })
 }
 
+/// What a node that keeps no state of a block says of it, in the words of several nodes.
+const STATE_GONE: [&str; 6] = [
+    "missing trie node",
+    "state not available",
+    "state is not available",
+    "historical state",
+    "pruned",
+    "archive",
+];
+
+/// What a user can do about a block that cannot be fetched.
+fn help_to_fetch(error: &FetchError) -> Option<&'static str> {
+    match error {
+        FetchError::Input(error) => error.help(),
+        FetchError::Node(error) => {
+            let Refusal::Error(message) = &error.refusal else { return None };
+            let message = message.to_lowercase();
+            let is_gone = STATE_GONE.iter().any(|words| message.contains(words));
+            is_gone.then_some(
+                "the node does not keep state that old: ask an archive node, or fetch a newer block",
+            )
+        }
+        FetchError::Differs { .. } | FetchError::NotExecutable { .. } => Some(
+            "the chain may follow other rules than those assumed (--chain, --fork), or the node \
+             may have replaced the block meanwhile",
+        ),
+        _ => None,
+    }
+}
+
 /// A failure with the block that it is about.
 #[derive(Debug)]
 struct Located<'a> {
@@ -157,6 +195,7 @@ impl Diagnostic for Located<'_> {
     fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
         match self.failure {
             Failure::Input(error) => error.help().map(|help| Box::new(help) as _),
+            Failure::Fetch(error) => help_to_fetch(error).map(|help| Box::new(help) as _),
             failure => missing_from_files(failure).map(|help| Box::new(help) as _),
         }
     }

@@ -55,7 +55,7 @@ pub(super) fn run(args: &RunArgs) -> io::Result<Verdict> {
         let matches = matches && report.header_gas_used.is_none();
         Ok(if matches { Verdict::Fine } else { Verdict::Failed })
     })?;
-    if !args.blocks.json && args.blocks.blocks.len() > 1 {
+    if !args.blocks.json && args.blocks.names_several() {
         summary.write_total(&mut out, paint, args)?;
     }
     if !args.blocks.json {

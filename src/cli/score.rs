@@ -48,7 +48,7 @@ pub(super) fn score(args: &ScoreArgs) -> io::Result<Verdict> {
         file.as_ref().map_or_else(PredictorKind::shared_static, |file| file.predictor().clone());
     let tally = Unfinished::new(Tally {
         json: args.blocks.json,
-        several: args.blocks.blocks.len() > 1,
+        several: args.blocks.names_several(),
         threads: pool.current_num_threads(),
         ..Tally::default()
     })?;

@@ -27,6 +27,7 @@ use super::{
     json::{self, Entries, shorten},
     limits::{ACCOUNTS_MAX, BLOCK_HASHES_MAX, SLOTS_MAX},
 };
+use crate::fetch::Known;
 
 /// An account as its file states it.
 #[derive(Debug, Default, Deserialize)]
@@ -234,6 +235,18 @@ impl<'de> Visitor<'de> for Accounts<'_> {
         }
         Ok(())
     }
+}
+
+/// What a tracer's answer, one state for each transaction, tells of the state before the
+/// block: of what it mentions, be it to be empty.
+pub(super) fn parse_known(file: &SourceFile, created: &Created) -> Result<Known, InputError> {
+    let mut merged = Merged::default();
+    json::parse_seed(
+        file,
+        Accounts { merged: &mut merged, answer: Some(Answer { created, tx: None }) },
+    )?;
+    let Merged { state, mentioned, .. } = merged;
+    Ok(Known { state, mentioned })
 }
 
 /// Parses `pre_state.json` and, where given, `block_hashes.json`.

@@ -126,13 +126,13 @@ fn fields() -> String {
 }
 
 /// Runtime code, with the ABI of the artifact that it is from.
-pub(super) struct Loaded {
-    pub(super) code: Bytecode,
-    pub(super) abi: Option<JsonAbi>,
+pub(in crate::cli) struct Loaded {
+    pub(in crate::cli) code: Bytecode,
+    pub(in crate::cli) abi: Option<JsonAbi>,
 }
 
 /// The code that an argument is, or that the file of its name holds.
-pub(super) fn load(argument: &str) -> Result<Loaded, CodeError> {
+pub(in crate::cli) fn load(argument: &str) -> Result<Loaded, CodeError> {
     let is_hex = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
     if argument.starts_with("0x") || is_hex(argument) {
         if let Ok(address) = argument.parse() {
@@ -152,7 +152,7 @@ pub(super) fn load(argument: &str) -> Result<Loaded, CodeError> {
 }
 
 /// The ABI that a file is, or that the artifact in it holds.
-pub(super) fn load_abi(path: &Path) -> Result<JsonAbi, CodeError> {
+pub(in crate::cli) fn load_abi(path: &Path) -> Result<JsonAbi, CodeError> {
     let file = path.display().to_string();
     let value: Value = serde_json::from_str(&read(path)?)
         .map_err(|source| CodeError::NotAbi { file: file.clone(), source })?;
