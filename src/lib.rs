@@ -37,6 +37,7 @@ pub mod conformance;
 pub mod contract;
 pub mod input;
 pub mod measure;
+pub mod names;
 mod pipeline;
 mod predictors;
 mod printable;
@@ -65,9 +66,9 @@ pub use forewave_executor::{
     sequential_until, with_prefetch,
 };
 pub use forewave_scheduler::{
-    AccessTable, Cause, Chain, ConflictGraph, Edge, Hazard, HazardCounts, HotSpot, LocationId,
-    Schedule, ScheduleError, StatedChain, StatedSchedule, StatedWave, Wave, WaveIndex, dot,
-    hot_spots, schedule, verify,
+    AccessTable, Cause, Chain, ConflictGraph, Edge, Hazard, HazardCounts, HotSpot, LaneSlot, Lanes,
+    LocationId, Schedule, ScheduleError, StatedChain, StatedSchedule, StatedWave, Wave, WaveIndex,
+    critical_path, dot, hot_spots, lanes, remaining_gas, schedule, verify,
 };
 pub use pipeline::{BlockError, Plan, execute_block, predict};
 pub use predictors::{PredictorKind, UnknownPredictor};
