@@ -31,7 +31,10 @@ pub use self::{
     labels::{Labels, LabelsError},
     reports::{PlaceReport, TxReport},
 };
-use crate::{input::Chain, selectors::Selectors};
+use crate::{
+    input::{BlockInput, Chain},
+    selectors::Selectors,
+};
 
 /// Hex digits of an address that are shown in front of what is left out, and behind it.
 const ADDRESS_DIGITS: (usize, usize) = (6, 4);
@@ -169,9 +172,21 @@ impl Names {
         }
     }
 
-    /// What is reported of a transaction whoever reads it.
-    pub fn report(&self, input: &crate::input::BlockInput, tx: TxIndex) -> TxReport {
+    /// What is reported of a transaction.
+    pub fn report(&self, input: &BlockInput, tx: TxIndex) -> TxReport {
         TxReport::new(self, input, tx)
+    }
+
+    /// Whether a location is in a scope, as far as is known of its key.
+    pub fn is_in(&self, location: &Location, scope: &Scope) -> bool {
+        match (*scope, *location) {
+            (Scope::Everything, _) => true,
+            (Scope::Contract { address }, Location::Storage(of, _)) => address == of,
+            (Scope::Mapping { address, slot }, Location::Storage(of, key)) => {
+                address == of && self.keys.place(of, key).is_none_or(|place| place.root == slot)
+            }
+            _ => false,
+        }
     }
 
     /// A storage slot of a contract in words.
