@@ -7,8 +7,12 @@
 mod analyze;
 mod args;
 mod bench;
+mod columns;
 mod diagnostic;
+mod explain;
+mod explained;
 mod graph;
+mod predict;
 mod process;
 mod run;
 mod score;
@@ -26,7 +30,7 @@ use std::{
     process::{ExitCode, exit},
 };
 
-use clap::Parser;
+use clap::{CommandFactory, Parser, error::ErrorKind as UsageErrorKind};
 use forewave::{
     Printable,
     input::BlockInput,
@@ -62,6 +66,8 @@ impl Verdict {
 pub(crate) fn main() -> ExitCode {
     let done = match arguments().command {
         Command::Graph(args) => graph::graph(&args),
+        Command::Predict(args) => predict::predict(&args),
+        Command::Explain(args) => explain::explain(&args),
         Command::Run(args) => run::run(&args),
         Command::Bench(args) => bench::bench(&args),
         Command::Score(args) => score::score(&args),
@@ -95,6 +101,11 @@ fn arguments() -> Cli {
         }
         exit(error.exit_code())
     })
+}
+
+/// Ends the process for arguments that do not go together.
+fn usage(message: &str) -> ! {
+    Cli::command().error(UsageErrorKind::ArgumentConflict, message).exit()
 }
 
 /// Calls `command` for each block; failures are reported and the next one follows.

@@ -1,5 +1,6 @@
 //! The arguments of every command, and their help.
 
+mod look;
 mod t8n;
 
 use std::{collections::BTreeSet, num::NonZeroUsize, path::PathBuf, thread::available_parallelism};
@@ -7,7 +8,7 @@ use std::{collections::BTreeSet, num::NonZeroUsize, path::PathBuf, thread::avail
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::Address;
 use clap::{
-    Args, Parser, Subcommand, ValueEnum,
+    Args, Parser, Subcommand,
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use forewave::{
@@ -16,7 +17,10 @@ use forewave::{
     input::{Chain, LoadOptions, Senders},
 };
 
-pub(super) use self::t8n::{Destination, Source, T8nArgs};
+pub(super) use self::{
+    look::{ExplainArgs, GraphArgs, GraphFormat, NameArgs, PredictArgs},
+    t8n::{Destination, Source, T8nArgs},
+};
 
 /// The most threads that can be asked for.
 const THREADS_MAX: i64 = 1024;
@@ -37,8 +41,12 @@ pub(super) struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Draw a block's conflict graph and its waves.
+    /// Draw a block's conflict graph and its waves: text, a page to look at, SVG, DOT, Mermaid, JSON.
     Graph(GraphArgs),
+    /// Say what transactions are predicted to read and write, and from what.
+    Predict(PredictArgs),
+    /// Say why two transactions are ordered or not, or everything about one.
+    Explain(ExplainArgs),
     /// Execute blocks in parallel, and compare with sequential execution.
     Run(RunArgs),
     /// Measure what parallel execution gains on blocks, and predict it for more cores.
@@ -63,6 +71,13 @@ pub(super) struct BlockArgs {
     /// Print JSON instead of text (docs/json.md describes the fields).
     #[arg(long)]
     pub(super) json: bool,
+    #[command(flatten)]
+    load: LoadArgs,
+}
+
+/// How blocks are loaded.
+#[derive(Debug, Args)]
+pub(super) struct LoadArgs {
     /// The chain, by name or id: mainnet, sepolia, holesky, hoodi or linea. Without it,
     /// the one that the transactions name; mainnet if they name none.
     #[arg(long, value_name = "CHAIN")]
@@ -82,6 +97,12 @@ pub(super) struct BlockArgs {
 
 impl BlockArgs {
     pub(super) fn load_options(&self) -> LoadOptions {
+        self.load.options()
+    }
+}
+
+impl LoadArgs {
+    pub(super) fn options(&self) -> LoadOptions {
         let senders = if self.check_senders { Senders::Recovered } else { Senders::AsStated };
         let chain = self.chain.or(self.chain_id.map(Chain::from_id));
         LoadOptions { chain, fork: self.fork, senders }
@@ -109,32 +130,6 @@ pub(super) struct CacheArgs {
     /// a file that holds anything else is refused.
     #[arg(long, value_name = "FILE")]
     pub(super) cache: Option<PathBuf>,
-}
-
-/// `forewave graph`.
-#[derive(Debug, Args)]
-pub(super) struct GraphArgs {
-    #[command(flatten)]
-    pub(super) blocks: BlockArgs,
-    /// How to draw. `json` is what --json prints, `dot` is for Graphviz.
-    #[arg(long, value_enum, default_value_t = GraphFormat::Text, conflicts_with = "json")]
-    pub(super) format: GraphFormat,
-    /// The predictor.
-    #[arg(long, value_name = "P", default_value = "static", value_parser = predictor())]
-    pub(super) predictor: PredictorKind,
-    #[command(flatten)]
-    pub(super) cache: CacheArgs,
-}
-
-/// How a graph is drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum GraphFormat {
-    /// For a person.
-    Text,
-    /// For a machine.
-    Json,
-    /// For Graphviz.
-    Dot,
 }
 
 /// `forewave run`.
