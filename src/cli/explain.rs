@@ -221,7 +221,7 @@ fn write_transaction(out: &mut impl Write, paint: Paint, it: &TxExplanation) -> 
         writeln!(
             out,
             "\n{}",
-            paint.bold(&format!("{title} {}", counted(edges.len(), "transaction")))
+            paint.bold(&format!("{title}: {}", counted(edges.len(), "transaction")))
         )?;
         for edge in edges.iter().take(EDGES_SHOWN) {
             write_edge(out, paint, edge)?;

@@ -93,18 +93,24 @@ fn read_by(getter: &Getter, contract: Address, prediction: &PredictedAccess) -> 
         return None;
     }
     let deciding = prediction.deciding_reads().unwrap_or_default();
-    let mut slots = prediction.set().reads().iter().filter_map(|location| match location {
-        Location::Storage(of, key)
-            if *of == contract && deciding.binary_search(location).is_err() =>
-        {
-            Some(*key)
-        }
+    let slots: Vec<U256> = prediction
+        .set()
+        .reads()
+        .iter()
+        .filter(|location| deciding.binary_search(location).is_err())
+        .filter_map(|location| match location {
+            Location::Storage(of, key) if *of == contract => Some(*key),
+            _ => None,
+        })
+        .collect();
+    let first = *slots.first()?;
+    let root = |slot: U256| match prediction.origin(contract, slot) {
+        Some(KeyOrigin::Mapping(root)) => Some(root),
         _ => None,
-    });
-    let slot = slots.next().filter(|_| slots.next().is_none())?;
-    match (prediction.origin(contract, slot), getter.arguments) {
-        (Some(KeyOrigin::Mapping(root)), 1..) => Some(root),
-        (None | Some(KeyOrigin::Plain), 0) => Some(slot),
-        _ => None,
+    };
+    match getter.arguments {
+        0 => Some(first).filter(|_| slots.len() == 1 && root(first).is_none()),
+        // An entry may be a struct of several slots.
+        _ => root(first).filter(|of| slots.iter().all(|slot| root(*slot) == Some(*of))),
     }
 }

@@ -10,7 +10,11 @@ use super::{
     CheckReport, EdgeVerdict, Filter, Node, NodeAccess, Picture, PictureEdge, PictureWave, Shown,
     captions::captions,
 };
-use crate::{explain::Explained, names::PlaceReport, report::BlockHeading};
+use crate::{
+    explain::Explained,
+    names::PlaceReport,
+    report::{BlockHeading, grouped},
+};
 
 /// Numbers of cores to choose from.
 const CORES: [u32; 6] = [1, 2, 4, 8, 16, 32];
@@ -92,8 +96,9 @@ impl Picture {
 
 fn title(heading: &BlockHeading) -> String {
     let BlockHeading { block, number, chain, fork, txs, gas_used } = heading;
-    let gas = gas_used.map_or_else(|| "not run yet".to_owned(), |gas| format!("{gas} gas"));
-    format!("{block} · {chain} {number} · {fork} · {txs} transactions · {gas}")
+    let gas =
+        gas_used.map_or_else(|| "not run yet".to_owned(), |gas| format!("{} gas", grouped(gas)));
+    format!("{block} · {chain} {number} · {fork} · {} transactions · {gas}", grouped(*txs as u64))
 }
 
 fn figures(block: &Explained<'_>) -> String {
@@ -101,8 +106,8 @@ fn figures(block: &Explained<'_>) -> String {
     format!(
         "parallelism {:.2} · work {} · span {} · waves {} · width {} · direct conflicts {}",
         schedule.parallelism(),
-        schedule.work(),
-        schedule.span(),
+        grouped(schedule.work()),
+        grouped(schedule.span()),
         schedule.waves().len(),
         schedule.width(),
         block.plan.graph().edge_count(),

@@ -40,7 +40,7 @@ pub(super) fn captions(
     if let Some(CheckReport { real, unseen, missed }) = check {
         let drawn = real + unseen.len();
         captions.push(format!(
-            "execution: {real} of {drawn} predicted edges were real, {} too many; {} missed",
+            "execution: {real} of {drawn} predicted edges were real, {} not needed; {} missed",
             unseen.len(),
             missed.len()
         ));
@@ -65,10 +65,13 @@ fn certainty(predictions: &[PredictedAccess]) -> String {
         *widened.entry((to, causes.join(", "))).or_default() += 1;
     }
     if may == 0 {
-        return "every access is named and made by every run".to_owned();
+        return "every predicted access is named, and made by every run".to_owned();
     }
     let count: usize = widened.values().sum();
-    let mut text = format!("{} of {} transactions with may-accesses", may, predictions.len());
+    let mut text = format!(
+        "{may} of {} transactions may touch more or less than they must",
+        predictions.len()
+    );
     if count > 0 {
         let parts = widened.iter().map(|((to, causes), count)| match causes.as_str() {
             "" => format!("{count} to {to}"),

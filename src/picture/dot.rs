@@ -9,6 +9,7 @@ use core::fmt::{self, Write};
 use forewave_scheduler::Hazard;
 
 use super::{EdgeVerdict, LEGEND, Picture, PictureEdge, Shown};
+use crate::report::grouped;
 
 /// Hazards that a tooltip lists.
 const TOOLTIP_LINES: usize = 16;
@@ -38,9 +39,10 @@ fn write_dot(out: &mut String, picture: &Picture) -> fmt::Result {
             continue;
         }
         writeln!(out, "  subgraph \"cluster_wave{index}\" {{")?;
-        writeln!(out, "    label={};", quoted(&format!("wave{index}, gas {}", wave.gas)))?;
+        writeln!(out, "    label={};", quoted(&format!("wave{index}, gas {}", grouped(wave.gas))))?;
         for node in shown {
-            let label = quoted(&format!("{}\n{}\n{} gas", node.tx.tx, node.tx.name, node.gas));
+            let label =
+                quoted(&format!("{}\n{}\n{} gas", node.tx.tx, node.tx.name, grouped(node.gas)));
             let tooltip = quoted(&format!("{}\nfrom {}", node.tx.hash, node.tx.from));
             let style = if node.is_critical { ", penwidth=3" } else { "" };
             writeln!(out, "    {} [label={label}, tooltip={tooltip}{style}];", node.tx.tx)?;

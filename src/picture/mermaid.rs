@@ -6,6 +6,7 @@
 use core::fmt::{self, Write};
 
 use super::{EdgeVerdict, LEGEND, Picture, PictureEdge, Shown};
+use crate::report::grouped;
 
 /// Edges that Mermaid draws, and characters that it reads.
 const EDGES_MAX: usize = 450;
@@ -62,7 +63,7 @@ fn write_mermaid(out: &mut String, picture: &Picture, edges: &[&PictureEdge]) ->
         if nodes.is_empty() && folded + rest.len() == 0 {
             continue;
         }
-        let title = label(&format!("wave{index}, {} gas", wave.gas));
+        let title = label(&format!("wave{index}, {} gas", grouped(wave.gas)));
         writeln!(out, "  subgraph wave{index}[\"{title}\"]")?;
         for node in nodes {
             let text = label(&format!("{} {}", node.tx.tx, node.tx.name));

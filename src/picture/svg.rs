@@ -9,6 +9,7 @@ use super::{
     EdgeVerdict, LEGEND, Picture, PictureEdge, Shown,
     layout::{BOX, GAP, Layout, layout},
 };
+use crate::report::grouped;
 
 /// Hazards that a title lists.
 const TITLE_LINES: usize = 16;
@@ -122,7 +123,7 @@ fn write_waves(out: &mut String, picture: &Picture, layout: &Layout) -> fmt::Res
             out,
             "{}{}",
             text(15.0, "h", &name),
-            text(29.0, "s d", &format!("{} gas", wave.gas))
+            text(29.0, "s d", &format!("{} gas", grouped(wave.gas)))
         )?;
         if let Some((x, y)) = column.folded {
             let folded = picture.folded(column.wave);
@@ -151,7 +152,11 @@ fn write_nodes(out: &mut String, picture: &Picture, layout: &Layout) -> fmt::Res
         let may = if node.has_may || !node.widened.is_empty() { " m" } else { "" };
         let mut title = format!(
             "{} {}\n{}\nfrom {}\n{} gas",
-            node.tx.tx, node.tx.name, node.tx.hash, node.tx.from, node.gas
+            node.tx.tx,
+            node.tx.name,
+            node.tx.hash,
+            node.tx.from,
+            grouped(node.gas)
         );
         for scope in &node.widened {
             title.push_str("\nwidened: ");
@@ -242,13 +247,13 @@ fn write_gantt(out: &mut String, picture: &Picture, top: f64, width: f64) -> fmt
          times one core</text>",
         top - 6.0,
         if cores == 1 { "" } else { "s" },
-        run.end
+        grouped(run.end)
     )?;
     let scale = width / run.end.max(1) as f64;
     for (node, slot) in picture.nodes.iter().zip(&run.slots) {
         let (x, y) = (left + slot.start as f64 * scale, top + f64::from(slot.lane) * LANE);
         let class = if node.is_critical { "g c" } else { "g" };
-        let title = format!("{} {}\n{} gas", node.tx.tx, node.tx.name, node.gas);
+        let title = format!("{} {}\n{} gas", node.tx.tx, node.tx.name, grouped(node.gas));
         writeln!(
             out,
             "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{y:.0}\" width=\"{:.1}\" height=\"{:.0}\">\

@@ -21,6 +21,9 @@
   const words = e => e[4].map(([h, p]) => `${HAZARD[h]} ${D.places[p][3]}`);
   $("title").textContent = D.title;
   $("figures").textContent = D.figures;
+  const swatch = (cls, text) => { const n = el("span"); n.append(el("i", null, "line " + cls), text); return n; };
+  $("legend").append(swatch("raw", "RAW: waits"), swatch("war", "WAR"), swatch("waw", "WAW: neither waits"), swatch("raw may", "may: only some runs, or not known where"), swatch("raw thick", "critical path"));
+  if (D.checked) $("legend").append(swatch("unseen", "not needed when it ran"), swatch("missed", "missed by the prediction"));
   for (const line of D.captions) $("captions").append(el("li", line));
 
   // --- what is drawn
@@ -67,7 +70,9 @@
       c.globalAlpha = bright ? (orders(e) ? 0.9 : 0.65) : 0.07;
       c.strokeStyle = edgeColor(e);
       c.lineWidth = (state.edge === i ? 4 : state.critical && critical(e) ? 3.5 : orders(e) ? 1.4 : 0.9) / Math.min(1, Math.max(view.k, 0.3));
-      c.setLineDash(certain(e) ? [] : [6, 4]);
+      // Dashes of many long curves take most of a frame; from afar paleness tells as much.
+      c.setLineDash(certain(e) || far ? [] : [6, 4]);
+      if (far && !certain(e)) c.globalAlpha *= 0.35;
       c.beginPath(); c.moveTo(p[0], p[1]); c.bezierCurveTo(p[2], p[3], p[4], p[5], p[6], p[7]); c.stroke();
       if (!far && bright) {
         const back = p[4] > p[6] ? 7 : -7;
