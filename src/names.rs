@@ -203,12 +203,13 @@ impl Names {
             None => format!("{contract} {}", place.container()),
         };
         for key in &place.keys {
-            words.push('[');
-            words.push_str(&match key {
+            let key = match key {
                 keys::Key::Word(word) => self.word(*word),
                 keys::Key::Bytes(bytes) => text_or_hex(bytes),
                 keys::Key::Unknown(key) => format!("? {}", hex(*key)),
-            });
+            };
+            words.push('[');
+            words.push_str(&key);
             words.push(']');
         }
         if !place.offset.is_zero() {

@@ -53,7 +53,7 @@ fn every_format_says_how_it_was_predicted_and_what_execution_says() {
         assert!(drawn.starts_with(begin), "{format}: {}", &drawn[..80]);
         assert!(drawn.contains("predicted edges were real"), "{format}");
         assert!(drawn.contains("static"), "{format}");
-        assert!(drawn.contains(".getReserves"), "{format} names no place in words");
+        assert!(drawn.contains(".balanceOf[0x"), "{format} names no place in words");
         let legend = if format == "json" { "\"hazards\"" } else { "RAW" };
         assert!(drawn.contains(legend), "{format} has no legend");
         let plain = fine(&["graph", &block, "--format", format]);
@@ -169,14 +169,12 @@ fn labels_name_addresses_in_every_command_and_a_wrong_file_is_named() {
         &["explain", &block, "0"],
     ] {
         let drawn = fine(&[args, &["--labels", labels]].concat());
-        let said = drawn.contains("x") && drawn.contains("script");
+        let said = drawn.contains("script");
         assert!(said, "{args:?}: {drawn}");
         if args.contains(&"svg") || args.contains(&"html") {
-            assert_eq!(drawn.contains(hostile), false, "{args:?} does not escape");
-            assert_eq!(
-                drawn.matches("</script>").count(),
-                if args.contains(&"html") { 2 } else { 0 }
-            );
+            assert!(!drawn.contains(hostile), "{args:?} does not escape");
+            let ends = usize::from(args.contains(&"html")) * 2;
+            assert_eq!(drawn.matches("</script>").count(), ends);
         }
     }
     fs::write(&file, r#"{"0x12": "a"}"#).unwrap();

@@ -102,7 +102,7 @@ pub(super) fn explained<'a>(
 }
 
 /// The same with what execution touched.
-pub(super) fn checked<'a>(explained: Explained<'a>) -> Result<Explained<'a>, Failure> {
+pub(super) fn checked(explained: Explained<'_>) -> Result<Explained<'_>, Failure> {
     let BlockInput { block, state, .. } = explained.input;
     let observed = Observed::new(block, state)?;
     Ok(explained.with_observed(Some(observed)))

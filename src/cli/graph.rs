@@ -57,22 +57,18 @@ pub(super) fn graph(args: &GraphArgs) -> io::Result<Verdict> {
         let planned = explained(input, args.predictor, summaries.as_ref(), &labels)?;
         warn_of_estimate(args.predictor, &heading, &planned);
         let planned = if args.check { checked(planned)? } else { planned };
-        match &args.output {
-            Some(file) => {
-                let paint = Paint::none();
-                let written =
-                    whole_file::write(file, |to| draw(to, args, paint, &heading, &planned));
-                let what = "drawing";
-                written.map_err(|source| Failure::File { file: file.clone(), what, source })?;
+        if let Some(file) = &args.output {
+            let paint = Paint::none();
+            let written = whole_file::write(file, |to| draw(to, args, paint, &heading, &planned));
+            let what = "drawing";
+            written.map_err(|source| Failure::File { file: file.clone(), what, source })?;
+        } else {
+            let mut out = BufWriter::new(io::stdout().lock());
+            if args.format() == GraphFormat::Text && !core::mem::take(&mut is_first) {
+                writeln!(out)?;
             }
-            None => {
-                let mut out = BufWriter::new(io::stdout().lock());
-                if args.format() == GraphFormat::Text && !core::mem::take(&mut is_first) {
-                    writeln!(out)?;
-                }
-                draw(&mut out, args, Paint::of_stdout(), &heading, &planned)?;
-                out.flush()?;
-            }
+            draw(&mut out, args, Paint::of_stdout(), &heading, &planned)?;
+            out.flush()?;
         }
         Ok(Verdict::Fine)
     })?;

@@ -1,7 +1,7 @@
 //! Two transactions -> why they are ordered, or why they are not.
 
 use forewave_analyzer::{AccessKind, AccessSet, Location, TxIndex};
-use forewave_scheduler::Hazard;
+use forewave_scheduler::{Edge, Hazard};
 use serde::Serialize;
 
 use super::{
@@ -127,7 +127,7 @@ impl Explained<'_> {
     fn missed(&self, earlier: TxIndex, later: TxIndex) -> Vec<PlaceReport> {
         let Some(observed) = &self.observed else { return Vec::new() };
         let graph = observed.graph();
-        let Some(edge) = graph.edge(earlier, later).filter(|edge| edge.orders_execution()) else {
+        let Some(edge) = graph.edge(earlier, later).filter(Edge::orders_execution) else {
             return Vec::new();
         };
         let raw = edge.hazards().filter(|(hazard, _)| *hazard == Hazard::Raw);

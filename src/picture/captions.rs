@@ -68,7 +68,7 @@ fn certainty(predictions: &[PredictedAccess]) -> String {
         return "every predicted access is named, and made by every run".to_owned();
     }
     let count: usize = widened.values().sum();
-    let mut text = format!(
+    let text = format!(
         "{may} of {} transactions may touch more or less than they must",
         predictions.len()
     );
@@ -78,7 +78,7 @@ fn certainty(predictions: &[PredictedAccess]) -> String {
             causes => format!("{count} to {to} ({causes})"),
         });
         let parts: Vec<String> = parts.collect();
-        text.push_str(&format!("; {count} widened: {}", parts.join(", ")));
+        return format!("{text}; {count} widened: {}", parts.join(", "));
     }
     text
 }

@@ -2,7 +2,7 @@
 //! edges missed.
 
 use forewave_analyzer::TxIndex;
-use forewave_scheduler::Hazard;
+use forewave_scheduler::{Edge, Hazard};
 use serde::Serialize;
 
 use crate::{explain::Explained, names::PlaceReport};
@@ -50,7 +50,7 @@ impl Explained<'_> {
             }
         }
         let mut ancestors = None;
-        for edge in observed.graph().edges().filter(|edge| edge.orders_execution()) {
+        for edge in observed.graph().edges().filter(Edge::orders_execution) {
             // Edges come by the later transaction, so that its ancestors are found once.
             let of = match ancestors.take() {
                 Some((tx, of)) if tx == edge.to => of,
