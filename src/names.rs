@@ -268,11 +268,11 @@ fn plain_slot(key: U256) -> String {
         return format!("slot {key}");
     }
     let words = forewave_analyzer::slot_in_words(key);
-    let digits = words.strip_prefix("slot 0x");
-    if digits.is_some_and(|digits| digits.len() > WORD_DIGITS_MAX) {
-        return format!("slot {}", hex(key));
-    }
-    words
+    // Only a well-known place has a name; a number is shown as all keys are.
+    let is_number = words
+        .strip_prefix("slot ")
+        .is_some_and(|slot| slot.starts_with(|first: char| first == '-' || first.is_ascii_digit()));
+    if is_number { format!("slot {}", hex(key)) } else { words }
 }
 
 /// A number: in decimal if it is short.

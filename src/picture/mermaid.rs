@@ -54,6 +54,14 @@ fn write_mermaid(out: &mut String, picture: &Picture, edges: &[&PictureEdge]) ->
         )?;
     }
     writeln!(out, "flowchart LR")?;
+    let legend = LEGEND.iter().map(|(word, means)| format!("{word}: {means}"));
+    let about = [picture.title.clone(), picture.figures.clone()].into_iter();
+    let about: Vec<String> = about
+        .chain(picture.captions.iter().cloned())
+        .chain(legend)
+        .map(|line| without_markup(&line))
+        .collect();
+    writeln!(out, "  about[\"{}\"]:::about", about.join("<br/>"))?;
     let drawn = |tx| edges.iter().any(|edge| edge.from == tx || edge.to == tx);
     for (index, wave) in picture.waves.iter().enumerate() {
         let of_wave = picture.nodes.iter().filter(|node| node.wave == index);
@@ -79,10 +87,13 @@ fn write_mermaid(out: &mut String, picture: &Picture, edges: &[&PictureEdge]) ->
         writeln!(out, "  end")?;
     }
     for edge in edges {
-        let arrow = match (edge.orders, edge.is_certain, edge.verdict) {
-            (true, ..) if edge.is_critical => "==>",
-            (true, true, EdgeVerdict::Unchecked | EdgeVerdict::Real) => "-->",
-            _ => "-.->",
+        let arrow = match (edge.orders, edge.is_certain) {
+            (true, _) if edge.is_critical => "==>",
+            (true, true) => "-->",
+            (true, false) => "-.->",
+            // Nothing waits: no arrow.
+            (false, true) => "--o",
+            (false, false) => "-.-o",
         };
         let said = match edge.verdict {
             EdgeVerdict::Missed => "missed: ",
@@ -98,15 +109,22 @@ fn write_mermaid(out: &mut String, picture: &Picture, edges: &[&PictureEdge]) ->
             edge.to
         )?;
     }
-    writeln!(out, "  classDef critical stroke-width:4px")
+    writeln!(out, "  classDef critical stroke-width:4px")?;
+    writeln!(out, "  classDef about text-align:left,stroke-width:0px,fill:none")
 }
 
 /// Text of a label: cut, and without what Mermaid takes for markup.
 fn label(text: &str) -> String {
     let is_long = text.chars().count() > LABEL_MAX;
     let cut: String = text.chars().take(if is_long { LABEL_MAX - 1 } else { LABEL_MAX }).collect();
+    let safe = without_markup(&cut);
+    if is_long { safe + "…" } else { safe }
+}
+
+/// Text without what Mermaid takes for markup.
+fn without_markup(text: &str) -> String {
     let mut safe = String::new();
-    for character in cut.chars() {
+    for character in text.chars() {
         match character {
             '"' => safe.push_str("#quot;"),
             '<' => safe.push_str("#lt;"),
@@ -117,5 +135,5 @@ fn label(text: &str) -> String {
             other => safe.push(other),
         }
     }
-    if is_long { safe + "…" } else { safe }
+    safe
 }

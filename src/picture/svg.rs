@@ -14,12 +14,16 @@ use crate::report::grouped;
 /// Hazards that a title lists.
 const TITLE_LINES: usize = 16;
 
-/// Edges up to which they have labels.
-const LABELS_MAX: usize = 60;
+/// Edges up to which they are listed in words, and hazards of each.
+const LISTED_MAX: usize = 80;
+const LIST_HAZARDS: usize = 2;
 
-/// Characters of a label, and of a box.
-const LABEL_CHARS: usize = 34;
+/// Characters of a box.
 const BOX_CHARS: usize = 18;
+
+/// Room for edges that go around the last column, and of a bar that has a label.
+const ARCS: f64 = 30.0;
+const LABELLED: f64 = 34.0;
 
 /// Height of a line of text, and of one core of the Gantt chart.
 const LINE: f64 = 18.0;
@@ -49,12 +53,14 @@ pub fn svg(picture: &Picture) -> String {
 
 fn write_svg(out: &mut String, picture: &Picture) -> fmt::Result {
     let layout = layout(picture);
-    let lines = 2 + picture.captions.len() + 1;
+    let lines = 2 + picture.captions.len() + LEGEND.len();
     let top = lines as f64 * LINE + GAP.1;
     let gantt_top = top + layout.size.1 + 2.0 * LINE;
     let gantt = f64::from(picture.lanes.lanes) * LANE;
-    let width = layout.size.0.max(GANTT_WIDTH_MIN + 2.0 * GAP.0);
-    let height = gantt_top + gantt + 2.0 * LINE;
+    let width = (layout.size.0 + ARCS).max(GANTT_WIDTH_MIN + 2.0 * GAP.0);
+    let list_top = gantt_top + gantt + 2.0 * LINE;
+    let listed = if picture.edges.len() <= LISTED_MAX { picture.edges.len() } else { 0 };
+    let height = list_top + (listed as f64 + 1.0) * LINE;
     writeln!(
         out,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width:.0} {height:.0}\" \
@@ -71,6 +77,7 @@ fn write_svg(out: &mut String, picture: &Picture) -> fmt::Result {
     write_nodes(out, picture, &layout)?;
     writeln!(out, "</g>")?;
     write_gantt(out, picture, gantt_top, width - 2.0 * GAP.0)?;
+    write_list(out, picture, list_top)?;
     writeln!(out, "</svg>")
 }
 
@@ -92,15 +99,13 @@ fn write_captions(out: &mut String, picture: &Picture) -> fmt::Result {
         y += LINE;
         writeln!(out, "<text x=\"{x}\" y=\"{y}\">{}</text>", escaped(line))?;
     }
-    y += LINE;
     let classes = ["raw", "war", "waw", "raw y"];
-    let mut x = GAP.0;
     for ((word, means), class) in LEGEND.iter().zip(classes) {
+        y += LINE;
         let (x2, at) = (x + 24.0, y - 4.0);
+        let text = escaped(&format!("{word}: {means}"));
         writeln!(out, "<path class=\"e {class}\" d=\"M{x} {at}H{x2}\"/>")?;
-        let text = format!("{word}: {means}");
-        writeln!(out, "<text class=\"s\" x=\"{}\" y=\"{y}\">{}</text>", x2 + 5.0, escaped(&text))?;
-        x = x2 + 20.0 + text.len() as f64 * 6.2;
+        writeln!(out, "<text class=\"s\" x=\"{}\" y=\"{y}\">{text}</text>", x2 + 5.0)?;
     }
     Ok(())
 }
@@ -226,11 +231,21 @@ fn write_edge(
         "<path class=\"e {class}{dashed}{critical}\" marker-end=\"url(#a)\" d=\"{path}\">\
          <title>{}</title></path>",
         escaped(&title)
-    )?;
-    if picture.edges.len() <= LABELS_MAX {
-        let (x, y) = (f64::midpoint(x1, x2.max(x1)) + 2.0, f64::midpoint(y1, y2) - 3.0);
-        let label = escaped(&cut(&words[0], LABEL_CHARS));
-        writeln!(out, "<text class=\"s d\" x=\"{x:.0}\" y=\"{y:.0}\">{label}</text>")?;
+    )
+}
+
+/// The edges in words, one on a line, where there are few.
+fn write_list(out: &mut String, picture: &Picture, top: f64) -> fmt::Result {
+    if picture.edges.is_empty() || picture.edges.len() > LISTED_MAX {
+        return Ok(());
+    }
+    let x = GAP.0;
+    writeln!(out, "<text class=\"h\" x=\"{x}\" y=\"{top:.0}\">edges</text>")?;
+    for (edge, line) in picture.edges.iter().zip(1..) {
+        let y = top + f64::from(line) * LINE;
+        let words = picture.words(edge, LIST_HAZARDS).join(", ");
+        let text = escaped(&format!("{} after {}: {words}", edge.to, edge.from));
+        writeln!(out, "<text class=\"s\" x=\"{x}\" y=\"{y:.0}\">{text}</text>")?;
     }
     Ok(())
 }
@@ -254,14 +269,19 @@ fn write_gantt(out: &mut String, picture: &Picture, top: f64, width: f64) -> fmt
         let (x, y) = (left + slot.start as f64 * scale, top + f64::from(slot.lane) * LANE);
         let class = if node.is_critical { "g c" } else { "g" };
         let title = format!("{} {}\n{} gas", node.tx.tx, node.tx.name, grouped(node.gas));
+        let bar = node.gas as f64 * scale;
         writeln!(
             out,
             "<rect class=\"{class}\" x=\"{x:.1}\" y=\"{y:.0}\" width=\"{:.1}\" height=\"{:.0}\">\
              <title>{}</title></rect>",
-            (node.gas as f64 * scale).max(0.3),
+            bar.max(0.3),
             LANE - 4.0,
             escaped(&title)
         )?;
+        if bar > LABELLED {
+            let (x, y, tx) = (x + 4.0, y + 13.0, node.tx.tx);
+            writeln!(out, "<text class=\"s\" x=\"{x:.1}\" y=\"{y:.0}\">{tx}</text>")?;
+        }
     }
     Ok(())
 }
