@@ -84,7 +84,8 @@ mod tests {
         assert_eq!(wrapped(&all, " · ", 7), ["aa · bb", "cc · dd", "ee"]);
         assert_eq!(folded(&all, " ", 14, 1), ["aa bb cc dd ee"]);
         assert_eq!(folded(&all, " ", 13, 1), ["aa and 4 more"]);
-        assert_eq!(folded(&all, " ", 10, 2), ["aa bb cc", "and 2 more"]);
+        let more = items("aa bb cc dd ee ff gg");
+        assert_eq!(folded(&more, " ", 10, 2), ["aa bb cc", "and 4 more"]);
         assert_eq!(wrapped(&[], " ", 5), Vec::<String>::new());
     }
 
