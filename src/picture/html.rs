@@ -16,7 +16,7 @@ const PAGE: &str = include_str!("page/page.html");
 const STYLE: &str = include_str!("page/page.css");
 const SCRIPT: &str = include_str!("page/page.js");
 
-/// Digits of a coordinate behind the point matter to nobody.
+/// A coordinate without the digits behind the point, which no screen shows.
 #[expect(clippy::cast_possible_truncation, reason = "a coordinate on a screen")]
 fn whole(coordinate: f64) -> i64 {
     coordinate.round() as i64

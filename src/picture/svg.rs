@@ -53,7 +53,7 @@ pub fn svg(picture: &Picture) -> String {
 
 fn write_svg(out: &mut String, picture: &Picture) -> fmt::Result {
     let layout = layout(picture);
-    let lines = 2 + picture.captions.len() + LEGEND.len();
+    let lines = 2 + picture.captions.len() + LEGEND.len() + usize::from(picture.is_checked);
     let top = lines as f64 * LINE + GAP.1;
     let gantt_top = top + layout.size.1 + 2.0 * LINE;
     let gantt = f64::from(picture.lanes.lanes) * LANE;
@@ -106,6 +106,11 @@ fn write_captions(out: &mut String, picture: &Picture) -> fmt::Result {
         let text = escaped(&format!("{word}: {means}"));
         writeln!(out, "<path class=\"e {class}\" d=\"M{x} {at}H{x2}\"/>")?;
         writeln!(out, "<text class=\"s\" x=\"{}\" y=\"{y}\">{text}</text>", x2 + 5.0)?;
+    }
+    if picture.is_checked {
+        y += LINE;
+        let said = "grey: not needed when the block ran · pink: missed by the prediction";
+        writeln!(out, "<text class=\"s\" x=\"{x}\" y=\"{y}\">{said}</text>")?;
     }
     Ok(())
 }
