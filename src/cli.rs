@@ -9,7 +9,10 @@ mod analyze;
 mod args;
 mod bal;
 mod bench;
+mod columns;
 mod diagnostic;
+mod explain;
+mod explained;
 mod fetch;
 mod graph;
 mod lint;
@@ -17,6 +20,7 @@ mod manual;
 mod node;
 mod ordered;
 mod partition;
+mod predict;
 mod process;
 mod progress;
 mod run;
@@ -37,7 +41,7 @@ use std::{
     process::{ExitCode, exit},
 };
 
-use clap::Parser;
+use clap::{CommandFactory, Parser, error::ErrorKind as UsageErrorKind};
 use forewave::{
     Printable,
     input::BlockInput,
@@ -74,6 +78,8 @@ impl Verdict {
 pub(crate) fn main() -> ExitCode {
     let done = match arguments().command {
         Command::Graph(args) => graph::graph(&args),
+        Command::Predict(args) => predict::predict(&args),
+        Command::Explain(args) => explain::explain(&args),
         Command::Run(args) => run::run(&args),
         Command::AccessList(args) => access_list::access_list(&args),
         Command::Bal(args) => bal::bal(&args),
@@ -115,6 +121,11 @@ fn arguments() -> Cli {
         }
         exit(error.exit_code())
     })
+}
+
+/// Ends the process for arguments that do not go together.
+fn usage(message: &str) -> ! {
+    Cli::command().error(UsageErrorKind::ArgumentConflict, message).exit()
 }
 
 /// Calls `command` for each block; failures are reported and the next one follows.

@@ -36,12 +36,15 @@ pub mod bench;
 pub mod compare;
 pub mod conformance;
 pub mod contract;
+pub mod explain;
 pub mod fetch;
 pub mod input;
 pub mod lint;
 pub mod measure;
+pub mod names;
 #[cfg(feature = "partition")]
 pub mod partition;
+pub mod picture;
 mod pipeline;
 mod predictors;
 mod printable;
@@ -73,9 +76,9 @@ pub use forewave_executor::{
     predict_on_threads, sequential, sequential_until, with_prefetch,
 };
 pub use forewave_scheduler::{
-    AccessTable, Cause, Chain, ConflictGraph, Edge, Hazard, HazardCounts, HotSpot, LocationId,
-    Schedule, ScheduleError, StatedChain, StatedSchedule, StatedWave, Wave, WaveIndex, dot,
-    hot_spots, schedule, verify,
+    AccessTable, Cause, Chain, ConflictGraph, Edge, Hazard, HazardCounts, HotSpot, LaneSlot, Lanes,
+    LocationId, Schedule, ScheduleError, StatedChain, StatedSchedule, StatedWave, Wave, WaveIndex,
+    critical_path, dot, hot_spots, lanes, remaining_gas, schedule, verify,
 };
 pub use pipeline::{BlockError, Plan, execute_block, predict};
 pub use predictors::{PredictorKind, UnknownPredictor};

@@ -6,16 +6,21 @@ use std::collections::BTreeMap;
 
 use alloy_eips::{eip2930::AccessList, eip7928::AccountChanges};
 use alloy_primitives::B256;
-use forewave_analyzer::TxIndex;
+use forewave_analyzer::{TxIndex, WideningCause};
 use forewave_executor::{OutcomeNote, Reexecution};
-use forewave_scheduler::{ConflictGraph, GraphView, HotSpot, Schedule, hot_spots};
+use forewave_scheduler::{
+    ConflictGraph, GraphView, HotSpot, LocationId, LocationView, Schedule, critical_path, hot_spots,
+};
 use serde::Serialize;
 
 use crate::{
     Plan, PredictorKind,
     compare::{Mismatch, Unchecked},
+    explain::Explained,
     input::{BlockInput, Chain},
     measure::Score,
+    names::{PlaceReport, TxReport},
+    picture::CheckReport,
 };
 
 /// Which block a report is about.
@@ -72,6 +77,80 @@ pub struct GraphReport {
     pub schedule: Schedule,
     /// The places where transactions meet, hottest first.
     pub hot_spots: Vec<HotSpot>,
+    /// The same in words.
+    #[serde(flatten)]
+    pub words: Option<GraphWords>,
+}
+
+/// What [`GraphReport`] says of things by name.
+#[derive(Clone, Debug, Serialize)]
+pub struct GraphWords {
+    /// The graph's transactions: who sends them, what they call.
+    pub transactions: Vec<TxReport>,
+    /// The graph's locations, by identifier.
+    pub places: Vec<NamedLocation>,
+    /// The transactions of the heaviest path of RAW edges.
+    pub critical_path: Vec<TxIndex>,
+    /// How it was predicted, what is not certain, what is shown, what execution says.
+    pub captions: Vec<String>,
+    /// Transactions whose predictions are not certain.
+    pub uncertain: Vec<UncertainTx>,
+    /// With `--check`: what execution touched otherwise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check: Option<CheckReport>,
+}
+
+/// A location by its identifier and by name.
+#[derive(Clone, Debug, Serialize)]
+pub struct NamedLocation {
+    /// Its identifier in the graph.
+    pub id: LocationId,
+    /// What and where it is.
+    #[serde(flatten)]
+    pub place: PlaceReport,
+}
+
+/// A transaction whose prediction is not certain.
+#[derive(Clone, Debug, Serialize)]
+pub struct UncertainTx {
+    /// Which.
+    pub tx: TxIndex,
+    /// Number of named accesses that only some runs make.
+    pub may: usize,
+    /// Scopes that it is widened to.
+    pub widened: Vec<PlaceReport>,
+    /// Why.
+    pub causes: Vec<WideningCause>,
+}
+
+impl GraphWords {
+    /// The words of a graph, which may be a part of the planned one.
+    pub fn new(planned: &Explained<'_>, graph: &GraphView, captions: &[String]) -> Self {
+        let names = &planned.names;
+        let location = |it: &LocationView| NamedLocation {
+            id: it.id,
+            place: PlaceReport::of_location(names, &it.location),
+        };
+        let uncertain = |tx: TxIndex| {
+            let prediction = &planned.plan.predictions()[tx.index()];
+            let may = prediction.accesses().filter(|(.., must)| !must).count();
+            let scopes = prediction.widened().iter().map(|widened| widened.scope);
+            let mut widened: Vec<PlaceReport> =
+                scopes.map(|scope| PlaceReport::of_scope(names, &scope)).collect();
+            widened.dedup();
+            let causes = prediction.causes().to_vec();
+            (may > 0 || !widened.is_empty()).then_some(UncertainTx { tx, may, widened, causes })
+        };
+        let transactions = || graph.transactions.iter().map(|it| it.tx);
+        Self {
+            transactions: transactions().map(|tx| names.report(planned.input, tx)).collect(),
+            places: graph.locations.iter().map(location).collect(),
+            critical_path: critical_path(planned.plan.graph()),
+            captions: captions.to_vec(),
+            uncertain: transactions().filter_map(uncertain).collect(),
+            check: planned.check(),
+        }
+    }
 }
 
 impl GraphReport {
@@ -84,7 +163,15 @@ impl GraphReport {
             graph: GraphView::from(graph),
             schedule: plan.schedule().clone(),
             hot_spots: hot_spots(graph),
+            words: None,
         }
+    }
+
+    /// The same with words.
+    #[must_use]
+    pub fn with_words(mut self, words: GraphWords) -> Self {
+        self.words = Some(words);
+        self
     }
 }
 
@@ -252,6 +339,19 @@ pub struct TotalScores {
     pub static_speedup: Option<f64>,
     /// The scores by predictor.
     pub predictors: BTreeMap<PredictorKind, Score>,
+}
+
+/// A number with its digits in groups of three.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 /// A duration in milliseconds.

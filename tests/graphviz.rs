@@ -87,6 +87,22 @@ fn every_pair_of_sample_blocks_renders_whole() {
 }
 
 #[test]
+fn every_sample_block_renders_whole_with_names_and_labels() {
+    if !is_installed() {
+        return;
+    }
+    let blocks = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/blocks");
+    for mut drawing in drawings(&blocks) {
+        let mut draw = Command::new(env!("CARGO_BIN_EXE_forewave"));
+        draw.args(["graph", "--format", "dot", "--check"]).arg(&drawing.name);
+        drawing.text = String::from_utf8(draw.output().unwrap().stdout).unwrap();
+        let drawn = drawing.text.lines().filter(|line| line.contains(" -> ")).count();
+        assert!(drawn >= drawing.edges, "{}", drawing.text);
+        check(&[&Drawing { edges: drawn, ..drawing }]);
+    }
+}
+
+#[test]
 fn every_real_block_renders_whole() {
     if !is_installed() {
         return;

@@ -22,6 +22,7 @@ mod fork;
 mod frame;
 mod learnt;
 mod operate;
+mod preimages;
 mod record;
 mod world;
 
@@ -40,6 +41,7 @@ use self::{
     data::{Data, Value},
     fork::{Side, Store},
     frame::{Frame, Registers},
+    preimages::Preimages,
     record::Record,
     world::{Accounts, Transient},
 };
@@ -113,6 +115,8 @@ pub struct Scratch {
     used: Vec<finish::Used>,
     learnt: HashMap<FunctionKey, Option<Arc<LearntProgram>>, DefaultHashBuilder>,
     learnt_edition: u64,
+    /// What was hashed, where that is asked for.
+    preimages: Option<Preimages>,
 }
 
 /// Predicts what transactions touch, from summaries of the code that they call.

@@ -23,7 +23,7 @@ use revm::{
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::words::declared_slot;
-pub use self::words::{Namer, Words};
+pub use self::words::{Namer, Words, slot_in_words};
 use crate::alu::compute;
 
 /// The most an address can be, as a mask.

@@ -39,7 +39,7 @@ pub use access::{
 };
 pub use block::{Block, BlockReward, Ommer, StateExtent};
 pub use evaluate::{EvaluationLimits, Scratch, TxEvaluator};
-pub use expr::{ExprArena, ExprId, KeccakPart, KeyExpr, Namer, Words};
+pub use expr::{ExprArena, ExprId, KeccakPart, KeyExpr, Namer, Words, slot_in_words};
 pub use learnt::{
     ANSWER_LEN, INPUT_WORDS_MAX, Learnt, LearntCode, LearntEffect, LearntFunction, LearntInput,
     LearntLimits, Selected, Told, Trace, TraceEvent, TraceInput, Word,

@@ -157,6 +157,12 @@ impl ConflictGraph {
         })
     }
 
+    /// The edge between two transactions, if they conflict directly.
+    pub fn edge(&self, from: TxIndex, to: TxIndex) -> Option<Edge<'_>> {
+        let edge = self.dag.find_edge(node(from), node(to))?;
+        Some(Edge { from, to, graph: self, labels: self.dag[edge] })
+    }
+
     /// Whom `tx` must run after (RAW), ascending.
     pub fn predecessors(&self, tx: TxIndex) -> impl Iterator<Item = TxIndex> {
         self.neighbours(tx, Direction::Incoming)

@@ -16,6 +16,7 @@
 mod balance;
 mod chain;
 mod conflicts;
+mod critical;
 mod csr;
 mod dot;
 mod frontier;
@@ -23,6 +24,7 @@ mod graph;
 mod hazard;
 mod hot;
 mod id;
+mod lanes;
 mod schedule;
 mod scope;
 mod table;
@@ -38,12 +40,14 @@ mod notation;
 #[cfg(test)]
 mod properties;
 
+pub use critical::critical_path;
 pub use dot::dot;
 pub use frontier::FAN_IN_MAX;
 pub use graph::{ConflictGraph, Edge, TransactionSet};
 pub use hazard::{Cause, Hazard};
 pub use hot::{HazardCounts, HotSpot, hot_spots};
 pub use id::{LocationId, WaveIndex};
+pub use lanes::{LaneSlot, Lanes, lanes};
 pub use schedule::{
     Chain, Schedule, StatedChain, StatedSchedule, StatedWave, Wave, remaining_gas, schedule,
 };

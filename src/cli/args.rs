@@ -1,5 +1,6 @@
 //! The arguments of every command, and their help.
 
+mod look;
 mod t8n;
 mod tools;
 
@@ -18,6 +19,7 @@ use forewave::{
 };
 
 pub(super) use self::{
+    look::{ExplainArgs, GraphArgs, GraphFormat, NameArgs, PredictArgs},
     t8n::{Destination, Source, T8nArgs},
     tools::{
         CompletionsArgs, FetchArgs, LintArgs, NodeArgs, PartitionArgs, StatsArgs, block_range,
@@ -44,8 +46,12 @@ pub(super) struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
-    /// Draw a block's conflict graph and its waves.
+    /// Draw a block's conflict graph and its waves: text, a page to look at, SVG, DOT, Mermaid, JSON.
     Graph(GraphArgs),
+    /// Say what transactions are predicted to read and write, and from what.
+    Predict(PredictArgs),
+    /// Say why two transactions are ordered or not, or everything about one.
+    Explain(ExplainArgs),
     /// Execute blocks in parallel, and compare with sequential execution.
     Run(RunArgs),
     /// Make the access list of blocks (EIP-7928), and judge the ones they come with.
@@ -212,32 +218,6 @@ pub(super) struct CacheArgs {
     /// a file that holds anything else is refused.
     #[arg(long, value_name = "FILE")]
     pub(super) cache: Option<PathBuf>,
-}
-
-/// `forewave graph`.
-#[derive(Debug, Args)]
-pub(super) struct GraphArgs {
-    #[command(flatten)]
-    pub(super) blocks: BlockArgs,
-    /// How to draw. `json` is what --json prints, `dot` is for Graphviz.
-    #[arg(long, value_enum, default_value_t = GraphFormat::Text, conflicts_with = "json")]
-    pub(super) format: GraphFormat,
-    /// The predictor.
-    #[arg(long, value_name = "P", default_value = "static", value_parser = predictor())]
-    pub(super) predictor: PredictorKind,
-    #[command(flatten)]
-    pub(super) cache: CacheArgs,
-}
-
-/// How a graph is drawn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum GraphFormat {
-    /// For a person.
-    Text,
-    /// For a machine.
-    Json,
-    /// For Graphviz.
-    Dot,
 }
 
 /// `forewave run`.

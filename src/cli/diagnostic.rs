@@ -7,7 +7,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{analyze::CodeError, bench::PlotError};
+use super::{
+    analyze::CodeError,
+    bench::PlotError,
+    explained::{LabelsFailure, NoSuchTx},
+};
 use alloy_primitives::Address;
 use forewave::{
     AnalyzeError, BlockError, ExecutionError, Printable, StateError, TxIndex,
@@ -53,6 +57,12 @@ pub(super) enum Failure {
     /// A contract could not be found or read.
     #[error(transparent)]
     Code(#[from] CodeError),
+    /// A file of labels cannot be used.
+    #[error(transparent)]
+    Labels(#[from] LabelsFailure),
+    /// A transaction that the block does not have was asked for.
+    #[error(transparent)]
+    NoSuchTx(#[from] NoSuchTx),
     /// A file could not be written.
     #[error("{}: the {what} could not be saved: {source}", file.display())]
     File {

@@ -1,19 +1,27 @@
-//! `forewave graph`: the conflict graph and the waves of a block.
+//! `forewave graph`: the conflict graph and the waves of a block, in the format that was asked for.
+
+mod json;
+mod text;
 
 use std::io::{self, BufWriter, Write};
 
 use forewave::{
-    Chain, HotSpot, Plan, PredictedAccess, PredictorKind, TxIndex, Wave, dot, hot_spots,
-    report::{BlockHeading, GraphReport},
+    PredictorKind,
+    explain::Explained,
+    picture::{Picture, html, mermaid, picture_dot, svg},
+    report::BlockHeading,
 };
 
 use super::{
     Verdict,
     args::{GraphArgs, GraphFormat},
+    columns::columns,
+    diagnostic::{Failure, report},
+    explained::{checked, explained, labels},
     for_each_block,
-    summaries::{Summaries, predictor_by},
-    text::{Paint, bar, counted, grouped, place, tx_ranges},
-    warn_of_gas,
+    summaries::Summaries,
+    text::Paint,
+    usage, warn_of_gas, whole_file,
 };
 
 /// Share of the header's gas by which a prediction that runs transactions may miss it
@@ -24,185 +32,112 @@ const SIMULATED_GAS_TOLERANCE: f64 = 0.01;
 /// 143 real blocks are further off (`tests/real_blocks.rs`).
 const ESTIMATED_GAS_TOLERANCE: f64 = 0.6;
 
-/// Hot spots listed in text.
-const HOT_SPOTS_SHOWN: usize = 10;
-
-/// Transactions or ranges of them listed for one hot spot.
-const MEETING_SHOWN: usize = 8;
-
-/// Character cells of a wave's bar.
-const BAR_CELLS: u8 = 8;
-
 /// Draws every block.
 pub(super) fn graph(args: &GraphArgs) -> io::Result<Verdict> {
-    let format = if args.blocks.json { GraphFormat::Json } else { args.format };
-    let paint = Paint::of_stdout();
-    let mut out = BufWriter::new(io::stdout().lock());
-    let mut is_first = true;
+    if args.output.is_some() && args.blocks.blocks.len() > 1 {
+        usage("--output takes one BLOCK: a file holds one drawing");
+    }
+    if let Some(Err(failure)) = args.output.as_ref().map(|_| check_output(args)) {
+        report(&failure, None);
+        return Ok(Verdict::Failed);
+    }
+    let labels = match labels(&args.names) {
+        Ok(labels) => labels,
+        Err(failure) => {
+            report(&failure.into(), None);
+            return Ok(Verdict::Failed);
+        }
+    };
     let summaries = match Summaries::open(&args.cache) {
         Ok(summaries) => summaries,
         Err(verdict) => return Ok(verdict),
     };
+    let mut is_first = true;
     let verdict = for_each_block(&args.blocks, |heading, input| {
-        let shared = summaries.as_ref().map(Summaries::predictor);
-        let predictor = predictor_by(args.predictor, shared);
-        let predictions = predictor.predict(&input.block, &input.state)?;
-        let plan = Plan::new(predictions);
-        let tolerance = match args.predictor {
-            PredictorKind::Recon | PredictorKind::Oracle => Some(SIMULATED_GAS_TOLERANCE),
-            PredictorKind::Static | PredictorKind::StaticLate | PredictorKind::Hybrid => {
-                Some(ESTIMATED_GAS_TOLERANCE)
-            }
-            // They do not look at code, and so do not know what it costs.
-            PredictorKind::None | PredictorKind::AccessList | PredictorKind::Bal => None,
-        };
-        if let Some(tolerance) = tolerance {
-            let words = format!("{} predicts", args.predictor);
-            warn_of_gas(&heading, &words, plan.schedule().work(), tolerance);
-        }
-        match format {
-            GraphFormat::Json => {
-                let report = GraphReport::new(heading, args.predictor, &plan);
-                serde_json::to_writer(&mut out, &report).map_err(io::Error::from)?;
+        let planned = explained(input, args.predictor, summaries.as_ref(), &labels)?;
+        warn_of_estimate(args.predictor, &heading, &planned);
+        let planned = if args.check { checked(planned)? } else { planned };
+        if let Some(file) = &args.output {
+            let paint = Paint::none();
+            let written = whole_file::write(file, |to| draw(to, args, paint, &heading, &planned));
+            let what = "drawing";
+            written.map_err(|source| Failure::File { file: file.clone(), what, source })?;
+        } else {
+            let mut out = BufWriter::new(io::stdout().lock());
+            if args.format() == GraphFormat::Text && !core::mem::take(&mut is_first) {
                 writeln!(out)?;
             }
-            GraphFormat::Dot => write!(out, "{}", dot(plan.graph(), plan.schedule()))?,
-            GraphFormat::Text => {
-                if !is_first {
-                    writeln!(out)?;
-                }
-                is_first = false;
-                write_heading(&mut out, paint, args, &heading, plan.predictions(), &plan)?;
-                write_waves(&mut out, paint, &plan)?;
-                write_hot_spots(&mut out, paint, &plan)?;
-            }
+            draw(&mut out, args, Paint::of_stdout(), &heading, &planned)?;
+            out.flush()?;
         }
-        out.flush()?;
         Ok(Verdict::Fine)
     })?;
     Ok(verdict.and(summaries.map_or(Verdict::Fine, |summaries| summaries.save())))
 }
 
-fn write_heading(
+/// Draws one block.
+fn draw(
     out: &mut impl Write,
-    paint: Paint,
     args: &GraphArgs,
+    paint: Paint,
     heading: &BlockHeading,
-    predictions: &[PredictedAccess],
-    plan: &Plan,
+    planned: &Explained<'_>,
 ) -> io::Result<()> {
-    let BlockHeading { block, number, chain, fork, txs, gas_used } = heading;
-    let schedule = plan.schedule();
-    let title = paint.bold(block);
-    let txs = counted(*txs, "transaction");
-    let gas =
-        gas_used.map_or_else(|| "not run yet".to_owned(), |gas| format!("{} gas", grouped(gas)));
-    writeln!(out, "{title} · {chain} {number} · {fork} · {txs} · {gas}")?;
-    let parallelism = paint.accent(&format!("parallelism {:.2}", schedule.parallelism()));
-    let waves = counted(schedule.waves().len(), "wave");
-    let conflicts = counted(plan.graph().edge_count(), "direct conflict");
-    writeln!(
-        out,
-        "{} predicts {parallelism} · work {} · span {} · {waves} · width {} · {conflicts}",
-        args.predictor,
-        grouped(schedule.work()),
-        grouped(schedule.span()),
-        schedule.width(),
-    )?;
-    let widened: Vec<TxIndex> = predictions
-        .iter()
-        .enumerate()
-        .filter(|(_, prediction)| !prediction.widened().is_empty())
-        .map(|(position, _)| TxIndex::new(position))
-        .collect();
-    if !widened.is_empty() {
-        let count = counted(widened.len(), "prediction");
-        writeln!(out, "{count} widened: {}", shorten(&tx_ranges(&widened)))?;
-    }
-    Ok(())
-}
-
-/// One line for each wave: its number of transactions, its gas, its chains as
-/// `tx1>tx2`, then the transactions that stand alone.
-fn write_waves(out: &mut impl Write, paint: Paint, plan: &Plan) -> io::Result<()> {
-    let waves = plan.schedule().waves();
-    if waves.is_empty() {
-        return Ok(());
-    }
-    writeln!(out)?;
-    let heaviest = waves.iter().map(Wave::gas).max().unwrap_or(0).max(1);
-    let name_width = format!("wave{}", waves.len() - 1).len();
-    let gas_width = grouped(heaviest).len();
-    let txs_width = waves.iter().map(|wave| grouped(wave.len() as u64).len()).max().unwrap_or(1);
-    for (index, wave) in plan.schedule().indexed_waves() {
-        let name = paint.bold(&format!("{:<name_width$}", index.to_string()));
-        let (txs, gas) = (grouped(wave.len() as u64), grouped(wave.gas()));
-        let bar = paint.accent(&bar(wave.gas() as f64 / heaviest as f64, BAR_CELLS));
-        let items = wave_items(wave).join(" ");
-        writeln!(out, "{name}  {txs:>txs_width$} tx  {gas:>gas_width$} gas  {bar}  {items}")?;
-    }
-    Ok(())
-}
-
-/// The chains of a wave as text, those of one transaction joined to ranges.
-fn wave_items(wave: &Wave) -> Vec<String> {
-    let (alone, chains): (Vec<&Chain>, Vec<&Chain>) =
-        wave.chains().iter().partition(|chain| chain.transactions().len() == 1);
-    let joined = |chain: &&Chain| {
-        chain.transactions().iter().map(TxIndex::to_string).collect::<Vec<_>>().join(">")
-    };
-    let mut alone: Vec<TxIndex> =
-        alone.iter().flat_map(|chain| chain.transactions()).copied().collect();
-    alone.sort_unstable();
-    chains.iter().map(joined).chain(tx_ranges(&alone)).collect()
-}
-
-/// The places where most transactions meet, and who does.
-fn write_hot_spots(out: &mut impl Write, paint: Paint, plan: &Plan) -> io::Result<()> {
-    let spots = hot_spots(plan.graph());
-    if spots.is_empty() {
-        return Ok(());
-    }
-    let title = if spots.len() > HOT_SPOTS_SHOWN {
-        format!("hottest {HOT_SPOTS_SHOWN} of {}", counted(spots.len(), "meeting place"))
-    } else {
-        counted(spots.len(), "meeting place")
-    };
-    writeln!(out, "\n{}", paint.bold(&title))?;
-    let shown = &spots[..spots.len().min(HOT_SPOTS_SHOWN)];
-    let places: Vec<_> = shown.iter().map(|spot| place(plan.graph(), &spot.cause)).collect();
-    let kind_width = places.iter().map(|(kind, _)| kind.len()).max().unwrap_or(0);
-    let place_width = places.iter().map(|(_, at)| at.chars().count()).max().unwrap_or(0);
-    let txs_width = shown.iter().map(|spot| digits(spot.transactions.len())).max().unwrap_or(1);
-    let raw_width = shown.iter().map(|spot| digits(spot.hazards.raw)).max().unwrap_or(1);
-    let war_width = shown.iter().map(|spot| digits(spot.hazards.war)).max().unwrap_or(1);
-    let waw_width = shown.iter().map(|spot| digits(spot.hazards.waw)).max().unwrap_or(1);
-    for (HotSpot { transactions, hazards, .. }, (kind, at)) in shown.iter().zip(&places) {
-        let txs = transactions.len();
-        let counts = format!(
-            "{:>raw_width$} RAW {:>war_width$} WAR {:>waw_width$} WAW",
-            hazards.raw, hazards.war, hazards.waw
-        );
-        writeln!(
-            out,
-            "{kind:<kind_width$} {at:<place_width$}  {txs:>txs_width$} tx  {}  {}",
-            paint.dim(&counts),
-            shorten(&tx_ranges(transactions)),
-        )?;
-    }
-    Ok(())
-}
-
-fn digits(number: usize) -> usize {
-    number.to_string().len()
-}
-
-/// The first items of a list, and how many more there are.
-fn shorten(items: &[String]) -> String {
-    match items.split_at_checked(MEETING_SHOWN) {
-        Some((shown, rest)) if !rest.is_empty() => {
-            format!("{} and {} more", shown.join(" "), rest.len())
+    let filter = args.filter();
+    let picture = || Picture::new(planned, heading, &filter, args.cores);
+    match args.format() {
+        GraphFormat::Text => {
+            text::write(out, paint, columns(args.width), heading, planned, &picture())
         }
-        _ => items.join(" "),
+        GraphFormat::Json => {
+            let report = json::report(heading, planned, &filter, &picture());
+            serde_json::to_writer(&mut *out, &report).map_err(io::Error::from)?;
+            writeln!(out)
+        }
+        GraphFormat::Dot => write!(out, "{}", picture_dot(&picture())),
+        GraphFormat::Mermaid => write!(out, "{}", mermaid(&picture())),
+        GraphFormat::Svg => write!(out, "{}", svg(&picture())),
+        GraphFormat::Html => write!(out, "{}", html(&picture())),
     }
+}
+
+/// Refuses a file that cannot be written later, or holds something else.
+fn check_output(args: &GraphArgs) -> Result<(), Failure> {
+    let Some(file) = &args.output else { return Ok(()) };
+    let begin: &[u8] = match args.format() {
+        GraphFormat::Text => b"",
+        GraphFormat::Json => b"{\"block\":",
+        GraphFormat::Dot => b"digraph conflicts ",
+        GraphFormat::Mermaid => b"%% ",
+        GraphFormat::Svg => b"<svg xmlns=",
+        GraphFormat::Html => b"<!doctype html>",
+    };
+    let is_text = args.format() == GraphFormat::Text;
+    // The first line of text names the block, its chain and its fork.
+    let is_ours = |held: &[u8]| {
+        if is_text {
+            String::from_utf8_lossy(held).contains(" · ")
+        } else {
+            held.starts_with(begin)
+        }
+    };
+    let what = "drawing";
+    whole_file::check(file, is_ours).map_err(|source| Failure::File {
+        file: file.clone(),
+        what,
+        source,
+    })
+}
+
+/// Warns where the estimated gas is far from the header's.
+fn warn_of_estimate(kind: PredictorKind, heading: &BlockHeading, planned: &Explained<'_>) {
+    let tolerance = match kind {
+        PredictorKind::Recon | PredictorKind::Oracle => SIMULATED_GAS_TOLERANCE,
+        PredictorKind::Static | PredictorKind::StaticLate | PredictorKind::Hybrid => {
+            ESTIMATED_GAS_TOLERANCE
+        }
+        // They do not look at code, and so do not know what it costs.
+        PredictorKind::None | PredictorKind::AccessList | PredictorKind::Bal => return,
+    };
+    warn_of_gas(heading, &format!("{kind} predicts"), planned.plan.schedule().work(), tolerance);
 }

@@ -5,10 +5,8 @@ use std::{
     io::{self, IsTerminal, Write},
 };
 
-use forewave::{Cause, ConflictGraph, Location, Scope, TxIndex, report::FailedBlock};
-
-/// Hex digits of a storage key up to which it is shown in full.
-const KEY_DIGITS_MAX: usize = 16;
+pub(super) use forewave::report::grouped;
+use forewave::{TxIndex, report::FailedBlock};
 
 /// Eighths of a character cell, from one to eight.
 const EIGHTHS: [char; 8] = ['▏', '▎', '▍', '▌', '▋', '▊', '▉', '█'];
@@ -23,6 +21,11 @@ impl Paint {
         let unwanted = |name| env::var_os(name).is_some_and(|value| !value.is_empty());
         let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
         Self(io::stdout().is_terminal() && !unwanted("NO_COLOR") && !dumb)
+    }
+
+    /// No colours at all, as in a file.
+    pub(super) const fn none() -> Self {
+        Self(false)
     }
 
     pub(super) fn bold(self, text: &str) -> String {
@@ -48,19 +51,6 @@ impl Paint {
     fn wrap(self, code: &str, text: &str) -> String {
         if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
-}
-
-/// A number with its digits in groups of three.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// "1 wave", "2 waves".
@@ -106,32 +96,6 @@ pub(super) fn write_failed(
     let names: Vec<&str> = failed.iter().map(|failed| failed.block.as_str()).collect();
     let line = format!("{} failed: {}", counted(failed.len(), "block"), names.join(" "));
     writeln!(out, "{}", paint.bad(&line))
-}
-
-/// Where transactions meet: what kind of state, and whose.
-pub(super) fn place(graph: &ConflictGraph, cause: &Cause) -> (&'static str, String) {
-    match cause {
-        Cause::Location(id) => match graph.accesses().location(*id) {
-            Location::Balance(address) => ("balance", address.to_string()),
-            Location::Nonce(address) => ("nonce", address.to_string()),
-            Location::Code(address) => ("code", address.to_string()),
-            Location::Storage(address, key) => ("slot", format!("{address} {}", hex(&key))),
-        },
-        Cause::Scope(Scope::Mapping { address, slot }) => {
-            ("mapping", format!("{address} {}", hex(slot)))
-        }
-        Cause::Scope(Scope::Contract { address }) => ("contract", address.to_string()),
-        Cause::Scope(Scope::Everything) => ("everything", String::new()),
-    }
-}
-
-/// A storage key in hex, its middle left out if it is long.
-fn hex(key: &alloy_primitives::U256) -> String {
-    let digits = format!("{key:x}");
-    if digits.len() <= KEY_DIGITS_MAX {
-        return format!("0x{digits}");
-    }
-    format!("0x{}…{}", &digits[..8], &digits[digits.len() - 6..])
 }
 
 #[cfg(test)]

@@ -11,11 +11,7 @@
 
 use std::sync::Arc;
 
-use revm::{
-    DatabaseRef,
-    bytecode::Bytecode,
-    primitives::{U256, keccak256},
-};
+use revm::{DatabaseRef, bytecode::Bytecode, primitives::U256};
 
 use super::{
     Evaluation,
@@ -145,7 +141,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
     }
 
     /// The hash of more parts than a summary of code has.
-    pub(super) fn long_keccak(running: &Running<'_>, parts: Span) -> Value {
+    pub(super) fn long_keccak(&mut self, running: &Running<'_>, parts: Span) -> Value {
         let mut bytes = Vec::with_capacity(32 * parts.len as usize);
         let mut origin = 0;
         for (part, word) in parts.of(&running.program.parts) {
@@ -154,10 +150,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             let word = value.word.to_be_bytes::<32>();
             bytes.extend(&word[32 - usize::from(*part)..]);
         }
-        if origin & UNKNOWN != 0 {
-            return Value::UNKNOWN;
-        }
-        Value { word: keccak256(bytes).into(), origin }
+        self.hash(&bytes, origin)
     }
 
     /// What was learnt of a function, looked up once for each thread and edition.

@@ -4,7 +4,7 @@ use revm::{
     DatabaseRef,
     bytecode::opcode as op,
     context_interface::{Block as _, Cfg as _},
-    primitives::{KECCAK_EMPTY, U256, keccak256},
+    primitives::{KECCAK_EMPTY, U256},
 };
 
 use super::{
@@ -44,7 +44,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
                 }
             }
             Operation::Keccak { to, parts } => {
-                let value = Self::keccak(running, parts);
+                let value = self.keccak(running, parts);
                 running.set(to, value);
             }
             Operation::Load { to, key, scope } => {
@@ -126,7 +126,8 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
                         data.clear();
                         data.copy(0, &self.scratch.data[running.memory], start, bytes);
                         self.pay_for_bytes(bytes);
-                        let value = data.hash();
+                        let origin = data.origin(0, data.len());
+                        let value = self.hash(data.slice(0, data.len()), origin);
                         self.scratch.room = data;
                         value
                     }
@@ -212,9 +213,9 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         Value::input(hash.map_or(U256::ZERO, |hash| (*hash).into()))
     }
 
-    fn keccak(running: &Running<'_>, parts: Span) -> Value {
+    fn keccak(&mut self, running: &Running<'_>, parts: Span) -> Value {
         if parts.len as usize > crate::expr::KECCAK_PARTS_MAX {
-            return Self::long_keccak(running, parts);
+            return self.long_keccak(running, parts);
         }
         let mut bytes = [0; 32 * crate::expr::KECCAK_PARTS_MAX];
         let (mut len, mut origin) = (0, 0);
@@ -229,10 +230,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             room.copy_from_slice(&value.word.to_be_bytes::<32>()[32 - part..]);
             len += part;
         }
-        if origin & UNKNOWN != 0 {
-            return Value::UNKNOWN;
-        }
-        Value { word: keccak256(&bytes[..len]).into(), origin }
+        self.hash(&bytes[..len], origin)
     }
 
     fn environment(&self, running: &Running<'_>, code: u8) -> Value {
@@ -285,14 +283,5 @@ impl Data {
             None if at.is_known() && !self.is_lost => Value::input(U256::ZERO),
             None => Value::UNKNOWN,
         }
-    }
-
-    /// The Keccak-256 of all bytes.
-    fn hash(&self) -> Value {
-        let origin = self.origin(0, self.len());
-        if origin & UNKNOWN != 0 {
-            return Value::UNKNOWN;
-        }
-        Value { word: keccak256(self.slice(0, self.len())).into(), origin }
     }
 }

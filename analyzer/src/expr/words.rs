@@ -19,6 +19,9 @@ use super::{
 /// Nesting looked into for the slot that a key belongs to.
 const DEPTH_MAX: u32 = 12;
 
+/// Expressions that an arena of one constant holds, the three of every arena among them.
+const CONSTANTS: usize = 4;
+
 /// Names of functions by their selectors.
 pub type Namer<'a> = &'a dyn Fn(u32) -> Option<String>;
 
@@ -76,6 +79,13 @@ impl<'a> Words<'a> {
         let _ = print(&mut printer);
         printer.finish()
     }
+}
+
+/// A slot that no hash went into, in words: `slot 5`, or the name of a well-known one.
+pub fn slot_in_words(slot: U256) -> String {
+    let mut arena = ExprArena::new(CONSTANTS);
+    let id = arena.constant(slot);
+    Words::new(&arena, id).as_slot()
 }
 
 /// The declared slot of the mapping or array that a key is in, the outermost of
