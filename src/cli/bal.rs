@@ -34,7 +34,7 @@ const TOUCHING_SHOWN: usize = 4;
 
 /// Makes the list of every block.
 pub(super) fn bal(args: &BalArgs) -> io::Result<Verdict> {
-    if args.list.is_some() && args.blocks.blocks.len() > 1 {
+    if args.list.is_some() && args.blocks.names_several() {
         args.refuse_list_for_many();
     }
     let pool = thread_pool(&args.threads)?;
