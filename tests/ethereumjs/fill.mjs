@@ -11,7 +11,7 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { createBlock, genWithdrawalsTrieRoot } from '@ethereumjs/block'
 import { Common, Hardfork, Mainnet } from '@ethereumjs/common'
 import { MerklePatriciaTrie } from '@ethereumjs/mpt'
-import { MerkleStateManager } from '@ethereumjs/statemanager'
+import { Caches, MerkleStateManager } from '@ethereumjs/statemanager'
 import { Account, bigIntToBytes, bytesToBigInt, bytesToHex, createBlockLevelAccessList, createWithdrawal, hexToBytes, setLengthLeft } from '@ethereumjs/util'
 import { createVM, runBlock, runTx } from '@ethereumjs/vm'
 
@@ -189,7 +189,7 @@ async function fillCase(seed, { blocks: length, transactions: count }) {
   const chance = new Chance(seed)
   const common = new Common({ chain: Mainnet, hardfork: Hardfork.Amsterdam, customCrypto: { kzg: NO_KZG } })
   const { pre, cast } = genesis(chance)
-  const state = new MerkleStateManager({ common })
+  const state = new MerkleStateManager({ common, caches: new Caches() })
   await putAccounts(state, pre)
   const chain = []
   const blockchain = {

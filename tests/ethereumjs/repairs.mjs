@@ -18,6 +18,7 @@ export function repairLists(vm) {
     const list = vm.evm.blockLevelAccessList
     if (stoppedAtAuthorizations || stoppedAtFirstFrame) discardDelegations(list, tx)
     if (stoppedAtFirstFrame) list.addAddress(recipient(tx))
+    dropReadsOfChanges(list)
   })
 }
 
@@ -45,5 +46,15 @@ function discardDelegations(list, tx) {
     if (entry === undefined) continue
     entry.codeChanges = entry.codeChanges.filter(([at]) => at !== index)
     if (authority !== sender) entry.nonceChanges.delete(index)
+  }
+}
+
+/**
+ * Slots that change are no reads (EIP-7928). Where a frame that is reverted puts back what the transaction had
+ * changed, EthereumJS lists the slot as both.
+ */
+function dropReadsOfChanges(list) {
+  for (const { storageChanges, storageReads } of Object.values(list.accesses)) {
+    for (const slot of Object.keys(storageChanges)) storageReads.delete(slot)
   }
 }
