@@ -17,7 +17,7 @@ import { createVM, runBlock, runTx } from '@ethereumjs/vm'
 
 import { Chance } from './chance.mjs'
 import { logger, program, token } from './programs.mjs'
-import { repairLists } from './repairs.mjs'
+import { repair } from './repairs.mjs'
 import { address, person, transaction } from './transactions.mjs'
 
 const system = JSON.parse(readFileSync(new URL('system_contracts.json', import.meta.url)))
@@ -199,7 +199,7 @@ async function fillCase(seed, { blocks: length, transactions: count }) {
     shallowCopy() { return this },
   }
   const vm = await createVM({ common, stateManager: state, blockchain })
-  repairLists(vm)
+  repair(vm)
   const genesisHeader = {
     number: 0n, gasLimit: GAS_LIMIT, timestamp: 0n, baseFeePerGas: 7n, difficulty: 0n, stateRoot: await state.getStateRoot(),
     excessBlobGas: 0n, blobGasUsed: 0n, parentBeaconBlockRoot: new Uint8Array(32), slotNumber: 0n,
