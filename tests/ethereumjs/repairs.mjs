@@ -11,6 +11,7 @@ const CALL = 0xf1
 export function repair(vm) {
   refuseStaticCreationsFirst(vm.evm)
   chargeForAccountsBeforeForwarding(vm.evm)
+  haltInPrecompiles(vm.evm)
   let ran = false
   const runCall = vm.evm.runCall.bind(vm.evm)
   vm.evm.runCall = (options) => {
@@ -104,5 +105,19 @@ function chargeForAccountsBeforeForwarding(evm) {
       runState.messageGasLimit = asked < forwarded ? asked : forwarded
     }
     return cost
+  }
+}
+
+/**
+ * A precompile that fails halts (EIP-197, EIP-2537): the gas that it was given is gone. EthereumJS calls it a revert, for
+ * which it gives back what was paid for the account of the precompile (EIP-8037).
+ */
+function haltInPrecompiles(evm) {
+  for (const [address, run] of evm.precompiles) {
+    evm.precompiles.set(address, async (input) => {
+      const result = await run(input)
+      if (result.exceptionError?.error !== EVMError.errorMessages.REVERT) return result
+      return { ...result, exceptionError: new EVMError(EVMError.errorMessages.OUT_OF_GAS) }
+    })
   }
 }
