@@ -2,13 +2,14 @@
 // right here, each with what asks for it. README.md has the list.
 
 import { EVMError } from '@ethereumjs/evm'
-import { eoaCode7702RecoverAuthority, generateAddress, bigIntToBytes, bytesToHex } from '@ethereumjs/util'
+import { BlockLevelAccessList, eoaCode7702RecoverAuthority, generateAddress, bigIntToBytes, bytesToHex } from '@ethereumjs/util'
 
 const CREATIONS = [0xf0, 0xf5]
 const CALL = 0xf1
 
 /** Puts right what this machine does. */
 export function repair(vm) {
+  keepEarlierBalances()
   refuseStaticCreationsFirst(vm.evm)
   chargeForAccountsBeforeForwarding(vm.evm)
   haltInPrecompiles(vm.evm)
@@ -120,4 +121,24 @@ function haltInPrecompiles(evm) {
       return { ...result, exceptionError: new EVMError(EVMError.errorMessages.OUT_OF_GAS) }
     })
   }
+}
+
+/**
+ * What earlier transactions did to the balance of an account stays in the list when a later one creates and destroys it
+ * again: EthereumJS takes out the changes at all indices, and not only at its own.
+ */
+function keepEarlierBalances() {
+  const { prototype } = BlockLevelAccessList
+  const cleanup = prototype.cleanupSelfdestructed
+  if (cleanup.isRepaired) return
+  prototype.cleanupSelfdestructed = function repaired(addresses, finalBalances) {
+    const earlier = addresses.map((address) => [address, [...(this.accesses[address]?.balanceChanges ?? [])]])
+    cleanup.call(this, addresses, finalBalances)
+    for (const [address, changes] of earlier) {
+      for (const [index, balance] of changes) {
+        if (index !== this.blockAccessIndex) this.accesses[address].balanceChanges.set(index, balance)
+      }
+    }
+  }
+  prototype.cleanupSelfdestructed.isRepaired = true
 }
