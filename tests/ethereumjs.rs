@@ -1,4 +1,4 @@
-//! Blocks of Amsterdam that EthereumJS fills, an implementation of its own: gas, receipts, requests, access lists
+//! Blocks of Amsterdam that `EthereumJS` fills, an implementation of its own: gas, receipts, requests, access lists
 //! and state of random transactions must be what it says. `tests/ethereumjs/` has the scripts.
 //!
 //! Where Node.js is not installed, or npm cannot install the packages, nothing is tested, and one line says so.
