@@ -9,6 +9,8 @@
 mod access_lists;
 #[path = "support/equality.rs"]
 mod equality;
+#[path = "support/wrong_lists.rs"]
+mod wrong_lists;
 
 use std::{collections::BTreeSet, env, fs, fs::File, path::PathBuf};
 

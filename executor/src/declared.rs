@@ -76,10 +76,8 @@ pub fn declarations<DB: DatabaseRef>(
         };
         let gas_used = run.result.tx_gas_used();
         let nothing = AccessList::default();
-        let gas_without = match env.access_list.is_empty() {
-            true => gas_used,
-            false => gas_of(&nothing).unwrap_or(gas_used),
-        };
+        let has_list = !env.access_list.is_empty();
+        let gas_without = if has_list { gas_of(&nothing).unwrap_or(gas_used) } else { gas_used };
         let list = paying(block, env, &run.state);
         let with = if list.is_empty() { None } else { gas_of(&list) };
         // What the gas left decides can make a list cost more than it seemed to save.

@@ -2,6 +2,7 @@
 //! operation of the protocol. Access lists (EIP-7928) are made of it.
 
 use revm::{
+    bytecode::Bytecode,
     primitives::{Address, Bytes, StorageKey, StorageValue},
     state::{Account, EvmState, EvmStorageSlot},
 };
@@ -94,7 +95,7 @@ fn touched(address: Address, account: &Account, looked: Looked) -> TouchedAccoun
         };
     }
     let now = &account.info;
-    let code = || now.code.as_ref().map_or_else(Bytes::new, |code| code.original_bytes());
+    let code = || now.code.as_ref().map_or_else(Bytes::new, Bytecode::original_bytes);
     TouchedAccount {
         address,
         balance: balance_change(account, looked),

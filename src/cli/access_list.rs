@@ -1,5 +1,6 @@
 //! `forewave access-list`: the access list (EIP-2930) that saves each transaction most gas.
 
+use core::cmp::Ordering;
 use std::io::{self, BufWriter, Write};
 
 use forewave::{
@@ -105,18 +106,18 @@ fn write_text(
 /// One transaction in a line.
 fn line(declared: &Declaration) -> String {
     let Declaration { tx, gas_used, gas_without, list, gas_with, unused } = declared;
-    let mut line = format!("{tx}: {} gas", grouped(*gas_used));
+    let mut parts = vec![format!("{tx}: {} gas", grouped(*gas_used))];
     match gas_used.cmp(gas_without) {
-        core::cmp::Ordering::Less => {
-            line += &format!("; its list saves {}", grouped(gas_without - gas_used));
+        Ordering::Less => {
+            parts.push(format!("its list saves {}", grouped(gas_without - gas_used)));
         }
-        core::cmp::Ordering::Greater => {
-            line += &format!("; its list costs {}", grouped(gas_used - gas_without));
+        Ordering::Greater => {
+            parts.push(format!("its list costs {}", grouped(gas_used - gas_without)));
         }
-        core::cmp::Ordering::Equal => {}
+        Ordering::Equal => {}
     }
     if *unused > 0 {
-        line += &format!("; {unused} of what it names is not touched");
+        parts.push(format!("{unused} of what it names is not touched"));
     }
     if gas_with < gas_used {
         let slots: usize = list.0.iter().map(|item| item.storage_keys.len()).sum();
@@ -125,7 +126,7 @@ fn line(declared: &Declaration) -> String {
         } else {
             format!("{} and {}", counted(list.0.len(), "account"), counted(slots, "slot"))
         };
-        line += &format!("; {best} would save {}", grouped(gas_used - gas_with));
+        parts.push(format!("{best} would save {}", grouped(gas_used - gas_with)));
     }
-    line
+    parts.join("; ")
 }

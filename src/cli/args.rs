@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, num::NonZeroUsize, path::PathBuf, thread::avail
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::Address;
 use clap::{
-    Args, CommandFactory, Parser, Subcommand, ValueEnum,
+    Args, Parser, Subcommand, ValueEnum,
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use forewave::{
@@ -185,12 +185,6 @@ pub(super) struct BalArgs {
 }
 
 impl BalArgs {
-    /// Ends the process: a list belongs to one block.
-    pub(super) fn refuse_list_for_many(&self) -> ! {
-        let message = "--list FILE is the list of one block";
-        Cli::command().error(clap::error::ErrorKind::ArgumentConflict, message).exit()
-    }
-
     /// What is printed.
     pub(super) const fn format(&self) -> ListFormat {
         if self.blocks.json { ListFormat::Json } else { self.format }

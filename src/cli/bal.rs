@@ -19,7 +19,7 @@ use rayon::ThreadPool;
 
 use super::{
     Verdict,
-    args::{BalArgs, ListFormat},
+    args::{BalArgs, ListFormat, wrong_usage},
     diagnostic::Failure,
     for_each_block,
     text::{Paint, counted, grouped, tx_ranges},
@@ -35,7 +35,7 @@ const TOUCHING_SHOWN: usize = 4;
 /// Makes the list of every block.
 pub(super) fn bal(args: &BalArgs) -> io::Result<Verdict> {
     if args.list.is_some() && args.blocks.names_several() {
-        args.refuse_list_for_many();
+        wrong_usage("--list FILE is the list of one block");
     }
     let pool = thread_pool(&args.threads)?;
     let paint = Paint::of_stdout();

@@ -159,7 +159,7 @@ impl TestChain {
             return Err(Stop::Unsupported(devnet::OTHER_GAS));
         }
         if let Some(fault) = faults.into_iter().next() {
-            return Ok(Err(Rejection::AccessList(fault)));
+            return Ok(Err(Rejection::AccessList(Box::new(fault))));
         }
         let mut after = state.clone();
         apply_changes(&mut after, &outcome.state);

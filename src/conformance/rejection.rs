@@ -35,7 +35,7 @@ pub(super) enum Rejection {
     /// It does not execute.
     Execution(ExecutionError<StateError>),
     /// The access list that came with it is wrong (EIP-7928).
-    AccessList(ListFault),
+    AccessList(Box<ListFault>),
     /// It executes to something else than its header says.
     Header(Mismatch),
 }

@@ -2,7 +2,7 @@
 //! revm's own builder. These blocks are older than the fork that asks for lists; its
 //! rules apply to them as well.
 
-use std::sync::Arc;
+use std::{env, sync::Arc};
 
 use alloy_consensus::Header;
 use alloy_evm::{
@@ -23,7 +23,9 @@ use revm::{
     state::bal::alloy::AlloyBal,
 };
 
-use super::{equality, ethereum_blocks};
+use rayon::ThreadPoolBuilder;
+
+use super::{equality, ethereum_blocks, wrong_lists::Listed};
 
 /// The list that revm builds of a block, with alloy's system calls around it.
 fn list_of_revm(block: &Block, state: &MemoryState, spec: &EthSpec) -> AlloyBal {
@@ -93,4 +95,21 @@ fn lists_of_real_blocks_are_those_of_revm_in_sequential_and_in_parallel_executio
         compared += 1;
     }
     println!("{compared} lists of blocks, all as revm builds them");
+}
+
+/// Each block is run by one wrong list, or by as many as `FOREWAVE_WRONG_LISTS` says.
+#[test]
+fn wrong_lists_of_real_blocks_are_rejected_with_their_places_and_runs_by_them_end_as_sequential_ones()
+ {
+    let lists = env::var("FOREWAVE_WRONG_LISTS").map_or(1, |text| text.parse().unwrap());
+    let pools = [2, 8].map(|count| ThreadPoolBuilder::new().num_threads(count).build().unwrap());
+    let (mut judged, mut runs) = (0, 0);
+    for (seed, directory) in (0..).zip(ethereum_blocks()) {
+        let input = BlockInput::load(&directory, &LoadOptions::default()).unwrap();
+        let name = directory.display().to_string();
+        let listed = Listed::new(input.block, &input.state);
+        judged += listed.check_judgements(&name);
+        runs += listed.check_runs(&name, &pools, lists, seed);
+    }
+    println!("{judged} wrong lists, all rejected; runs by {runs} of them, no difference");
 }
