@@ -14,6 +14,9 @@ use forewave::{
     predict,
 };
 
+/// Edges of a real block that is rendered at most: Graphviz takes minutes for a thousand.
+const EDGES_MAX: usize = 150;
+
 /// A block's document, and how many edges it has.
 struct Drawing {
     name: PathBuf,
@@ -73,16 +76,15 @@ fn check(drawings: &[&Drawing]) {
 }
 
 #[test]
-fn every_pair_of_sample_blocks_renders_whole() {
+fn sample_blocks_render_whole_twice_and_behind_each_other() {
     if !is_installed() {
         return;
     }
     let drawings = drawings(&Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/blocks"));
     assert!(drawings.len() > 20);
-    for (position, first) in drawings.iter().enumerate() {
-        for second in &drawings[position..] {
-            check(&[first, second]);
-        }
+    for pair in drawings.windows(2) {
+        check(&[&pair[0], &pair[0]]);
+        check(&[&pair[0], &pair[1]]);
     }
 }
 
@@ -103,11 +105,12 @@ fn every_sample_block_renders_whole_with_names_and_labels() {
 }
 
 #[test]
-fn every_real_block_renders_whole() {
+fn real_blocks_render_whole() {
     if !is_installed() {
         return;
     }
-    for drawing in &drawings(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/blocks")) {
+    let drawings = drawings(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/blocks"));
+    for drawing in drawings.iter().filter(|drawing| drawing.edges <= EDGES_MAX) {
         check(&[drawing]);
     }
 }

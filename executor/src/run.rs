@@ -266,8 +266,10 @@ fn close<'r, DB: DatabaseRef>(
         let made = touched.access_list(|_| U256::ZERO);
         if !left.is_empty() || !by_list.says_of_end(slots.len() + 1, &made) {
             by_list.disprove();
+        }
+        if !by_list.is_proven() {
             // Nothing was published that the list could be made from.
-            for address in committed.touched.iter().flat_map(Touched::paid_unseen) {
+            for address in committed.touched.iter().flat_map(Touched::paid) {
                 let before = worker.view().original(address).map_err(in_system)?;
                 originals.insert(address, before.map_or(U256::ZERO, |info| info.balance));
             }

@@ -65,12 +65,10 @@ impl Touched {
         &self.0
     }
 
-    /// The accounts that were paid, or have paid, by a step that did not look at what they have.
-    pub(crate) fn paid_unseen(&self) -> impl Iterator<Item = Address> {
-        let is_relative = |account: &&TouchedAccount| {
-            matches!(account.balance, BalanceChange::Credit(_) | BalanceChange::Settle(_))
-        };
-        self.0.iter().filter(is_relative).map(|account| account.address)
+    /// The accounts whose balance the step may have changed.
+    pub(crate) fn paid(&self) -> impl Iterator<Item = Address> {
+        let is_paid = |account: &&TouchedAccount| account.balance.is_change();
+        self.0.iter().filter(is_paid).map(|account| account.address)
     }
 
     /// How many accounts and slots there are.

@@ -189,7 +189,12 @@ impl ByList<'_> {
     /// The list, once all steps of the block agree with it: none if it lacks something, or
     /// names what nothing touched.
     pub(in crate::run) fn proven(&self) -> Option<BlockAccessList> {
-        self.marks.is_whole().then(|| self.listed.list.to_vec())
+        self.is_proven().then(|| self.listed.list.to_vec())
+    }
+
+    /// Whether nothing speaks against the list, and all of it was touched.
+    pub(in crate::run) fn is_proven(&self) -> bool {
+        self.marks.is_whole()
     }
 
     /// Says that the list is not the block's.
