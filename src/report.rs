@@ -243,6 +243,9 @@ pub struct RunReport {
     pub predictor: PredictorKind,
     /// Threads that shared the block; 1 where that was estimated to be as fast.
     pub shared_by: usize,
+    /// Whether the access list that the block came with is the one that executing it made; null
+    /// if it came with none.
+    pub access_list_right: Option<bool>,
     /// Transactions that ran by their prediction; 0 where none was used.
     pub predicted: usize,
     /// Threads of the pool.

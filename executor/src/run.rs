@@ -125,7 +125,7 @@ fn run_alone<DB: DatabaseRef>(
     run_serially(block, &mut committed, &mut flat, known.as_deref(), workers.deadline)?;
     apply_post_block(block, &mut flat, &mut system)?;
     let changes = flat.changes().map_err(ExecutionError::SystemState)?;
-    let stats = ExecutionStats { reused: committed.reused, ..plan.stats(1) };
+    let stats = ExecutionStats { reused: committed.reused, ..plan.stats_alone() };
     let list =
         |touched: &BlockTouched| touched.access_list(|address| flat.original_balance(address));
     BlockOutcome::new(block, committed, changes, system, stats, list)
@@ -269,7 +269,8 @@ fn close<'r, DB: DatabaseRef>(
         }
         if !by_list.is_proven() {
             // Nothing was published that the list could be made from.
-            for address in committed.touched.iter().flat_map(Touched::paid) {
+            let touched = system.before.iter().chain(&committed.touched);
+            for address in touched.flat_map(Touched::paid) {
                 let before = worker.view().original(address).map_err(in_system)?;
                 originals.insert(address, before.map_or(U256::ZERO, |info| info.balance));
             }

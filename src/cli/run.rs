@@ -7,7 +7,7 @@ use std::{
 };
 
 use forewave::{
-    BlockOutcome, ExecutionStats, OutcomeNote, Plan, SystemOperation,
+    BlockOutcome, ExecutionStats, OutcomeNote, Plan, PredictorKind, SystemOperation,
     compare::{Against, Mismatch, Unchecked, compare, unchecked},
     execute_block,
     input::BlockInput,
@@ -146,10 +146,16 @@ fn report(
             mismatches,
         }
     });
+    let (given, made) = (input.block.access_list.as_deref(), outcome.access_list.as_ref());
+    let list_right = given.map(|given| made == Some(given));
+    // Without a predictor only a list can have predicted anything.
+    let is_listed = matches!(args.predictor, PredictorKind::None | PredictorKind::Bal);
+    let by_list = list_right.filter(|_| is_listed && outcome.stats.predicted > 0);
     RunReport {
         header_gas_used: heading.gas_used.filter(|&stated| stated != outcome.gas_used),
         block: BlockHeading { gas_used: Some(outcome.gas_used), ..heading },
-        predictor: args.predictor,
+        predictor: by_list.map_or(args.predictor, |_| PredictorKind::Bal),
+        access_list_right: list_right,
         shared_by: outcome.stats.threads,
         predicted: outcome.stats.predicted,
         threads: pool.current_num_threads(),
@@ -215,6 +221,10 @@ fn write_row(out: &mut impl Write, paint: Paint, report: &RunReport) -> io::Resu
         write_mismatches(out, &comparison.mismatches)?;
     } else {
         writeln!(out)?;
+    }
+    if report.access_list_right == Some(false) {
+        let words = "the access list that it came with is wrong";
+        writeln!(out, "  {}: see `forewave bal --check`", paint.bad(words))?;
     }
     let Some(stated) = report.header_gas_used else { return Ok(()) };
     if report.comparison.is_none() {

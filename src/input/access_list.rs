@@ -1,6 +1,7 @@
 //! `block_access_list.json` to a [`BlockAccessList`] (EIP-7928): what a node answers to
 //! `eth_getBlockAccessList`, in its JSON-RPC envelope or out of it; the list of a case of the execution
-//! spec tests; or the RLP of a list as one `0x` string.
+//! spec tests; what `bal --json` prints; or the RLP of a list as a `0x` string, in quotes
+//! or not.
 //!
 //! Whether the list is in order, and true, is judged elsewhere: a wrong list can be loaded.
 
@@ -21,9 +22,21 @@ const FORMS: &str = "a list of account entries, or its RLP as a 0x string";
 
 /// Parses a list.
 pub fn parse_access_list(file: &SourceFile) -> Result<BlockAccessList, InputError> {
-    let document = json::parse_document(file, ACCESS_LIST_VALUES_MAX)?;
     let path = &file.path;
-    match json::unwrap_answer(path, document)? {
+    let bare = file.bytes.trim_ascii();
+    let document = if bare.starts_with(b"0x") {
+        Value::String(String::from_utf8_lossy(bare).into_owned())
+    } else {
+        json::unwrap_answer(path, json::parse_document(file, ACCESS_LIST_VALUES_MAX)?)?
+    };
+    let document = match document {
+        // What `forewave bal --json` prints.
+        Value::Object(mut fields) if fields.contains_key("access_list") => {
+            fields.remove("access_list").unwrap_or_default()
+        }
+        document => document,
+    };
+    match document {
         Value::String(text) => {
             let wrong = |why: String| {
                 let found = Value::String(text.clone());
@@ -74,7 +87,10 @@ mod tests {
         let of_test = of_test.replace(r#""value""#, r#""postBalance""#);
         assert_eq!(parse(&of_test), Ok(list.clone()));
         let rlp = Bytes::from(alloy_rlp::encode(&list));
-        assert_eq!(parse(&format!("\"{rlp}\"")), Ok(list));
+        assert_eq!(parse(&format!("\"{rlp}\"")), Ok(list.clone()));
+        assert_eq!(parse(&format!("{rlp}\n")), Ok(list.clone()));
+        let of_bal = serde_json::json!({ "hash": "0x", "access_list": list });
+        assert_eq!(parse(&of_bal.to_string()), Ok(list));
     }
 
     #[test]

@@ -37,7 +37,11 @@ pub(super) fn captions(
 ) -> Vec<String> {
     let predictions = block.plan.predictions();
     let mut captions = vec![format!("predicted by {}: {}", block.predictor, how(block.predictor))];
-    captions.push(certainty(predictions));
+    if block.predictor != PredictorKind::Bal {
+        captions.push(certainty(predictions));
+    } else if block.input.block.access_list.is_none() {
+        captions.push("the block came with no access list: only what the protocol touches".into());
+    }
     if !filter.is_everything() {
         captions.push(format!("shown: only {filter}"));
     }

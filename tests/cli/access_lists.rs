@@ -69,6 +69,10 @@ fn a_wrong_list_is_told_with_account_slot_and_index_and_the_block_still_runs_rig
 
     let ran = run(&["run", "--compare", "--threads", "2", "--json"], block.path());
     assert_eq!(ran.code, Some(0), "{}{}", ran.stdout, ran.stderr);
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(report["access_list_right"], false);
+    let ran = run(&["run", "--threads", "2"], block.path());
+    assert!(ran.stdout.contains("the access list that it came with is wrong"), "{}", ran.stdout);
 
     let mut missing = list;
     missing.as_array_mut().unwrap().remove(pool);

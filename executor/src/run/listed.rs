@@ -20,7 +20,8 @@ use std::sync::{
 };
 
 use alloy_eips::eip7928::{
-    AccountChanges, BlockAccessIndex, BlockAccessList, validate_block_access_list,
+    AccountChanges, BlockAccessIndex, BlockAccessList, constants::ITEM_COST, total_bal_items,
+    validate_block_access_list,
 };
 use forewave_analyzer::Block;
 use hashbrown::{HashMap, HashTable};
@@ -59,10 +60,13 @@ pub(super) struct ByList<'r> {
 }
 
 impl Listed {
-    /// A list, if it is in order and its codes are codes.
+    /// A list, if it is in order, no larger than the block's gas allows, and its codes are codes.
     pub(super) fn new(block: &Block, list: &Arc<BlockAccessList>) -> Option<Self> {
         let transactions = block.transactions.len();
         validate_block_access_list(list, transactions).ok()?;
+        if total_bal_items(list) > block.env.gas_limit / ITEM_COST as u64 {
+            return None;
+        }
         let hashes = Hashes::default();
         let mut positions = HashTable::with_capacity(list.len());
         let mut codes = HashMap::default();

@@ -132,6 +132,12 @@ impl RunPlan {
         ExecutionStats { threads, predicted: self.predicted, ..ExecutionStats::default() }
     }
 
+    /// The same for the calling thread alone, which takes nothing from an access list.
+    pub(super) fn stats_alone(&self) -> ExecutionStats {
+        let predicted = if self.listed.is_some() { 0 } else { self.predicted };
+        ExecutionStats { predicted, ..self.stats(1) }
+    }
+
     /// Whether several threads are estimated to be faster than one.
     pub fn pays_on(&self, threads: usize) -> bool {
         if threads < 2 || self.is_shared {

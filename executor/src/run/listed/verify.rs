@@ -17,7 +17,7 @@ use super::{ByList, Listed, indices, last};
 use crate::{
     run::{versions::Point, view::VersionedState},
     touched::{Touched, TouchedAccount},
-    transition::{BalanceChange, Transition},
+    transition::{AccountTransition, BalanceChange, Lifecycle, Transition},
 };
 
 /// What of a list has been touched.
@@ -63,9 +63,11 @@ impl ByList<'_> {
         transition: &Transition,
         view: &mut VersionedState<'_, '_, DB>,
     ) -> Result<bool, DB::Error> {
-        // A touch ends an account that exists and is empty (EIP-161), which no list says.
-        let mere_touches = transition.accounts().iter().filter(|(_, it)| it.only_touches());
-        for (address, _) in mere_touches {
+        // A touch ends an account that exists and is empty (EIP-161), as destruction does, which
+        // no list says.
+        let may_end =
+            |it: &AccountTransition| it.only_touches() || it.lifecycle == Lifecycle::Destroyed;
+        for (address, _) in transition.accounts().iter().filter(|(_, it)| may_end(it)) {
             let found = view.seen_at(*address, point - 1)?;
             if found.exists && found.is_empty() {
                 return Ok(false);
