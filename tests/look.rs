@@ -87,8 +87,10 @@ fn a_drawing_goes_to_a_file_whole_and_replaces_only_its_like() {
     }
     let left = fs::read_dir(directory.path()).unwrap().count();
     assert_eq!(left, 6, "another file was left behind");
-    let ran = forewave(&["graph", &block, &block, "-o", &file("b.html")]);
-    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+    for args in [vec![&*block, &block, "-o", &file("b.html")], vec![&block, "-o", &file("b.foo")]] {
+        let ran = forewave(&[vec!["graph"], args].concat());
+        assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+    }
 }
 
 #[test]

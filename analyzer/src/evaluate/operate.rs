@@ -254,6 +254,7 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
             op::CHAINID => U256::from(self.block.cfg.chain_id()),
             op::BASEFEE => U256::from(env.basefee),
             op::BLOBBASEFEE => env.blob_gasprice().map_or(U256::ZERO, U256::from),
+            op::SLOTNUM => U256::from(env.slot_num),
             _ => return Value::UNKNOWN,
         };
         Value::input(word)

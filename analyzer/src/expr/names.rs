@@ -115,6 +115,7 @@ pub(super) const fn environment(code: u8) -> &'static str {
         op::CHAINID => "chain id",
         op::BASEFEE => "block.basefee",
         op::BLOBBASEFEE => "block.blobbasefee",
+        op::SLOTNUM => "block.slotnum",
         _ => "environment",
     }
 }

@@ -27,6 +27,25 @@ const WORD_BYTES: u32 = 32;
 /// Longer arguments and answers are read from memory when the code is evaluated.
 const KNOWN_BYTES_MAX: u32 = 1024;
 
+/// How deep `DUPN` and `SWAPN` reach with this immediate (EIP-8024). The values that stand for
+/// jump destinations and pushes stand for no depth.
+const fn depth(immediate: u8) -> Option<usize> {
+    match immediate {
+        91..=127 => None,
+        _ => Some((immediate as usize + 145) % 256),
+    }
+}
+
+/// The depths of the words that `EXCHANGE` swaps with this immediate (EIP-8024).
+const fn pair_of_depths(immediate: u8) -> Option<(usize, usize)> {
+    if matches!(immediate, 82..=127) {
+        return None;
+    }
+    let both = (immediate ^ 143) as usize;
+    let (one, other) = (both / 16, both % 16);
+    Some(if one < other { (one + 1, other + 1) } else { (other + 1, 29 - one) })
+}
+
 impl Explorer<'_> {
     /// Runs the instruction at the path's place, but for jump destinations.
     pub(super) fn step(&mut self, path: &mut Path, opcode: u8) -> Flow {
@@ -74,7 +93,9 @@ impl Explorer<'_> {
             | op::CALLDATASIZE
             | op::COINBASE..=op::CHAINID
             | op::BASEFEE
-            | op::BLOBBASEFEE => self.environment(path, opcode),
+            | op::BLOBBASEFEE
+            | op::SLOTNUM => self.environment(path, opcode),
+            op::DUPN | op::SWAPN | op::EXCHANGE => self.deep(path, opcode),
             op::GAS | op::MSIZE => {
                 path.stack.push(ExprId::UNKNOWN);
                 Flow::Next
@@ -125,6 +146,29 @@ impl Explorer<'_> {
             }
             _ => self.outside(path, opcode),
         }
+    }
+
+    /// Moves words further down the stack than one byte tells (EIP-8024). Which ones, the byte
+    /// after the instruction says; one beyond the end of the code is zero.
+    fn deep(&mut self, path: &mut Path, opcode: u8) -> Flow {
+        let immediate = self.code.get(path.pc + 1).copied().unwrap_or(0);
+        let depths = if opcode == op::EXCHANGE {
+            pair_of_depths(immediate)
+        } else {
+            depth(immediate).map(|deep| (0, deep))
+        };
+        let Some((one, other)) = depths else { return Flow::Revert };
+        // `DUPN` counts from the top on, the others from below it.
+        let reach = if opcode == op::DUPN { other } else { other + 1 };
+        let Some(bottom) = path.stack.len().checked_sub(reach) else { return Flow::Revert };
+        if opcode == op::DUPN {
+            path.stack.push(path.stack[bottom]);
+        } else {
+            let top = path.stack.len() - 1;
+            path.stack.swap(top - one, bottom);
+        }
+        path.pc += 1;
+        Flow::Next
     }
 
     /// Pushes a word, with what this input says about it.

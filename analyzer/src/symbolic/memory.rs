@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use revm::{bytecode::opcode as op, primitives::U256};
 
-use crate::expr::{ExprArena, ExprId, KECCAK_PARTS_MAX, KeccakPart};
+use crate::expr::{ExprArena, ExprId, HASHED_PARTS_MAX, KECCAK_PARTS_MAX, KeccakPart};
 
 const WORD_BYTES: u32 = 32;
 
@@ -214,7 +214,12 @@ impl Memory {
         if len > whole {
             return self.last_word(arena, at.plus(len - WORD_BYTES));
         }
-        self.read(arena, at, len).into_iter().map(part).collect()
+        let words = self.read(arena, at, len);
+        // Bytes that were stored one by one are a part each.
+        if words.len() > HASHED_PARTS_MAX {
+            return self.last_word(arena, at.plus(len - WORD_BYTES));
+        }
+        words.into_iter().map(part).collect()
     }
 
     /// The input of a hash of which only the last word is known.

@@ -167,6 +167,7 @@ fn is_shared(exprs: &ExprArena, key: ExprId) -> bool {
                 | op::GASLIMIT
                 | op::BASEFEE
                 | op::BLOBBASEFEE
+                | op::SLOTNUM
         ),
         KeyExpr::Operation(_, operands) => operands.iter().all(|part| is_shared(exprs, *part)),
         KeyExpr::Keccak(parts) => parts.iter().all(|part| is_shared(exprs, part.word)),

@@ -4,7 +4,7 @@ use forewave_analyzer::{
     AccessSummary, Completeness, Effect, Entry, GaveUp, SummaryLimits, Target, summarize,
 };
 use proptest::prelude::*;
-use revm::bytecode::Bytecode;
+use revm::bytecode::{Bytecode, opcode as op};
 
 use crate::assembler::assemble;
 
@@ -42,6 +42,27 @@ fn function(body: &str) -> Vec<u8> {
 #[track_caller]
 fn check(body: &str, expected: &[&str]) {
     assert_eq!(words(&summary(function(body))), expected, "{body}");
+}
+
+/// EIP-8024: an immediate of 128 reaches the seventeenth word, and one of 91 none.
+#[test]
+fn words_deep_in_the_stack_are_followed_and_an_immediate_that_means_nothing_halts() {
+    let after = |depth: u8, instructions: &[u8]| {
+        let mut code = function("7 8");
+        code.extend((0..depth).flat_map(|_| [op::PUSH1, 0]));
+        code.extend(instructions);
+        words(&summary(code))
+    };
+    let reads = |slot: u8| vec![format!("0x1 reads slot {slot}")];
+    // 7, 8 and fifteen zeros: the seventeenth word is 7.
+    assert_eq!(after(15, &[op::DUPN, 128, op::SLOAD, op::STOP]), reads(7));
+    // One more below the top.
+    assert_eq!(after(16, &[op::SWAPN, 128, op::SLOAD, op::STOP]), reads(7));
+    // 7, 8, 0: the second and third word.
+    assert_eq!(after(1, &[op::EXCHANGE, 142, op::POP, op::SLOAD, op::STOP]), reads(7));
+    for instruction in [op::DUPN, op::SWAPN, op::EXCHANGE] {
+        assert_eq!(after(16, &[instruction, 91, op::SLOAD, op::STOP]), Vec::<String>::new());
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use forewave::{
     picture::{Filter, Only},
 };
 
-use super::{BlockArgs, CacheArgs, LoadArgs, predictor};
+use super::{BlockArgs, CacheArgs, LoadArgs, predictor, wrong_usage};
 
 /// The most cores of a Gantt chart.
 const CORES_MAX: i64 = 256;
@@ -93,7 +93,11 @@ impl GraphArgs {
                 "dot" | "gv" => GraphFormat::Dot,
                 "mmd" | "mermaid" => GraphFormat::Mermaid,
                 "json" | "jsonl" => GraphFormat::Json,
-                _ => return None,
+                "txt" | "text" => GraphFormat::Text,
+                other => wrong_usage(format!(
+                    "-o FILE ends in `.{other}`, which says no format: end it in .html, .svg, .dot, \
+                     .mmd, .json or .txt, or name the --format"
+                )),
             })
         };
         self.format.or_else(by_ending).unwrap_or(GraphFormat::Text)
