@@ -41,7 +41,7 @@ const fn pair_of_depths(immediate: u8) -> Option<(usize, usize)> {
     if matches!(immediate, 82..=127) {
         return None;
     }
-    let both = (immediate ^ 143) as usize;
+    let both = (immediate ^ 0x8f) as usize;
     let (one, other) = (both / 16, both % 16);
     Some(if one < other { (one + 1, other + 1) } else { (other + 1, 29 - one) })
 }
