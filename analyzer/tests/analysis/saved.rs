@@ -48,8 +48,8 @@ fn a_cache_that_was_saved_and_loaded_predicts_and_saves_the_same() {
 
 #[test]
 fn a_hash_of_many_bytes_that_were_stored_one_by_one_can_be_loaded_again() {
-    let stores: String = (0..92).map(|at| format!("CALLER {at} MSTORE8 ")).collect();
-    let code = format!("{stores} 92 0 KECCAK256 SLOAD STOP");
+    let stores: Vec<String> = (0..92).map(|at| format!("CALLER {at} MSTORE8")).collect();
+    let code = format!("{} 92 0 KECCAK256 SLOAD STOP", stores.join(" "));
     let call = TxEnv { kind: TxKind::Call(A), gas_limit: 100_000, ..TxEnv::default() };
     let cache = Arc::new(SummaryCache::default());
     let predictor = StaticPredictor::new(Arc::clone(&cache), EvaluationLimits::default());
