@@ -1,26 +1,17 @@
 //! The commands that look at a block, from outside: formats, files, filters, names, and what is
 //! said where something is wrong.
 
+#[path = "support/ran.rs"]
+mod ran;
+
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Command,
 };
 
 use serde_json::Value;
 
-struct Ran {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-fn forewave(args: &[&str]) -> Ran {
-    let output = Command::new(env!("CARGO_BIN_EXE_forewave")).args(args).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    let (stdout, stderr) = (text(output.stdout), text(output.stderr));
-    Ran { code: output.status.code(), stdout, stderr }
-}
+use self::ran::forewave;
 
 #[track_caller]
 fn fine(args: &[&str]) -> String {
@@ -80,7 +71,7 @@ fn a_drawing_goes_to_a_file_whole_and_replaces_only_its_like() {
             assert_eq!(fs::read_to_string(&at).unwrap(), direct, "{name}");
         }
         fs::write(&at, "something else").unwrap();
-        let ran = forewave(&["graph", &block, "-o", &at]);
+        let ran = forewave(["graph", &block, "-o", &at]);
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""));
         assert!(ran.stderr.contains("holds something else"), "{}", ran.stderr);
         assert_eq!(fs::read_to_string(&at).unwrap(), "something else");
@@ -88,7 +79,7 @@ fn a_drawing_goes_to_a_file_whole_and_replaces_only_its_like() {
     let left = fs::read_dir(directory.path()).unwrap().count();
     assert_eq!(left, 6, "another file was left behind");
     for args in [vec![&*block, &block, "-o", &file("b.html")], vec![&block, "-o", &file("b.foo")]] {
-        let ran = forewave(&[vec!["graph"], args].concat());
+        let ran = forewave([vec!["graph"], args].concat());
         assert_eq!(ran.code, Some(2), "{}", ran.stderr);
     }
 }
@@ -102,7 +93,7 @@ fn text_keeps_to_its_columns() {
             assert!(longest <= width.parse().unwrap(), "{name}, {width}: {longest}\n{text}");
         }
     }
-    assert_eq!(forewave(&["graph", &sample("hot-pool"), "--width", "10"]).code, Some(2));
+    assert_eq!(forewave(["graph", &sample("hot-pool"), "--width", "10"]).code, Some(2));
 }
 
 #[test]
@@ -145,7 +136,7 @@ fn filters_draw_what_is_asked_for() {
     for (flag, wrong) in
         [("--only", "0x12"), ("--wave", "3-1"), ("--hazard", "rar"), ("--min-gas", "-1")]
     {
-        assert_eq!(forewave(&["graph", &block, flag, wrong]).code, Some(2), "{flag} {wrong}");
+        assert_eq!(forewave(["graph", &block, flag, wrong]).code, Some(2), "{flag} {wrong}");
     }
 }
 
@@ -181,12 +172,12 @@ fn labels_name_addresses_in_every_command_and_a_wrong_file_is_named() {
     }
     fs::write(&file, r#"{"0x12": "a"}"#).unwrap();
     for args in [&["graph", &block][..], &["predict", &block], &["explain", &block, "0"]] {
-        let ran = forewave(&[args, &["--labels", labels]].concat());
+        let ran = forewave([args, &["--labels", labels]].concat());
         assert_eq!((ran.code, ran.stdout.as_str()), (Some(1), ""), "{args:?}");
         assert!(ran.stderr.contains("labels.json: entry \"0x12\""), "{}", ran.stderr);
     }
     fs::remove_file(&file).unwrap();
-    let ran = forewave(&["predict", &block, "--labels", labels]);
+    let ran = forewave(["predict", &block, "--labels", labels]);
     assert_eq!(ran.code, Some(1));
     assert!(ran.stderr.contains("could not be read"), "{}", ran.stderr);
 }
@@ -217,11 +208,11 @@ fn a_pair_and_a_transaction_are_explained_in_words_and_as_data() {
     }
     assert_eq!(one["before"][0]["from"].to_string(), from);
     assert_eq!(one["observed"]["missed"], Value::Array(Vec::new()));
-    let ran = forewave(&["explain", &block, "0", "9999"]);
+    let ran = forewave(["explain", &block, "0", "9999"]);
     assert_eq!(ran.code, Some(1));
     assert!(ran.stderr.contains("there is no tx9999"), "{}", ran.stderr);
-    assert_eq!(forewave(&["explain", &block, "1", "1"]).code, Some(2));
-    assert_eq!(forewave(&["explain", &block, "one"]).code, Some(2));
+    assert_eq!(forewave(["explain", &block, "1", "1"]).code, Some(2));
+    assert_eq!(forewave(["explain", &block, "one"]).code, Some(2));
 }
 
 #[test]

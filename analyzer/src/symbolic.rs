@@ -20,6 +20,7 @@ pub(crate) mod graph;
 mod instructions;
 mod meet;
 mod memory;
+mod memory_steps;
 mod outside;
 mod path;
 mod reverting;

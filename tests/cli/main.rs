@@ -9,6 +9,9 @@ mod refused;
 mod rpc_answers;
 mod t8n;
 
+#[path = "../support/ran.rs"]
+mod ran;
+
 use std::{
     fs,
     io::{Seek, Write},
@@ -21,20 +24,7 @@ use forewave::is_printable;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// What a run of `forewave` gave.
-#[derive(Debug)]
-struct Ran {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-fn forewave<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Ran {
-    let output = Command::new(env!("CARGO_BIN_EXE_forewave")).args(args).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    let (stdout, stderr) = (text(output.stdout), text(output.stderr));
-    Ran { code: output.status.code(), stdout, stderr }
-}
+use self::ran::{Ran, forewave};
 
 /// The same with something on standard input.
 fn forewave_with_input<S: AsRef<std::ffi::OsStr>>(

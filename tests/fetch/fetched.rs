@@ -19,7 +19,7 @@ const KEY: &str = "s3cr3tk3y";
 
 fn run(command: &str, url: &str, args: &[&str]) -> Ran {
     let url = format!("{url}/?apikey={KEY}");
-    let ran = forewave(&[&[command, "--rpc-url", &url][..], args].concat());
+    let ran = forewave([&[command, "--rpc-url", &url][..], args].concat());
     assert!(!ran.stdout.contains(KEY) && !ran.stderr.contains(KEY), "{ran:?}");
     ran
 }
@@ -44,7 +44,7 @@ fn check(url: &str, way: &str) {
     assert_eq!(paths.len(), 3);
     assert!(paths[2].join("block_hashes.json.gz").is_file() && paths[2].ends_with("31337-3"));
     let paths: Vec<&str> = paths.iter().map(|path| path.to_str().unwrap()).collect();
-    let ran = forewave(&[&["run", "--compare"], &FORK[..], &paths].concat());
+    let ran = forewave([&["run", "--compare"], &FORK[..], &paths].concat());
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.stdout.contains("3 of 3 match"), "{ran:?}");
 }
@@ -131,7 +131,7 @@ fn a_wrong_url_or_block_is_wrong_usage_and_a_key_is_not_repeated() {
     ];
     for (url, block, part) in cases {
         for args in [vec!["fetch", "-o", output], vec!["run"]] {
-            let ran = forewave(&[&args[..], &["--rpc-url", url, block]].concat());
+            let ran = forewave([&args[..], &["--rpc-url", url, block]].concat());
             assert!(ran.code == Some(2) && ran.stderr.contains(part), "{ran:?}");
             assert!(!ran.stderr.contains(KEY), "{ran:?}");
         }

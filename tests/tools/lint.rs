@@ -79,7 +79,7 @@ fn a_switch_that_others_read_stops_them() {
 
 #[test]
 fn the_text_says_what_can_never_run_side_by_side() {
-    let ran = forewave(&["lint", &fixture("artifacts/Token.json")]);
+    let ran = forewave(["lint", &fixture("artifacts/Token.json")]);
     assert_eq!(ran.code, Some(0));
     insta::assert_snapshot!("Token.lint", ran.stdout);
 }
@@ -87,8 +87,8 @@ fn the_text_says_what_can_never_run_side_by_side() {
 #[test]
 fn an_account_of_a_block_is_examined_and_one_without_code_refused() {
     let ran =
-        forewave(&["lint", &block("mixed-defi"), "0x0000000000000000000000000000000000000001"]);
+        forewave(["lint", &block("mixed-defi"), "0x0000000000000000000000000000000000000001"]);
     assert!(ran.code == Some(1) && ran.stderr.contains("has no code"), "{ran:?}");
-    let ran = forewave(&["lint", "--rpc-url", "http://127.0.0.1:1", "1"]);
+    let ran = forewave(["lint", "--rpc-url", "http://127.0.0.1:1", "1"]);
     assert!(ran.code == Some(2) && ran.stderr.contains("needs an ADDRESS"), "{ran:?}");
 }

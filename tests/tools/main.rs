@@ -4,24 +4,14 @@ mod lint;
 mod partition;
 mod stats;
 
-use std::{path::PathBuf, process::Command};
+#[path = "../support/ran.rs"]
+mod ran;
+
+use std::path::PathBuf;
 
 use serde_json::Value;
 
-/// What a run of `forewave` gave.
-#[derive(Debug)]
-struct Ran {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-fn forewave(args: &[&str]) -> Ran {
-    let output = Command::new(env!("CARGO_BIN_EXE_forewave")).args(args).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    let (stdout, stderr) = (text(output.stdout), text(output.stderr));
-    Ran { code: output.status.code(), stdout, stderr }
-}
+use self::ran::forewave;
 
 /// The one JSON object that a command prints.
 fn json(args: &[&str]) -> Value {
@@ -59,5 +49,5 @@ fn completions_and_the_manual_know_every_command() {
             assert!(is_named, "{args:?} {command}");
         }
     }
-    assert_eq!(forewave(&["completions", "tcsh"]).code, Some(2));
+    assert_eq!(forewave(["completions", "tcsh"]).code, Some(2));
 }

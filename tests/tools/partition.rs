@@ -50,7 +50,7 @@ fn transfers_among_strangers_cross_no_shard() {
 #[test]
 fn the_same_blocks_are_divided_the_same() {
     let path = block("mixed-defi");
-    let text = || forewave(&["partition", &path, "--shards", "4"]).stdout;
+    let text = || forewave(["partition", &path, "--shards", "4"]).stdout;
     assert!(text().contains("minimum cut"));
     assert_eq!(text(), text());
     assert_eq!(partition(&[&path], "4"), partition(&[&path], "4"));
@@ -58,10 +58,10 @@ fn the_same_blocks_are_divided_the_same() {
 
 #[test]
 fn too_many_shards_are_refused() {
-    let ran = forewave(&["partition", &block("mixed-defi"), "--shards", "64"]);
+    let ran = forewave(["partition", &block("mixed-defi"), "--shards", "64"]);
     assert!(ran.code == Some(1) && ran.stderr.contains("are too few for 64 shards"), "{ran:?}");
     for shards in ["0", "many", "5000"] {
-        let ran = forewave(&["partition", &block("mixed-defi"), "--shards", shards]);
+        let ran = forewave(["partition", &block("mixed-defi"), "--shards", shards]);
         assert_eq!(ran.code, Some(2), "{ran:?}");
     }
 }

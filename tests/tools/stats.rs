@@ -8,7 +8,7 @@ use crate::{block, blocks, forewave, json};
 
 /// The objects of `stats --json`: one for each block, then the total.
 fn stats(args: &[&str]) -> Vec<Value> {
-    let ran = forewave(&[&["stats", "--json"], args].concat());
+    let ran = forewave([&["stats", "--json"], args].concat());
     assert_eq!(ran.code, Some(0), "{ran:?}");
     ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
@@ -23,7 +23,7 @@ fn spans_and_hazards_are_those_of_the_graph_of_what_was_touched() {
     let all = blocks();
     let paths: Vec<&str> = all.iter().map(String::as_str).collect();
     let found = stats(&paths);
-    let graphs = forewave(&[&["graph", "--json", "--predictor", "oracle"], &paths[..]].concat());
+    let graphs = forewave([&["graph", "--json", "--predictor", "oracle"], &paths[..]].concat());
     let (total, each) = found.split_last().unwrap();
     let mut sum = 0;
     for (block, graph) in each.iter().zip(graphs.stdout.lines()) {
@@ -71,7 +71,7 @@ fn each_rule_orders_no_more_than_the_one_before() {
 fn output_does_not_depend_on_the_threads() {
     let all = blocks();
     let paths: Vec<&str> = all.iter().map(String::as_str).collect();
-    let with = |threads| forewave(&[&["stats", "--threads", threads], &paths[..]].concat()).stdout;
+    let with = |threads| forewave([&["stats", "--threads", threads], &paths[..]].concat()).stdout;
     assert_eq!(with("1"), with("4"));
 }
 
@@ -82,7 +82,7 @@ fn a_table_and_a_plot_are_written_and_what_is_there_is_kept() {
     let (csv, svg) = (file("a.csv"), file("a.svg"));
     let (first, second) = (block("mixed-defi"), block("hot-pool"));
     for _ in 0..2 {
-        let ran = forewave(&["stats", &first, &second, "--csv", &csv, "--plot", &svg]);
+        let ran = forewave(["stats", &first, &second, "--csv", &csv, "--plot", &svg]);
         assert!(ran.code == Some(0) && ran.stdout.contains("2 blocks"), "{ran:?}");
     }
     let table = fs::read_to_string(&csv).unwrap();
@@ -92,14 +92,14 @@ fn a_table_and_a_plot_are_written_and_what_is_there_is_kept() {
     assert!(lines.iter().all(|line| cells(line) == cells(lines[0])), "{table}");
     assert!(fs::read_to_string(&svg).unwrap().starts_with("<svg "));
     fs::write(&csv, "mine").unwrap();
-    let ran = forewave(&["stats", &first, "--csv", &csv]);
+    let ran = forewave(["stats", &first, "--csv", &csv]);
     assert!(ran.code == Some(1) && ran.stdout.is_empty(), "{ran:?}");
     assert_eq!(fs::read_to_string(&csv).unwrap(), "mine");
 }
 
 #[test]
 fn a_block_that_fails_is_named_and_the_others_are_counted() {
-    let ran = forewave(&["stats", "--json", "/no/such/block", &block("hot-pool")]);
+    let ran = forewave(["stats", "--json", "/no/such/block", &block("hot-pool")]);
     assert_eq!(ran.code, Some(1));
     let lines: Vec<Value> =
         ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -89,7 +89,7 @@ impl RunPlan {
     /// the block runs; from the first transaction on of which it is not true, the block runs
     /// sequentially.
     ///
-    /// A block that comes without one, whose list is out of order, whose list
+    /// A block that comes without one, whose list is out of order or too large, whose list
     /// [is not made](Block::makes_access_list), or that is older than EIP-161 is run
     /// [in block order](Self::in_block_order).
     pub fn by_access_list(block: &Block) -> Self {
