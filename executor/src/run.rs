@@ -151,7 +151,7 @@ where
         slots: &slots,
         state,
         share: slots.len() / workers.threads(),
-        versions: Versions::new(block, workers.threads(), plan.listed.as_deref()),
+        versions: Versions::new(block, workers.threads(), plan),
         known: known.as_deref(),
         deadline: workers.deadline,
         failed: Mutex::default(),

@@ -61,6 +61,8 @@ pub struct RunPlan {
     span: u64,
     /// Whether several threads run it however small it is.
     is_shared: bool,
+    /// Whether a transaction is predicted to look at the fees that the beneficiary has.
+    pub(super) sees_fees: bool,
     /// What the block's access list says, if it is run by one.
     pub(super) listed: Option<Arc<Listed>>,
 }
@@ -81,7 +83,7 @@ impl RunPlan {
             .map(|tx| cost(block, tx, tx.gas_limit / LIMIT_PER_GAS))
             .collect();
         let order = TaskOrder::new(costs, &waits);
-        Self { order, predicted: 0, span: 0, is_shared: false, listed: None }
+        Self { order, predicted: 0, span: 0, is_shared: false, sees_fees: false, listed: None }
     }
 
     /// The plan of a block that comes with its access list (EIP-7928): no transaction waits for
@@ -124,7 +126,10 @@ impl RunPlan {
             .collect();
         let (by_rank, span) = by_remaining_cost(&costs, graph);
         let order = TaskOrder::new(costs, &waits(graph, predictions)).ranked(by_rank);
-        Self { order, predicted: graph.len(), span, is_shared: false, listed: None }
+        let table = graph.accesses();
+        let fees = table.id(&Location::Balance(block.env.beneficiary));
+        let sees_fees = fees.is_some_and(|id| !table.readers(id).is_empty());
+        Self { order, predicted: graph.len(), span, is_shared: false, sees_fees, listed: None }
     }
 
     /// What is known of a run on so many threads before it.

@@ -28,8 +28,9 @@ use revm::{
 use super::{
     below::{Below, Hashes},
     entries::{AccountEntry, SlotEntry},
-    listed::{ByList, Listed},
+    listed::ByList,
     narrow,
+    plan::RunPlan,
 };
 use crate::{
     reads::Seen,
@@ -70,8 +71,9 @@ pub(crate) struct Versions<'r> {
     /// When the storage of accounts was cleared, and a filter of these accounts by hash.
     wipes: Mutex<HashMap<Address, Vec<Point>, DefaultHashBuilder>>,
     wiped: [AtomicU64; WIPE_WORDS],
-    /// Who is credited with fees by nearly every transaction.
-    beneficiary: Address,
+    /// Who is credited with fees by nearly every transaction, if they are published only when
+    /// they are committed.
+    late_fees: Option<Address>,
     /// The transactions before this point are committed.
     committed: AtomicU32,
     /// A filter of what any transaction has written, by hash: what is not in it is as it
@@ -87,7 +89,8 @@ pub(crate) struct Versions<'r> {
 
 impl<'r> Versions<'r> {
     /// No version yet.
-    pub(crate) fn new(block: &Block, threads: usize, listed: Option<&'r Listed>) -> Self {
+    pub(crate) fn new(block: &Block, threads: usize, plan: &'r RunPlan) -> Self {
+        let listed = plan.listed.as_deref();
         let shards = (threads * SHARDS_PER_THREAD).next_power_of_two();
         let transactions = block.transactions.len();
         let room = (2 * transactions).div_ceil(shards);
@@ -99,7 +102,7 @@ impl<'r> Versions<'r> {
             slots: slots.collect(),
             wipes: Mutex::default(),
             wiped: Default::default(),
-            beneficiary: block.env.beneficiary,
+            late_fees: (!plan.sees_fees).then_some(block.env.beneficiary),
             committed: AtomicU32::new(0),
             written: core::iter::repeat_with(AtomicU64::default).take(written).collect(),
             clock: AtomicU32::new(0),
@@ -158,7 +161,7 @@ impl<'r> Versions<'r> {
             if change.lifecycle != Lifecycle::Kept {
                 self.clear(point, *address);
             }
-            if change.changes_account() && !self.is_fee(*address, change) {
+            if change.changes_account() && !self.is_late(*address, change) {
                 self.publish_account(*address, (point, change), below)?;
             }
             for slot in change.slots() {
@@ -220,26 +223,26 @@ impl<'r> Versions<'r> {
         self.may_be_wiped(self.hashes.account(address))
     }
 
-    /// Adds the fees of a transaction that is being committed: nothing looks at what the
-    /// beneficiary has, so earlier they would only cost time. Then the transactions up to
-    /// this one are committed.
+    /// Adds the fees of a transaction that is being committed: where nothing is predicted to
+    /// look at what the beneficiary has, earlier they would only cost time. Then the
+    /// transactions up to this one are committed.
     pub(super) fn commit<DB: DatabaseRef>(
         &self,
         point: Point,
         transition: &'r Transition,
         below: &mut Below<'_, DB>,
     ) -> Result<(), DB::Error> {
-        let fees = transition.account(self.beneficiary);
-        if let Some(fees) = fees.filter(|change| self.is_fee(self.beneficiary, change)) {
-            self.publish_account(self.beneficiary, (point, fees), below)?;
+        let fees = self.late_fees.and_then(|payee| Some((payee, transition.account(payee)?)));
+        if let Some((payee, fees)) = fees.filter(|(payee, change)| self.is_late(*payee, change)) {
+            self.publish_account(payee, (point, fees), below)?;
         }
         self.committed.store(point, Ordering::Release);
         Ok(())
     }
 
-    /// Whether a change only credits the beneficiary.
-    fn is_fee(&self, address: Address, change: &AccountTransition) -> bool {
-        address == self.beneficiary && change.only_credits()
+    /// Whether a change is a fee that is published when it is committed.
+    fn is_late(&self, address: Address, change: &AccountTransition) -> bool {
+        self.late_fees == Some(address) && change.only_credits()
     }
 
     fn publish_account<DB: DatabaseRef>(
@@ -329,9 +332,9 @@ impl<'r> Versions<'r> {
         (hash >> 24) as usize & (self.accounts.len() - 1)
     }
 
-    /// The beneficiary of the block's fees.
-    pub(super) const fn beneficiary(&self) -> Address {
-        self.beneficiary
+    /// Who is credited with fees that are published only when they are committed.
+    pub(super) const fn late_fees(&self) -> Option<Address> {
+        self.late_fees
     }
 
     /// The hashes by which accounts and slots are found.

@@ -27,8 +27,9 @@ pub(super) struct VersionedState<'v, 'r, DB> {
     sender: Option<(Address, u64)>,
     names_nonce: bool,
     reads: ReadFilter,
-    beneficiary: Address,
-    /// The beneficiary as this thread found it first. Every transaction loads it to add
+    /// Who is credited with fees that are published late.
+    late_fees: Option<Address>,
+    /// That account as this thread found it first. Every transaction loads it to add
     /// its fee; one that looks at it is validated as a whole.
     cached: Option<Found>,
 }
@@ -43,7 +44,7 @@ impl<'v, 'r, DB: DatabaseRef> VersionedState<'v, 'r, DB> {
             sender: None,
             names_nonce: false,
             reads: ReadFilter::default(),
-            beneficiary: versions.beneficiary(),
+            late_fees: versions.late_fees(),
             cached: None,
         }
     }
@@ -177,7 +178,8 @@ impl<DB: DatabaseRef> Database for VersionedState<'_, '_, DB> {
 
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, DB::Error> {
         let hash = self.versions.hashes().account(address);
-        if address == self.beneficiary && self.sender.is_some_and(|(sender, _)| sender != address) {
+        let is_ahead_of = |sender: (Address, u64)| sender.0 != address;
+        if self.late_fees == Some(address) && self.sender.is_some_and(is_ahead_of) {
             if self.cached.is_none() {
                 self.cached = Some(Found(self.account(hash, address, self.point)?));
             }

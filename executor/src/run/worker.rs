@@ -173,10 +173,10 @@ impl<'v, 'r, DB: DatabaseRef> Worker<'v, 'r, DB> {
     fn basis(&self, start: Option<Start>, reads: &Reads) -> Basis {
         let Some(start) = start else { return Basis::Committed };
         let view = &self.evm.ctx.journaled_state.database.inner;
-        let beneficiary = self.evm.ctx.block.beneficiary;
+        let late = view.versions().late_fees();
         let mut accounts = reads.accounts.iter();
-        let sees_fees = accounts.any(|read| read.address == beneficiary && !read.looked.is_empty());
-        if view.names_nonce() || sees_fees {
+        let sees_late = accounts.any(|read| Some(read.address) == late && !read.looked.is_empty());
+        if view.names_nonce() || sees_late {
             return Basis::Guessed;
         }
         Basis::Published { start, reads: view.reads() }
