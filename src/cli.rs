@@ -41,7 +41,7 @@ use std::{
     process::{ExitCode, exit},
 };
 
-use clap::{CommandFactory, Parser, error::ErrorKind as UsageErrorKind};
+use clap::{Parser, error::ErrorKind as UsageErrorKind};
 use forewave::{
     Printable,
     input::BlockInput,
@@ -51,7 +51,7 @@ use forewave::{
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use self::{
-    args::{BlockArgs, Cli, Command, Threads},
+    args::{BlockArgs, Cli, Command, Threads, misused},
     diagnostic::{Failure, report},
     source::{Loaded, Source},
     text::grouped,
@@ -125,7 +125,7 @@ fn arguments() -> Cli {
 
 /// Ends the process for arguments that do not go together.
 fn usage(message: &str) -> ! {
-    Cli::command().error(UsageErrorKind::ArgumentConflict, message).exit()
+    misused(UsageErrorKind::ArgumentConflict, message)
 }
 
 /// Calls `command` for each block; failures are reported and the next one follows.

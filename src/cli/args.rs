@@ -23,7 +23,7 @@ pub(super) use self::{
     t8n::{Destination, Source, T8nArgs},
     tools::{
         CompletionsArgs, FetchArgs, LintArgs, NodeArgs, PartitionArgs, StatsArgs, block_range,
-        wrong_usage,
+        misused, wrong_usage,
     },
 };
 
@@ -105,7 +105,7 @@ impl BlockArgs {
 }
 
 /// Which rules blocks follow, and whether their senders are checked.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(super) struct LoadArgs {
     /// The chain, by name or id: mainnet, sepolia, holesky, hoodi or linea. Without it,
     /// the one that the transactions name; mainnet if they name none.

@@ -5,16 +5,15 @@ use std::io::{self, BufWriter, Write};
 use forewave::{
     AccessKind, TxIndex,
     explain::{EdgeReport, HazardReport, PairExplanation, Relation, TxExplanation, UseReport},
-    input::BlockInput,
     report::BlockHeading,
 };
 
 use super::{
     Verdict,
     args::ExplainArgs,
-    diagnostic::{Failure, report},
+    diagnostic::report,
     explained::{NoSuchTx, checked, explained, labels},
-    name,
+    for_each_block,
     predict::write_prediction,
     summaries::Summaries,
     text::{Paint, counted, grouped},
@@ -36,50 +35,45 @@ pub(super) fn explain(args: &ExplainArgs) -> io::Result<Verdict> {
         Ok(summaries) => summaries,
         Err(verdict) => return Ok(verdict),
     };
-    match explain_block(args, summaries.as_ref()) {
-        Ok(()) => Ok(summaries.map_or(Verdict::Fine, |summaries| summaries.save())),
-        Err(Failure::Output(error)) => Err(error),
+    let labels = match labels(&args.names) {
+        Ok(labels) => labels,
         Err(failure) => {
-            report(&failure, Some(&args.block));
-            Ok(Verdict::Failed)
+            report(&failure.into(), None);
+            return Ok(Verdict::Failed);
         }
-    }
-}
-
-fn explain_block(args: &ExplainArgs, summaries: Option<&Summaries>) -> Result<(), Failure> {
-    let labels = labels(&args.names)?;
-    let input = BlockInput::load(&args.block, &args.load.options())?;
-    let name = name(&args.block);
-    for note in &input.notes {
-        eprintln!("warning: {name}: {note}");
-    }
-    let heading = BlockHeading::new(&name, &input);
-    for tx in core::iter::once(args.one).chain(args.other) {
-        NoSuchTx::check(&input, tx)?;
-    }
-    let planned = explained(&input, args.predictor, summaries, &labels)?;
-    let planned = if args.no_check { planned } else { checked(planned)? };
+    };
     let paint = Paint::of_stdout();
     let mut out = BufWriter::new(io::stdout().lock());
-    if let Some(other) = args.other {
-        let explanation = planned.pair(&heading, args.one, other);
-        if args.json {
-            serde_json::to_writer(&mut out, &explanation).map_err(io::Error::from)?;
-            writeln!(out)?;
-        } else {
-            write_pair(&mut out, paint, &explanation)?;
+    let verdict = for_each_block(&args.blocks(), |heading, input| {
+        for tx in core::iter::once(args.one).chain(args.other) {
+            NoSuchTx::check(input, tx)?;
         }
-    } else {
-        let explanation = planned.transaction(&heading, args.one);
-        if args.json {
-            serde_json::to_writer(&mut out, &explanation).map_err(io::Error::from)?;
-            writeln!(out)?;
+        let planned = explained(input, args.predictor, summaries.as_ref(), &labels)?;
+        let planned = if args.no_check { planned } else { checked(planned)? };
+        if let Some(other) = args.other {
+            let explanation = planned.pair(&heading, args.one, other);
+            if args.json {
+                write_json(&mut out, &explanation)?;
+            } else {
+                write_pair(&mut out, paint, &explanation)?;
+            }
         } else {
-            write_transaction(&mut out, paint, &explanation)?;
+            let explanation = planned.transaction(&heading, args.one);
+            if args.json {
+                write_json(&mut out, &explanation)?;
+            } else {
+                write_transaction(&mut out, paint, &explanation)?;
+            }
         }
-    }
-    out.flush()?;
-    Ok(())
+        out.flush()?;
+        Ok(Verdict::Fine)
+    })?;
+    Ok(verdict.and(summaries.map_or(Verdict::Fine, |summaries| summaries.save())))
+}
+
+fn write_json(out: &mut impl Write, explanation: &impl serde::Serialize) -> io::Result<()> {
+    serde_json::to_writer(&mut *out, explanation)?;
+    writeln!(out)
 }
 
 fn write_pair(out: &mut impl Write, paint: Paint, pair: &PairExplanation) -> io::Result<()> {

@@ -96,6 +96,12 @@ pub enum InputError {
         /// What the decoder said.
         source: io::Error,
     },
+    /// A file that is named as a plain one is compressed.
+    #[error("{0} is compressed by gzip: name it {0}.gz", Printable(path.display()))]
+    UnnamedGzip {
+        /// The file.
+        path: PathBuf,
+    },
     /// A file holds more than a block can need.
     #[error("{} holds more than {size_max} bytes", Printable(path.display()))]
     TooLarge {

@@ -18,6 +18,9 @@ use super::{
 /// The files of a block directory, for messages.
 pub(super) const LOOKED_FOR: &str = "block.json and pre_state.json, plain or .gz";
 
+/// What a gzip stream begins with (RFC 1952).
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
 /// One file: where it came from, for messages, and what it holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceFile {
@@ -31,6 +34,7 @@ impl SourceFile {
     /// A file that holds what `plain` gives, which may be at most `size_max` bytes.
     pub fn read(path: PathBuf, plain: impl Read, size_max: u64) -> Result<Self, InputError> {
         match read_bounded(plain, size_max) {
+            Ok(Some(bytes)) if bytes.starts_with(&GZIP) => Err(InputError::UnnamedGzip { path }),
             Ok(Some(bytes)) => Ok(Self { path, bytes }),
             Ok(None) => Err(InputError::TooLarge { path, size_max }),
             Err(source) => Err(InputError::Read { path, source }),
@@ -145,6 +149,13 @@ mod tests {
     use flate2::{Compression, write::GzEncoder};
 
     use super::*;
+
+    #[test]
+    fn what_is_compressed_under_another_name_is_told() {
+        let read = SourceFile::read("block.json".into(), &[0x1f, 0x8b, 8][..], 9);
+        let error = read.unwrap_err().to_string();
+        assert_eq!(error, "block.json is compressed by gzip: name it block.json.gz");
+    }
 
     #[test]
     fn reading_stops_at_the_limit_however_well_the_file_was_compressed() {

@@ -74,6 +74,8 @@ fn commands_take_blocks_of_a_node_and_fetching_goes_on_where_it_ended() {
     let ran = run("run", &anvil.url, &[&["2..0x3", "latest", "--compare"], &FORK[..]].concat());
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.stdout.contains("31337-2") && ran.stdout.contains("3 of 3 match"), "{ran:?}");
+    let ran = run("explain", &anvil.url, &[&["3", "0", "1"], &FORK[..]].concat());
+    assert!(ran.code == Some(0) && ran.stdout.contains("tx0"), "{ran:?}");
     let ran = run("graph", &anvil.url, &[&["3"], &FORK[..]].concat());
     assert!(ran.code == Some(0) && ran.stdout.contains("31337-3"), "{ran:?}");
     for command in ["analyze", "lint"] {

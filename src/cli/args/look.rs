@@ -9,7 +9,7 @@ use forewave::{
     picture::{Filter, Only},
 };
 
-use super::{BlockArgs, CacheArgs, LoadArgs, predictor, wrong_usage};
+use super::{BlockArgs, CacheArgs, LoadArgs, NodeArgs, predictor, wrong_usage};
 
 /// The most cores of a Gantt chart.
 const CORES_MAX: i64 = 256;
@@ -179,11 +179,14 @@ Examples:
   forewave explain BLOCK 12                             everything about tx12
   forewave explain BLOCK 7 12                           why tx12 waits for tx7, or why not
   forewave explain BLOCK 7 12 --predictor access-list   by the access lists alone
+  forewave explain --rpc-url http://localhost:8545 latest 7 12
   forewave explain BLOCK 7 12 --json")]
 pub(in crate::cli) struct ExplainArgs {
     /// A block directory.
     #[arg(value_name = "BLOCK")]
-    pub(in crate::cli) block: PathBuf,
+    block: PathBuf,
+    #[command(flatten)]
+    node: NodeArgs,
     /// A transaction, by its position in the block (12, tx12).
     #[arg(value_name = "A", value_parser = tx)]
     pub(in crate::cli) one: TxIndex,
@@ -200,11 +203,23 @@ pub(in crate::cli) struct ExplainArgs {
     #[arg(long)]
     pub(in crate::cli) no_check: bool,
     #[command(flatten)]
-    pub(in crate::cli) load: LoadArgs,
+    load: LoadArgs,
     #[command(flatten)]
     pub(in crate::cli) names: NameArgs,
     #[command(flatten)]
     pub(in crate::cli) cache: CacheArgs,
+}
+
+impl ExplainArgs {
+    /// The block, and how it is loaded.
+    pub(in crate::cli) fn blocks(&self) -> BlockArgs {
+        BlockArgs {
+            blocks: vec![self.block.clone()],
+            node: self.node.clone(),
+            json: self.json,
+            loading: self.load.clone(),
+        }
+    }
 }
 
 /// A transaction as outputs name it, or its number alone.

@@ -19,11 +19,24 @@ const SHARDS_MAX: u64 = 4096;
 
 /// Ends the process as clap does where an argument is wrong.
 pub(in crate::cli) fn wrong_usage(message: impl core::fmt::Display) -> ! {
-    Cli::command().error(ErrorKind::ValueValidation, message).exit()
+    misused(ErrorKind::ValueValidation, message)
+}
+
+/// Ends the process as clap does, with the usage of the command that was called.
+pub(in crate::cli) fn misused(kind: ErrorKind, message: impl core::fmt::Display) -> ! {
+    let mut program = Cli::command();
+    program.build();
+    let mut called = std::env::args().skip(1);
+    let name = called.find(|argument| program.find_subcommand(argument).is_some());
+    let command = match name.as_deref().and_then(|name| program.find_subcommand_mut(name)) {
+        Some(command) => command,
+        None => &mut program,
+    };
+    command.error(kind, message).exit()
 }
 
 /// A node that has blocks.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(in crate::cli) struct NodeArgs {
     /// Fetch the blocks from the node behind URL, in place of directories: each BLOCK is then a
     /// number, decimal or hex, latest, safe, finalized or pending, or a range of them,
