@@ -17,7 +17,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use revm::{context::TxEnv, primitives::hardfork::SpecId};
 
 /// The most gas that may have to run one after the other.
-const SPAN_MAX: u64 = 900_000;
+const SPAN_MAX: u64 = 600_000;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/blocks/mixed-defi");

@@ -9,8 +9,10 @@
 //! block; an order whose successors are worth more is taken for the sake of them. An
 //! order joins the block at its end, so the time at which it could finish on enough cores is known:
 //! after the last writers of what it reads. One that would finish beyond the bound on the
-//! [span](Limits::span) is left out, and the room goes to the next. Every order is decided once, so that
-//! assembling `n` orders takes `n log n` steps and the sum of their accesses.
+//! [span](Limits::span) is left out, and the room goes to the next. Where that happens, the block is filled a
+//! second time, and each order takes the first gap in time that it fits in, which can put it before others that
+//! were taken earlier and conflict with it; the better one of the two blocks is given. Every order is decided
+//! once, so that assembling `n` orders takes `n log n` steps and the sum of their accesses.
 //!
 //! Invariants: the block keeps every limit; nonces of a sender ascend without a gap; a bundle is
 //! whole and in order; what the caller asks for holds. The same candidates give the
@@ -21,6 +23,8 @@
 
 mod bound;
 mod fill;
+mod gaps;
+mod linear;
 mod places;
 mod prepare;
 mod time;
@@ -34,7 +38,7 @@ use core::fmt;
 use alloy_primitives::Address;
 use forewave_analyzer::PredictedAccess;
 
-use self::fill::Fill;
+use self::fill::{Fill, Placing};
 pub use self::{
     bound::value_bound,
     prepare::Candidates,
@@ -164,7 +168,24 @@ pub enum AssemblyError {
 
 /// Assembles a block of the highest value within the limits.
 pub fn assemble(candidates: &Candidates<'_>, limits: &Limits) -> Result<Assembly, AssemblyError> {
-    let mut fill = Fill::new(candidates, limits);
+    let at_end = filled(candidates, limits, Placing::AtEnd)?;
+    let is_late = |why: LeftOut| why == LeftOut::Limit(Resource::Span);
+    if !at_end.left_out.iter().any(|&(_, why)| is_late(why)) {
+        return Ok(at_end);
+    }
+    // Moved forward, a transaction can find too little gas left where it then stands.
+    let in_gaps = filled(candidates, limits, Placing::InGaps);
+    let in_gaps = in_gaps.ok().filter(|block| keeps_gas_limits(candidates, limits, block));
+    Ok(in_gaps.filter(|block| block.value > at_end.value).unwrap_or(at_end))
+}
+
+/// A block, each order of which is placed so.
+fn filled(
+    candidates: &Candidates<'_>,
+    limits: &Limits,
+    placing: Placing,
+) -> Result<Assembly, AssemblyError> {
+    let mut fill = Fill::new(candidates, limits, placing);
     fill.begin()?;
     loop {
         while let Some(order) = fill.next() {
@@ -175,6 +196,20 @@ pub fn assemble(candidates: &Candidates<'_>, limits: &Limits) -> Result<Assembly
             return fill.finish();
         }
     }
+}
+
+/// Whether each transaction begins with enough gas left.
+fn keeps_gas_limits(candidates: &Candidates<'_>, limits: &Limits, block: &Assembly) -> bool {
+    let orders = block.orders.iter().map(|&order| candidates.order(order));
+    let mut transactions = orders.flat_map(|order| &order.transactions);
+    let (mut gas, mut state_gas) = (0u64, 0u64);
+    transactions.all(|tx| {
+        let fits = gas.saturating_add(tx.gas.most()) <= limits.gas
+            && state_gas.saturating_add(tx.state_gas.most()) <= limits.state_gas;
+        gas = gas.saturating_add(tx.gas.used);
+        state_gas = state_gas.saturating_add(tx.state_gas.used);
+        fits
+    })
 }
 
 /// A block for each bound on the span, in the order of the bounds: what shorter execution

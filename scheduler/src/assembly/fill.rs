@@ -13,6 +13,8 @@ use alloy_primitives::U256;
 
 use super::{
     Assembly, AssemblyError, LeftOut,
+    gaps::Gaps,
+    linear::block_order,
     prepare::{Candidates, Density},
     timeline::Timeline,
 };
@@ -20,6 +22,15 @@ use crate::{Limits, OrderIndex, Resource};
 
 /// Highest value by gas first, ties by index.
 type Ranked = (Density, Reverse<OrderIndex>);
+
+/// Where an order that is taken joins the block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Placing {
+    /// Behind all others.
+    AtEnd,
+    /// At the earliest time at which it does not meet others.
+    InGaps,
+}
 
 /// What became of an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +68,16 @@ pub(super) struct Fill<'c, 'p> {
     limits: Limits,
     nonces: Vec<u64>,
     balances: Vec<U256>,
+    placing: Placing,
     timeline: Timeline,
+    gaps: Gaps,
+    /// The orders so far, with their starts in the gaps.
+    taken: Vec<(OrderIndex, u64)>,
+    /// By order, and by account for its last order.
+    starts: Vec<u64>,
+    last_starts: Vec<u64>,
+    /// Where the front ends.
+    floor: u64,
     block: Assembly,
     reserve: Reserve,
     decisions: Vec<Option<Decision>>,
@@ -71,7 +91,7 @@ pub(super) struct Fill<'c, 'p> {
 }
 
 impl<'c, 'p> Fill<'c, 'p> {
-    pub(super) fn new(candidates: &'c Candidates<'p>, limits: &Limits) -> Self {
+    pub(super) fn new(candidates: &'c Candidates<'p>, limits: &Limits, placing: Placing) -> Self {
         let accounts = candidates.accounts.iter();
         let (nonces, balances) = accounts.map(|(_, sender)| (sender.nonce, sender.balance)).unzip();
         let mut reserve = Reserve::default();
@@ -92,7 +112,13 @@ impl<'c, 'p> Fill<'c, 'p> {
             limits: *limits,
             nonces,
             balances,
+            placing,
             timeline: Timeline::new(candidates.places.len()),
+            gaps: Gaps::new(if placing == Placing::InGaps { candidates.places.len() } else { 0 }),
+            taken: Vec::new(),
+            starts: vec![0; candidates.orders().len()],
+            last_starts: vec![0; candidates.accounts.len()],
+            floor: 0,
             block: Assembly::default(),
             reserve,
             decisions: vec![None; candidates.orders().len()],
@@ -117,6 +143,7 @@ impl<'c, 'p> Fill<'c, 'p> {
                 (_, Turn::Now | Turn::Order(_)) => self.try_take(order),
             };
             placed.map_err(|why| AssemblyError::Unplaceable { order, why })?;
+            self.floor = self.starts[order.index()];
         }
         for at in 0..self.decisions.len() {
             let order = OrderIndex::new(at);
@@ -201,6 +228,9 @@ impl<'c, 'p> Fill<'c, 'p> {
             }
             self.block.left_out.push((order, why));
         }
+        if self.placing == Placing::InGaps {
+            self.put_in_order();
+        }
         self.block.span = self.timeline.span();
         Ok(self.block)
     }
@@ -270,12 +300,16 @@ impl<'c, 'p> Fill<'c, 'p> {
     /// Adds an order to the end of the block, if everything suffices for it.
     fn try_take(&mut self, order: OrderIndex) -> Result<(), LeftOut> {
         let filled = self.fits(order).map_err(LeftOut::Limit)?;
-        if !self.advance(order) {
+        let balances = self.paid(order)?;
+        let is_in_time = match self.placing {
+            Placing::AtEnd => self.put_at_end(order),
+            Placing::InGaps => self.put_in_gap(order),
+        };
+        if !is_in_time {
             return Err(LeftOut::Limit(Resource::Span));
         }
-        if let Err(why) = self.pay(order) {
-            self.timeline.undo();
-            return Err(why);
+        for (account, balance) in balances {
+            self.balances[account] = balance;
         }
         self.block = Assembly {
             orders: core::mem::take(&mut self.block.orders),
@@ -354,35 +388,33 @@ impl<'c, 'p> Fill<'c, 'p> {
         Ok(next)
     }
 
-    /// Takes what the order costs from its senders, all or nothing.
-    fn pay(&mut self, order: OrderIndex) -> Result<(), LeftOut> {
+    /// What the senders of an order have after it, if that suffices for all of it.
+    fn paid(&self, order: OrderIndex) -> Result<Vec<(usize, U256)>, LeftOut> {
         let candidates = self.candidates;
-        let before: Vec<(usize, U256)> = candidates
-            .needs
-            .row(order.index())
-            .iter()
-            .map(|need| (need.account as usize, self.balances[need.account as usize]))
-            .collect();
+        let needs = candidates.needs.row(order.index()).iter();
+        let accounts = needs.map(|need| need.account as usize);
+        let mut balances: Vec<(usize, U256)> =
+            accounts.map(|account| (account, self.balances[account])).collect();
         for tx in &candidates.order(order).transactions {
-            let is_senders = |it: &&(usize, U256)| candidates.accounts[it.0].0 == tx.sender;
-            let (account, _) = before.iter().find(is_senders).expect("an order needs its senders");
-            let balance = &mut self.balances[*account];
+            let is_senders = |it: &&mut (usize, U256)| candidates.accounts[it.0].0 == tx.sender;
+            let paying = balances.iter_mut().find(is_senders);
+            let (_, balance) = paying.expect("an order needs its senders");
             if *balance < tx.needs {
-                for (account, balance) in before {
-                    self.balances[account] = balance;
-                }
                 return Err(LeftOut::Funds { sender: tx.sender });
             }
             *balance = balance.saturating_sub(tx.spends);
         }
-        Ok(())
+        Ok(balances)
+    }
+
+    fn span_max(&self, order: OrderIndex) -> u64 {
+        if self.candidates.is_required[order.index()] { u64::MAX } else { self.limits.span }
     }
 
     /// Adds the order to the timeline, unless it would finish too late.
-    fn advance(&mut self, order: OrderIndex) -> bool {
+    fn put_at_end(&mut self, order: OrderIndex) -> bool {
         let candidates = self.candidates;
-        let span_max =
-            if candidates.is_required[order.index()] { u64::MAX } else { self.limits.span };
+        let span_max = self.span_max(order);
         self.timeline.mark();
         let first = candidates.first_tx[order.index()];
         for (tx, number) in candidates.order(order).transactions.iter().zip(first..) {
@@ -395,6 +427,45 @@ impl<'c, 'p> Fill<'c, 'p> {
             self.timeline.add(uses, finish);
         }
         true
+    }
+
+    /// Plans the order, unless it would finish too late: a bundle as a whole, one transaction
+    /// after the other.
+    fn put_in_gap(&mut self, order: OrderIndex) -> bool {
+        let candidates = self.candidates;
+        let needs = candidates.needs.row(order.index());
+        let nonces = needs.iter().map(|need| self.last_starts[need.account as usize]);
+        let before = candidates.before.row(order.index()).iter();
+        let preceding = before.map(|earlier| self.starts[earlier.index()]);
+        let floor = nonces.chain(preceding).fold(self.floor, u64::max);
+        let transactions = candidates.order(order).transactions.iter();
+        let gas = transactions.map(|tx| tx.access.gas()).fold(0, u64::saturating_add);
+        let uses = candidates.planned.row(order.index());
+        let Some(start) = self.gaps.start_of(uses, gas, floor, self.span_max(order)) else {
+            return false;
+        };
+        self.gaps.add(uses, start, gas);
+        self.taken.push((order, start));
+        self.starts[order.index()] = start;
+        for need in needs {
+            self.last_starts[need.account as usize] = start;
+        }
+        true
+    }
+
+    /// The order of the block, and its span: not what was planned, but what follows.
+    fn put_in_order(&mut self) {
+        let candidates = self.candidates;
+        self.block.orders = block_order(candidates, &self.taken);
+        for order in &self.block.orders {
+            let first = candidates.first_tx[order.index()];
+            for (tx, number) in candidates.order(*order).transactions.iter().zip(first..) {
+                let uses = candidates.places.of(number);
+                let finish = self.timeline.finish_of(uses, tx.access.gas());
+                self.timeline.add(uses, finish);
+            }
+        }
+        debug_assert!(self.timeline.span() <= self.gaps.span(), "nothing is later than planned");
     }
 
     /// What a required order has taken is no longer kept for it.

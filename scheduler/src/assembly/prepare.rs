@@ -7,8 +7,8 @@ use alloy_primitives::{Address, U256};
 use forewave_analyzer::PredictedAccess;
 use hashbrown::{DefaultHashBuilder, HashMap, HashSet};
 
-use super::{AssemblyError, LeftOut, places::Places};
-use crate::{Constraints, Order, OrderIndex, Sender, csr::Csr};
+use super::{AssemblyError, LeftOut, gaps::as_planned, places::Places};
+use crate::{Constraints, Order, OrderIndex, Sender, csr::Csr, uses::Uses};
 
 /// The orders that a block can be assembled from.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub struct Candidates<'p> {
     /// By order: the number of its first transaction.
     pub(super) first_tx: Vec<usize>,
     pub(super) places: Places,
+    /// By order: what all of its transactions do where.
+    pub(super) planned: Csr<(u32, Uses)>,
     /// Orders that must be in the block, those included with whose nonces they need.
     pub(super) is_required: Vec<bool>,
     /// Nonces that are kept for required orders.
@@ -114,6 +116,7 @@ impl<'p> Candidates<'p> {
             predictions.extend(order.transactions.iter().map(|tx| tx.access));
         }
         let places = Places::new(&predictions);
+        let planned = planned(&orders, &first_tx, &places);
         let pairs = |pairs: &[(OrderIndex, OrderIndex)]| -> Csr<OrderIndex> {
             // Of an order and itself there is nothing to ask.
             let distinct = pairs.iter().filter(|(left, right)| left != right);
@@ -133,6 +136,7 @@ impl<'p> Candidates<'p> {
             malformed,
             first_tx,
             places,
+            planned,
             before,
             excludes,
         };
@@ -258,4 +262,25 @@ fn needs_of(
         }
     }
     (needs, malformed)
+}
+
+/// By order: the uses of its transactions, each place once.
+fn planned(orders: &[Order<'_>], first_tx: &[usize], places: &Places) -> Csr<(u32, Uses)> {
+    let mut uses: Vec<(usize, (u32, Uses))> = Vec::new();
+    let mut creditors = vec![0usize; places.len()];
+    for (at, order) in orders.iter().enumerate() {
+        let numbers = first_tx[at]..first_tx[at] + order.transactions.len();
+        let mut of_order: Vec<(u32, Uses)> =
+            numbers.flat_map(|tx| places.of(tx).iter().copied()).collect();
+        of_order.sort_by_key(|&(place, _)| place);
+        for same in of_order.chunk_by(|a, b| a.0 == b.0) {
+            let all = same.iter().fold(Uses::NONE, |all, &(_, uses)| all | uses);
+            creditors[same[0].0 as usize] += usize::from(all.contains(Uses::CREDIT));
+            uses.push((at, (same[0].0, all)));
+        }
+    }
+    let uses = uses
+        .iter()
+        .map(|&(at, (place, uses))| (at, (place, as_planned(uses, creditors[place as usize]))));
+    Csr::group(orders.len(), uses)
 }

@@ -133,6 +133,14 @@ fn what_would_finish_beyond_the_span_makes_room_for_others() {
 }
 
 #[test]
+fn an_order_that_would_finish_too_late_can_come_before_others() {
+    // The second waits for the first; the third could only follow the second.
+    let cases = [(1, 0, 90, "Ra Wa #10"), (2, 0, 80, "Ra Wa Rb Wb #10"), (3, 0, 70, "Rb Wb #10")];
+    check(&cases, FREE, &Limits::of_gas(30), "0 1 2 | ");
+    check(&cases, FREE, &Limits::of_gas(30).with_span(20), "0 2 1 | ");
+}
+
+#[test]
 fn writers_and_credits_do_not_wait_for_each_other_and_readers_wait_for_both() {
     let cases = [(1, 0, 30, "Wa #10"), (2, 0, 20, "Da #10"), (3, 0, 15, "Wa #10")];
     check(&cases, FREE, &Limits::of_gas(30).with_span(10), "0 1 2 | ");
