@@ -32,6 +32,7 @@
 //! ```
 
 mod access_list;
+pub mod assembly;
 pub mod bench;
 pub mod compare;
 pub mod conformance;
@@ -61,11 +62,11 @@ pub use forewave_analyzer::{
     Block, BlockReward, CallKind, Completeness, Confidence, Effect, Entry, EntrySummary,
     EvaluationLimits, ExprArena, ExprId, Frequency, GaveUp, Implementation, KeyExpr, KeyOrigin,
     LatePredictor, Learnt, LearntEffect, LearntFunction, LearntInput, LearntLimits, ListPredictor,
-    Location, MemoryState, ObservedAccess, Ommer, PanickedError, Payers, PredictedAccess,
-    Predictor, ProtocolPredictor, Scope, Scratch, Selected, SharedPlace, SharedUse, StateError,
-    StateExtent, StaticPredictor, SummaryCache, SummaryError, SummaryLimits, Target, TxEvaluator,
-    TxIndex, WidenedAccess, WideningCause, Words, WriteKind, commute_payments, predict_each,
-    summarize, summarize_account,
+    Location, MeasuredAccess, MeasuredDeciding, MemoryState, ObservedAccess, Ommer, PanickedError,
+    Payers, PredictedAccess, Predictor, ProtocolPredictor, Scope, Scratch, Selected, SharedPlace,
+    SharedUse, StateError, StateExtent, StaticPredictor, SummaryCache, SummaryError, SummaryLimits,
+    Target, TxEvaluator, TxIndex, WidenedAccess, WideningCause, Words, WriteKind, commute_payments,
+    predict_each, summarize, summarize_account,
 };
 pub use forewave_executor::{
     AccountChange, BlockOutcome, CancelToken, Cancellable, CancellableError, Declaration,
@@ -84,3 +85,8 @@ pub use pipeline::{BlockError, Plan, execute_block, predict};
 pub use predictors::{PredictorKind, UnknownPredictor};
 pub use printable::{Printable, is_printable};
 pub use state_root::{apply_changes, state_root};
+
+/// The snippets of the page for those who embed this crate, compiled by the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/embedding.md")]
+struct EmbeddingPage;

@@ -22,6 +22,7 @@ mod expr;
 mod keys;
 mod learnt;
 mod listed;
+mod measured;
 mod panicked;
 mod payments;
 mod predictor;
@@ -45,6 +46,7 @@ pub use learnt::{
     LearntLimits, Selected, Told, Trace, TraceEvent, TraceInput, Word,
 };
 pub use listed::ListPredictor;
+pub use measured::{MeasuredAccess, MeasuredDeciding};
 pub use panicked::PanickedError;
 pub use payments::{Payers, commute_payments};
 pub use predictor::{AnalyzeError, Predictor, predict_each};

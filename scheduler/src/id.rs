@@ -44,6 +44,11 @@ index! {
 }
 
 index! {
+    /// Position of an order among the candidates for a block, counted from 0.
+    OrderIndex, "order"
+}
+
+index! {
     /// Position of a wave in its schedule, counted from 0.
     WaveIndex, "wave"
 }

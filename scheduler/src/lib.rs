@@ -10,9 +10,13 @@
 //! ([`FAN_IN_MAX`], [`MAPPING_SCOPES_MAX`]) where a pairing could be quadratic;
 //! beyond a bound transactions are ordered that need not be, never the reverse.
 //!
+//! [`assemble`] chooses the transactions of a block before all that: from [`Candidates`] with
+//! values, within [`Limits`] that may bound the span.
+//!
 //! This crate knows access sets, not the EVM: no bytecode, no state, no
 //! threads, no I/O.
 
+mod assembly;
 mod balance;
 mod chain;
 mod conflicts;
@@ -25,6 +29,7 @@ mod hazard;
 mod hot;
 mod id;
 mod lanes;
+mod order;
 mod schedule;
 mod scope;
 mod table;
@@ -40,14 +45,19 @@ mod notation;
 #[cfg(test)]
 mod properties;
 
+pub use assembly::{
+    Assembly, AssemblyError, Candidates, LeftOut, Machine, Timed, assemble, assemble_within, trade,
+    value_bound,
+};
 pub use critical::critical_path;
 pub use dot::dot;
 pub use frontier::FAN_IN_MAX;
 pub use graph::{ConflictGraph, Edge, TransactionSet};
 pub use hazard::{Cause, Hazard};
 pub use hot::{HazardCounts, HotSpot, hot_spots};
-pub use id::{LocationId, WaveIndex};
+pub use id::{LocationId, OrderIndex, WaveIndex};
 pub use lanes::{LaneSlot, Lanes, lanes};
+pub use order::{Constraints, GasClaim, Limits, Order, OrderTx, Resource, Sender};
 pub use schedule::{
     Chain, Schedule, StatedChain, StatedSchedule, StatedWave, Wave, remaining_gas, schedule,
 };

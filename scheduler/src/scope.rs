@@ -59,8 +59,10 @@ impl ScopeTable {
 }
 
 /// Every scope that some prediction is widened to.
-fn used_scopes(predictions: &[PredictedAccess]) -> Vec<Scope> {
-    let widened = predictions.iter().flat_map(PredictedAccess::widened);
+pub(crate) fn used_scopes<'p>(
+    predictions: impl IntoIterator<Item = &'p PredictedAccess>,
+) -> Vec<Scope> {
+    let widened = predictions.into_iter().flat_map(PredictedAccess::widened);
     let mut scopes: Vec<Scope> = widened.map(|widened| widened.scope).collect();
     scopes.sort_unstable();
     scopes.dedup();
@@ -92,18 +94,28 @@ fn widened_uses(
 ) {
     for (position, prediction) in predictions.iter().enumerate() {
         let tx = TxIndex::new(position);
-        for widened in prediction.widened() {
-            let (whole, part) = match widened.kind {
-                AccessKind::Read => (Uses::READ, Uses::GLANCE),
-                AccessKind::Write | AccessKind::Delta => {
-                    (Uses::READ | Uses::WRITE, Uses::GLANCE | Uses::CREDIT)
-                }
-            };
-            let mut found = outward(widened.scope).filter_map(|scope| find(scopes, &scope));
-            let own = found.next().expect("a used scope, or the contract it widened to, is listed");
-            uses.push((own, (tx, whole)));
-            uses.extend(found.map(|wider| (wider, (tx, part))));
-        }
+        for_each_widened_use(scopes, prediction, |scope, kinds| uses.push((scope, (tx, kinds))));
+    }
+}
+
+/// Calls `each` for what the widened accesses of one prediction do at their own scope and at
+/// wider ones.
+pub(crate) fn for_each_widened_use(
+    scopes: &[Scope],
+    prediction: &PredictedAccess,
+    mut each: impl FnMut(usize, Uses),
+) {
+    for widened in prediction.widened() {
+        let (whole, part) = match widened.kind {
+            AccessKind::Read => (Uses::READ, Uses::GLANCE),
+            AccessKind::Write | AccessKind::Delta => {
+                (Uses::READ | Uses::WRITE, Uses::GLANCE | Uses::CREDIT)
+            }
+        };
+        let mut found = outward(widened.scope).filter_map(|scope| find(scopes, &scope));
+        let own = found.next().expect("a used scope, or the contract it widened to, is listed");
+        each(own, whole);
+        found.for_each(|wider| each(wider, part));
     }
 }
 
@@ -146,7 +158,7 @@ fn known_origins(
     let mut known = HashMap::new();
     for &(address, key, origin) in predictions.iter().flat_map(PredictedAccess::origins) {
         let location = Location::Storage(address, key);
-        if !mappings(scopes, &location).is_empty()
+        if is_in_mapping_scope(scopes, &location)
             && let Some(id) = table.id(&location)
         {
             let first = known.entry(id).or_insert(Some(origin));
@@ -156,8 +168,13 @@ fn known_origins(
     known
 }
 
+/// Whether a mapping scope asks for the origin of the location's key.
+pub(crate) fn is_in_mapping_scope(scopes: &[Scope], location: &Location) -> bool {
+    !mappings(scopes, location).is_empty()
+}
+
 /// Adds the scopes that cover a location, given the origin of its key.
-fn cover(
+pub(crate) fn cover(
     scopes: &[Scope],
     location: &Location,
     origin: Option<KeyOrigin>,

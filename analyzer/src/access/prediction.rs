@@ -150,6 +150,12 @@ impl PredictedAccess {
         Self::exact(AccessSet::default(), gas).with_widened([everything])
     }
 
+    /// The same with another gas estimate, as where a simulation knows better.
+    #[must_use]
+    pub fn with_gas(self, gas: u64) -> Self {
+        Self { gas, ..self }
+    }
+
     /// Adds widened accesses.
     #[must_use]
     pub fn with_widened(mut self, widened: impl IntoIterator<Item = WidenedAccess>) -> Self {

@@ -1,0 +1,483 @@
+//! One block while it is filled: who can be next, what is left, who is decided.
+//!
+//! ```text
+//! every order ──> waits for a nonce ──> heap by value per gas ──> taken, or left out
+//!                      ^                      │    ^
+//!                      └── not its turn yet ──┘    └── waits for those that are to precede it
+//! ```
+
+use core::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use alloy_primitives::U256;
+
+use super::{
+    Assembly, AssemblyError, LeftOut,
+    gaps::Gaps,
+    linear::block_order,
+    prepare::{Candidates, Density},
+    timeline::Timeline,
+};
+use crate::{Limits, OrderIndex, Resource};
+
+/// Highest value by gas first, ties by index.
+type Ranked = (Density, Reverse<OrderIndex>);
+
+/// Where an order that is taken joins the block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Placing {
+    /// Behind all others.
+    AtEnd,
+    /// At the earliest time at which it does not meet others.
+    InGaps,
+}
+
+/// What became of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Decision {
+    Taken,
+    LeftOut(LeftOut),
+}
+
+/// What an order needs first.
+enum Turn {
+    Now,
+    /// The account's nonce must become this.
+    Nonce(u32, u64),
+    /// This order must be decided.
+    Order(OrderIndex),
+    Never(LeftOut),
+}
+
+/// What required orders that are not in the block yet will take.
+#[derive(Clone, Copy, Debug, Default)]
+struct Reserve {
+    gas: u64,
+    state_gas: u64,
+    blob_gas: u64,
+    size: u64,
+    /// The most by which a limit exceeds what is estimated to be used.
+    headroom: u64,
+    state_headroom: u64,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(super) struct Fill<'c, 'p> {
+    candidates: &'c Candidates<'p>,
+    limits: Limits,
+    nonces: Vec<u64>,
+    balances: Vec<U256>,
+    placing: Placing,
+    timeline: Timeline,
+    gaps: Gaps,
+    /// The orders so far, with their starts in the gaps.
+    taken: Vec<(OrderIndex, u64)>,
+    /// By order, and by account for its last order.
+    starts: Vec<u64>,
+    last_starts: Vec<u64>,
+    /// Where the front ends.
+    floor: u64,
+    block: Assembly,
+    reserve: Reserve,
+    decisions: Vec<Option<Decision>>,
+    heap: BinaryHeap<Ranked>,
+    /// By account and the nonce that it must have.
+    waiting: BTreeMap<(u32, u64), Vec<OrderIndex>>,
+    /// By order: who waits for its decision.
+    behind: BTreeMap<OrderIndex, Vec<OrderIndex>>,
+    /// All who do or did.
+    parked: BinaryHeap<Ranked>,
+}
+
+impl<'c, 'p> Fill<'c, 'p> {
+    pub(super) fn new(candidates: &'c Candidates<'p>, limits: &Limits, placing: Placing) -> Self {
+        let accounts = candidates.accounts.iter();
+        let (nonces, balances) = accounts.map(|(_, sender)| (sender.nonce, sender.balance)).unzip();
+        let mut reserve = Reserve::default();
+        for (order, _) in candidates.orders().iter().zip(&candidates.is_required).filter(|it| *it.1)
+        {
+            for tx in &order.transactions {
+                reserve.gas = reserve.gas.saturating_add(tx.gas.used);
+                reserve.state_gas = reserve.state_gas.saturating_add(tx.state_gas.used);
+                reserve.blob_gas = reserve.blob_gas.saturating_add(tx.blob_gas);
+                reserve.size = reserve.size.saturating_add(tx.size);
+                reserve.headroom = reserve.headroom.max(tx.gas.most() - tx.gas.used);
+                let state_headroom = tx.state_gas.most() - tx.state_gas.used;
+                reserve.state_headroom = reserve.state_headroom.max(state_headroom);
+            }
+        }
+        Self {
+            candidates,
+            limits: *limits,
+            nonces,
+            balances,
+            placing,
+            timeline: Timeline::new(candidates.places.len()),
+            gaps: Gaps::new(if placing == Placing::InGaps { candidates.places.len() } else { 0 }),
+            taken: Vec::new(),
+            starts: vec![0; candidates.orders().len()],
+            last_starts: vec![0; candidates.accounts.len()],
+            floor: 0,
+            block: Assembly::default(),
+            reserve,
+            decisions: vec![None; candidates.orders().len()],
+            heap: BinaryHeap::new(),
+            waiting: BTreeMap::new(),
+            behind: BTreeMap::new(),
+            parked: BinaryHeap::new(),
+        }
+    }
+
+    /// Puts in front what the caller wants there, and lets every other order wait its turn.
+    pub(super) fn begin(&mut self) -> Result<(), AssemblyError> {
+        for &order in &self.candidates.constraints.first {
+            let decision = self.decisions[order.index()];
+            if decision == Some(Decision::Taken) {
+                continue;
+            }
+            let placed = match (decision, self.turn(order)) {
+                (Some(Decision::LeftOut(why)), _) | (_, Turn::Never(why)) => Err(why),
+                (_, Turn::Nonce(account, _)) => Err(self.gap(account, order)),
+                // Those that are to precede it are left out by its being taken.
+                (_, Turn::Now | Turn::Order(_)) => self.try_take(order),
+            };
+            placed.map_err(|why| AssemblyError::Unplaceable { order, why })?;
+            self.floor = self.starts[order.index()];
+        }
+        for at in 0..self.decisions.len() {
+            let order = OrderIndex::new(at);
+            if self.decisions[at].is_none() {
+                match self.candidates.malformed[at] {
+                    Some(sender) => self.leave_out(order, LeftOut::Nonces { sender }),
+                    None => self.await_turn(order),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The order of the highest value by gas among those whose turn may have come.
+    pub(super) fn next(&mut self) -> Option<OrderIndex> {
+        self.heap.pop().map(|(_, Reverse(order))| order)
+    }
+
+    /// Takes an order, leaves it out, or lets it wait for its turn.
+    pub(super) fn decide(&mut self, order: OrderIndex) {
+        if self.decisions[order.index()].is_some() {
+            return;
+        }
+        match self.turn(order) {
+            Turn::Now => {
+                if let Err(why) = self.try_take(order) {
+                    self.leave_out(order, why);
+                }
+            }
+            Turn::Nonce(account, nonce) => {
+                self.waiting.entry((account, nonce)).or_default().push(order);
+            }
+            Turn::Order(earlier) => {
+                self.behind.entry(earlier).or_default().push(order);
+                self.parked.push(self.ranked(order));
+            }
+            Turn::Never(why) => self.leave_out(order, why),
+        }
+    }
+
+    /// Decides one order for others that wait for it, where nothing else is left to decide.
+    /// False if none is waited for.
+    pub(super) fn release(&mut self) -> bool {
+        while let Some((_, Reverse(order))) = self.parked.pop() {
+            if self.decisions[order.index()].is_some() {
+                continue;
+            }
+            let candidates = self.candidates;
+            let before = candidates.before.row(order.index());
+            let undecided = before.iter().filter(|it| self.decisions[it.index()].is_none());
+            let Some(&earlier) = undecided.max_by_key(|it| candidates.is_required[it.index()])
+            else {
+                continue;
+            };
+            if candidates.is_required[earlier.index()] {
+                self.leave_out(order, LeftOut::Precedence { with: earlier });
+            } else {
+                self.leave_out(earlier, LeftOut::Precedence { with: order });
+                self.parked.push(self.ranked(order));
+            }
+            return true;
+        }
+        false
+    }
+
+    /// The block, once everything is decided that ever will be.
+    pub(super) fn finish(mut self) -> Result<Assembly, AssemblyError> {
+        for at in 0..self.decisions.len() {
+            let order = OrderIndex::new(at);
+            let why = match self.decisions[at] {
+                Some(Decision::Taken) => continue,
+                Some(Decision::LeftOut(why)) => why,
+                None => match self.turn(order) {
+                    Turn::Never(why) => why,
+                    Turn::Nonce(account, _) => self.gap(account, order),
+                    Turn::Order(with) => LeftOut::Precedence { with },
+                    Turn::Now => unreachable!("an order whose turn has come is decided"),
+                },
+            };
+            if self.candidates.is_required[at] {
+                return Err(AssemblyError::Unplaceable { order, why });
+            }
+            self.block.left_out.push((order, why));
+        }
+        if self.placing == Placing::InGaps {
+            self.put_in_order();
+        }
+        self.block.span = self.timeline.span();
+        Ok(self.block)
+    }
+
+    fn ranked(&self, order: OrderIndex) -> Ranked {
+        (self.candidates.priority[order.index()], Reverse(order))
+    }
+
+    /// Puts an order where it is looked at when its nonces are next.
+    fn await_turn(&mut self, order: OrderIndex) {
+        match self.nonce_turn(order) {
+            Turn::Nonce(account, nonce) => {
+                self.waiting.entry((account, nonce)).or_default().push(order);
+            }
+            Turn::Never(why) => self.leave_out(order, why),
+            Turn::Now | Turn::Order(_) => self.heap.push(self.ranked(order)),
+        }
+    }
+
+    /// What an order needs before it can be taken, limits aside.
+    fn turn(&self, order: OrderIndex) -> Turn {
+        match self.nonce_turn(order) {
+            Turn::Now => {}
+            other => return other,
+        }
+        let candidates = self.candidates;
+        let excluding = candidates.excludes.row(order.index()).iter().find(|other| {
+            let is_taken = self.decisions[other.index()] == Some(Decision::Taken);
+            is_taken || (candidates.is_required[other.index()] && **other != order)
+        });
+        if let Some(&by) = excluding {
+            return Turn::Never(LeftOut::Excluded { by });
+        }
+        let before = candidates.before.row(order.index()).iter();
+        let mut undecided = before.filter(|other| self.decisions[other.index()].is_none());
+        undecided.next().map_or(Turn::Now, |&other| Turn::Order(other))
+    }
+
+    /// Whether the nonces of an order are next.
+    fn nonce_turn(&self, order: OrderIndex) -> Turn {
+        let is_required = self.candidates.is_required[order.index()];
+        for need in self.candidates.needs.row(order.index()) {
+            let next = self.nonces[need.account as usize];
+            let reserved = &self.candidates.reserved;
+            let mut nonces = (0..need.count).map(|at| need.nonce.saturating_add(at));
+            let taken = nonces.find(|&nonce| {
+                nonce < next || (!is_required && reserved.contains(&(need.account, nonce)))
+            });
+            if let Some(nonce) = taken {
+                let sender = self.candidates.accounts[need.account as usize].0;
+                return Turn::Never(LeftOut::NonceUsed { sender, nonce });
+            }
+            if need.nonce > next {
+                return Turn::Nonce(need.account, need.nonce);
+            }
+        }
+        Turn::Now
+    }
+
+    fn gap(&self, account: u32, order: OrderIndex) -> LeftOut {
+        let needs = self.candidates.needs.row(order.index());
+        let need = needs.iter().find(|need| need.account == account);
+        let nonce = need.map_or(0, |need| need.nonce);
+        LeftOut::NonceGap { sender: self.candidates.accounts[account as usize].0, nonce }
+    }
+
+    /// Adds an order to the end of the block, if everything suffices for it.
+    fn try_take(&mut self, order: OrderIndex) -> Result<(), LeftOut> {
+        let filled = self.fits(order).map_err(LeftOut::Limit)?;
+        let balances = self.paid(order)?;
+        let is_in_time = match self.placing {
+            Placing::AtEnd => self.put_at_end(order),
+            Placing::InGaps => self.put_in_gap(order),
+        };
+        if !is_in_time {
+            return Err(LeftOut::Limit(Resource::Span));
+        }
+        for (account, balance) in balances {
+            self.balances[account] = balance;
+        }
+        self.block = Assembly {
+            orders: core::mem::take(&mut self.block.orders),
+            left_out: core::mem::take(&mut self.block.left_out),
+            ..filled
+        };
+        self.block.orders.push(order);
+        self.decisions[order.index()] = Some(Decision::Taken);
+        self.settle_reserve(order);
+        for need in self.candidates.needs.row(order.index()) {
+            let nonce = &mut self.nonces[need.account as usize];
+            *nonce = nonce.saturating_add(need.count);
+            let next = (need.account, *nonce);
+            for waiting in self.waiting.remove(&next).into_iter().flatten() {
+                self.heap.push(self.ranked(waiting));
+            }
+        }
+        let candidates = self.candidates;
+        for &earlier in candidates.before.row(order.index()) {
+            if self.decisions[earlier.index()].is_none() {
+                self.leave_out(earlier, LeftOut::Precedence { with: order });
+            }
+        }
+        for &other in candidates.excludes.row(order.index()) {
+            if self.decisions[other.index()].is_none() {
+                self.leave_out(other, LeftOut::Excluded { by: order });
+            }
+        }
+        self.decided(order);
+        Ok(())
+    }
+
+    fn leave_out(&mut self, order: OrderIndex, why: LeftOut) {
+        self.decisions[order.index()] = Some(Decision::LeftOut(why));
+        self.decided(order);
+    }
+
+    /// Looks again at those that waited for this decision.
+    fn decided(&mut self, order: OrderIndex) {
+        for waiting in self.behind.remove(&order).into_iter().flatten() {
+            self.heap.push(self.ranked(waiting));
+        }
+    }
+
+    /// The figures of the block with the order, if the limits allow it.
+    fn fits(&self, order: OrderIndex) -> Result<Assembly, Resource> {
+        let Limits { gas, state_gas, blob_gas, size, work, .. } = self.limits;
+        let is_required = self.candidates.is_required[order.index()];
+        let reserve = if is_required { Reserve::default() } else { self.reserve };
+        let block = &self.block;
+        let mut next =
+            Assembly { orders: Vec::new(), left_out: Vec::new(), value: block.value, ..*block };
+        let within = |used: u64, more: u64, limit: u64, resource| {
+            if used.saturating_add(more) > limit { Err(resource) } else { Ok(()) }
+        };
+        let order = self.candidates.order(order);
+        next.value = next.value.saturating_add(order.value);
+        for tx in &order.transactions {
+            within(next.gas, tx.gas.most(), gas, Resource::Gas)?;
+            within(next.state_gas, tx.state_gas.most(), state_gas, Resource::StateGas)?;
+            next.gas = next.gas.saturating_add(tx.gas.used);
+            next.state_gas = next.state_gas.saturating_add(tx.state_gas.used);
+            next.blob_gas = next.blob_gas.saturating_add(tx.blob_gas);
+            next.size = next.size.saturating_add(tx.size);
+            next.work = next.work.saturating_add(tx.access.gas());
+        }
+        if !is_required {
+            within(next.work, 0, work, Resource::Work)?;
+            let later = reserve.gas.saturating_add(reserve.headroom);
+            within(next.gas, later, gas, Resource::Gas)?;
+            let later = reserve.state_gas.saturating_add(reserve.state_headroom);
+            within(next.state_gas, later, state_gas, Resource::StateGas)?;
+        }
+        within(next.blob_gas, reserve.blob_gas, blob_gas, Resource::BlobGas)?;
+        within(next.size, reserve.size, size, Resource::Size)?;
+        Ok(next)
+    }
+
+    /// What the senders of an order have after it, if that suffices for all of it.
+    fn paid(&self, order: OrderIndex) -> Result<Vec<(usize, U256)>, LeftOut> {
+        let candidates = self.candidates;
+        let needs = candidates.needs.row(order.index()).iter();
+        let accounts = needs.map(|need| need.account as usize);
+        let mut balances: Vec<(usize, U256)> =
+            accounts.map(|account| (account, self.balances[account])).collect();
+        for tx in &candidates.order(order).transactions {
+            let is_senders = |it: &&mut (usize, U256)| candidates.accounts[it.0].0 == tx.sender;
+            let paying = balances.iter_mut().find(is_senders);
+            let (_, balance) = paying.expect("an order needs its senders");
+            if *balance < tx.needs {
+                return Err(LeftOut::Funds { sender: tx.sender });
+            }
+            *balance = balance.saturating_sub(tx.spends);
+        }
+        Ok(balances)
+    }
+
+    fn span_max(&self, order: OrderIndex) -> u64 {
+        if self.candidates.is_required[order.index()] { u64::MAX } else { self.limits.span }
+    }
+
+    /// Adds the order to the timeline, unless it would finish too late.
+    fn put_at_end(&mut self, order: OrderIndex) -> bool {
+        let candidates = self.candidates;
+        let span_max = self.span_max(order);
+        self.timeline.mark();
+        let first = candidates.first_tx[order.index()];
+        for (tx, number) in candidates.order(order).transactions.iter().zip(first..) {
+            let uses = candidates.places.of(number);
+            let finish = self.timeline.finish_of(uses, tx.access.gas());
+            if finish > span_max {
+                self.timeline.undo();
+                return false;
+            }
+            self.timeline.add(uses, finish);
+        }
+        true
+    }
+
+    /// Plans the order, unless it would finish too late: a bundle as a whole, one transaction
+    /// after the other.
+    fn put_in_gap(&mut self, order: OrderIndex) -> bool {
+        let candidates = self.candidates;
+        let needs = candidates.needs.row(order.index());
+        let nonces = needs.iter().map(|need| self.last_starts[need.account as usize]);
+        let before = candidates.before.row(order.index()).iter();
+        let preceding = before.map(|earlier| self.starts[earlier.index()]);
+        let floor = nonces.chain(preceding).fold(self.floor, u64::max);
+        let transactions = candidates.order(order).transactions.iter();
+        let gas = transactions.map(|tx| tx.access.gas()).fold(0, u64::saturating_add);
+        let uses = candidates.planned.row(order.index());
+        let Some(start) = self.gaps.start_of(uses, gas, floor, self.span_max(order)) else {
+            return false;
+        };
+        self.gaps.add(uses, start, gas);
+        self.taken.push((order, start));
+        self.starts[order.index()] = start;
+        for need in needs {
+            self.last_starts[need.account as usize] = start;
+        }
+        true
+    }
+
+    /// The order of the block, and its span: not what was planned, but what follows.
+    fn put_in_order(&mut self) {
+        let candidates = self.candidates;
+        self.block.orders = block_order(candidates, &self.taken);
+        for order in &self.block.orders {
+            let first = candidates.first_tx[order.index()];
+            for (tx, number) in candidates.order(*order).transactions.iter().zip(first..) {
+                let uses = candidates.places.of(number);
+                let finish = self.timeline.finish_of(uses, tx.access.gas());
+                self.timeline.add(uses, finish);
+            }
+        }
+        debug_assert!(self.timeline.span() <= self.gaps.span(), "nothing is later than planned");
+    }
+
+    /// What a required order has taken is no longer kept for it.
+    fn settle_reserve(&mut self, order: OrderIndex) {
+        if !self.candidates.is_required[order.index()] {
+            return;
+        }
+        for tx in &self.candidates.order(order).transactions {
+            self.reserve.gas = self.reserve.gas.saturating_sub(tx.gas.used);
+            self.reserve.state_gas = self.reserve.state_gas.saturating_sub(tx.state_gas.used);
+            self.reserve.blob_gas = self.reserve.blob_gas.saturating_sub(tx.blob_gas);
+            self.reserve.size = self.reserve.size.saturating_sub(tx.size);
+        }
+    }
+}
