@@ -2,7 +2,7 @@
 //! about: a table of sequential against whole parallel runs, predicting and
 //! scheduling included, with the state in memory.
 //!
-//! `cargo run --release --example workloads -- [--threads 2] [--repeat 7] [--only NAME]... [--json]`
+//! `cargo run --release --example workloads -- [--threads 2] [--repeat 7] [--only NAME]... [--fork FORK] [--json]`
 //!
 //! The ways to run a block take turns. Each outcome is compared with sequential
 //! execution before anything is timed. Predictors have seen nothing before a run.
@@ -17,12 +17,13 @@ use std::{
 
 use clap::Parser;
 use forewave::{
-    Block, BlockOutcome, MemoryState, PredictorKind,
+    Block, BlockOutcome, MemoryState, PredictorKind, StateExtent,
     bench::{Spread, ratio},
     execute_block, sequential,
 };
 use forewave_fixtures::{GIGAGAS_TOKEN_TRANSFERS, GIGAGAS_TRANSFERS, Scenario, Workload};
 use rayon::{ThreadPool, ThreadPoolBuilder};
+use revm::primitives::hardfork::SpecId;
 use serde::Serialize;
 
 use self::process::{with_cpu_time, with_peak_memory};
@@ -73,9 +74,17 @@ struct Args {
     /// Only workloads of this name; may be given several times.
     #[arg(long, value_name = "NAME")]
     only: Vec<String>,
+    /// The rules of another fork than the workloads are made for; from Amsterdam on the access
+    /// list (EIP-7928) is made.
+    #[arg(long, value_name = "FORK", value_parser = spec)]
+    fork: Option<SpecId>,
     /// One line of JSON for each workload.
     #[arg(long)]
     json: bool,
+}
+
+fn spec(name: &str) -> Result<SpecId, String> {
+    name.parse().map_err(|_| format!("{name} is no fork"))
 }
 
 /// What was found of one workload.
@@ -131,7 +140,14 @@ fn main() -> io::Result<()> {
         if !args.only.is_empty() && !args.only.contains(&name) {
             continue;
         }
-        let found = measure(&args, name, aim, &scenario.generate(count, SEED), &pool);
+        let mut workload = scenario.generate(count, SEED);
+        if let Some(fork) = args.fork {
+            workload.block.cfg.set_spec_and_mainnet_gas_params(fork);
+            workload.block.makes_access_list = fork.is_enabled_in(SpecId::AMSTERDAM);
+            // Without the contracts of the protocol.
+            workload.block.state_extent = StateExtent::Touched;
+        }
+        let found = measure(&args, name, aim, &workload, &pool);
         if args.json {
             serde_json::to_writer(&mut out, &found)?;
             writeln!(out)?;

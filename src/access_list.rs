@@ -6,6 +6,10 @@
 //!     └──────── entries, against the list that was made ──> every entry that is wrong
 //! ```
 
+mod early;
+mod report;
+mod touching;
+
 use core::fmt;
 use std::collections::BTreeMap;
 
@@ -15,6 +19,12 @@ use alloy_eips::eip7928::{
 };
 use alloy_primitives::{Address, Bytes, U256};
 use forewave_analyzer::{Block, TxIndex};
+
+pub use self::{
+    early::unaffordable_reads,
+    report::{FaultKind, FaultReport, FaultTx},
+    touching::Touching,
+};
 
 /// What is wrong with a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +37,16 @@ pub enum ListFault {
         items: u64,
         /// The most that the gas limit of the block allows.
         items_max: u64,
+    },
+    /// It names more reads than the gas that is left can pay for, so that it can be rejected
+    /// while the block still executes.
+    Unaffordable {
+        /// The last transaction that has to run to know it; none if none has to.
+        after: Option<TxIndex>,
+        /// Slots that it names as read, that the transactions so far have not read.
+        reads: u64,
+        /// What they leave of the block's gas limit.
+        gas_left: u64,
     },
     /// An account is in only one of the two.
     Account {
@@ -49,15 +69,17 @@ pub enum ListFault {
 }
 
 impl ListFault {
-    /// The account, and the slot if it is about one, of a fault that no index places.
-    pub fn without_index(&self) -> Option<(Address, Option<U256>)> {
-        match *self {
-            Self::Account { address, is_touched: true } => Some((address, None)),
-            Self::Entry { address, at: EntryAt::Slot(slot, None), .. } => {
-                Some((address, Some(slot)))
-            }
-            _ => None,
-        }
+    /// Whether it is about something that is touched at an index which the fault does not say.
+    pub const fn is_without_index(&self) -> bool {
+        matches!(
+            self,
+            Self::Account { is_touched: true, .. } | Self::Entry { at: EntryAt::Slot(_, None), .. }
+        )
+    }
+
+    /// The reads that so much gas can pay for.
+    pub const fn affordable(gas: u64) -> u64 {
+        gas / ITEM_COST as u64
     }
 }
 
@@ -204,6 +226,15 @@ impl fmt::Display for ListFault {
                 f,
                 "the list has {items} accounts and slots, the block's gas limit allows {items_max}"
             ),
+            Self::Unaffordable { after, reads, gas_left } => {
+                let most = Self::affordable(*gas_left);
+                let reads =
+                    format!("{reads} reads of the list are not made, {most} can be paid for");
+                match after {
+                    Some(tx) => write!(f, "could be rejected after {tx}: {reads}"),
+                    None => write!(f, "could be rejected before any transaction: {reads}"),
+                }
+            }
             Self::Account { address, is_touched: true } => {
                 write!(f, "{address}: not in the list, but executing the block touches it")
             }

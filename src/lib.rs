@@ -56,7 +56,10 @@ pub mod stats;
 #[cfg(feature = "t8n")]
 pub mod t8n;
 
-pub use access_list::{EntryAt, IndexInWords, ListFault, Listed, judge_access_list, list_items};
+pub use access_list::{
+    EntryAt, FaultKind, FaultReport, FaultTx, IndexInWords, ListFault, Listed, Touching,
+    judge_access_list, list_items, unaffordable_reads,
+};
 pub use forewave_analyzer::{
     AccessKind, AccessListPredictor, AccessSet, AccessSetBuilder, AccessSummary, AnalyzeError,
     Block, BlockReward, CallKind, Completeness, Confidence, Effect, Entry, EntrySummary,
@@ -72,9 +75,9 @@ pub use forewave_executor::{
     AccountChange, BlockOutcome, CancelToken, Cancellable, CancellableError, Declaration,
     ExecutionError, ExecutionStats, HybridPredictor, Learner, Lesson, Observation, OneByOne,
     OraclePredictor, OutcomeNote, PrefetchStats, Prefetched, ReconPredictor, Reexecution,
-    ReexecutionReason, ReuseCache, RunPlan, Sampling, SequentialRun, StateChanges, StateView,
-    SystemFailure, SystemOperation, TxReceipt, Workers, declarations, execute, observe,
-    predict_on_threads, sequential, sequential_until, with_prefetch,
+    ReexecutionReason, ReuseCache, RunPlan, SYSTEM_CONTRACTS, Sampling, SequentialRun,
+    StateChanges, StateView, SystemFailure, SystemOperation, TxReceipt, Workers, declarations,
+    execute, observe, predict_on_threads, sequential, sequential_until, with_prefetch,
 };
 pub use forewave_scheduler::{
     AccessTable, Cause, Chain, ConflictGraph, Edge, Hazard, HazardCounts, HotSpot, LaneSlot, Lanes,

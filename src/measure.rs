@@ -10,6 +10,7 @@
 mod accesses;
 mod class;
 mod dependencies;
+mod listed;
 mod score;
 
 use core::{iter::zip, ops::AddAssign};
@@ -25,6 +26,7 @@ pub use self::{
     accesses::Overlap,
     class::TxClass,
     dependencies::{true_dependencies, weighted_span},
+    listed::{ListClassScore, ListMeasure, ListScore, WriteCounts, measure_by_list},
     score::{ClassScore, MissedContract, Score},
 };
 

@@ -14,11 +14,11 @@ use forewave_scheduler::{
 use serde::Serialize;
 
 use crate::{
-    Plan, PredictorKind,
+    FaultReport, Plan, PredictorKind,
     compare::{Mismatch, Unchecked},
     explain::Explained,
     input::{BlockInput, Chain},
-    measure::Score,
+    measure::{ListScore, Score},
     names::{PlaceReport, TxReport},
     picture::CheckReport,
 };
@@ -214,9 +214,9 @@ pub struct ListReport<'a> {
     pub items_max: u64,
     /// Bytes of its RLP.
     pub rlp_bytes: usize,
-    /// What is wrong with the list that was given, in words; empty if nothing is, none if no
-    /// list was given.
-    pub faults: Option<Vec<String>>,
+    /// What is wrong with the list that was given; empty if nothing is, none if no list was
+    /// given.
+    pub faults: Option<Vec<FaultReport>>,
     /// What the outcome, and so the list, leaves out because the pre-state does not hold it.
     pub notes: Vec<OutcomeNote>,
     /// The list itself, as `eth_getBlockAccessList` answers it; not with `--check`.
@@ -298,12 +298,38 @@ pub struct Comparison {
 /// `forewave score --json`: one object.
 #[derive(Clone, Debug, Serialize)]
 pub struct ScoreReport {
-    /// The blocks that were scored, in the order given.
+    /// The blocks that were scored by execution, in the order given.
     pub blocks: Vec<BlockScores>,
+    /// Those that were scored by their access list (EIP-7928), in the order given.
+    pub listed: Vec<ListedScores>,
     /// The blocks that could not be.
     pub failed: Vec<FailedBlock>,
-    /// All scored blocks together; none where no block was scored.
+    /// All that were scored by execution together; none where there are none.
     pub total: Option<TotalScores>,
+    /// All that were scored by their lists together; none where there are none.
+    pub listed_total: Option<ListedTotal>,
+}
+
+/// How well one block was predicted, by its access list.
+#[derive(Clone, Debug, Serialize)]
+pub struct ListedScores {
+    /// Which block.
+    #[serde(flatten)]
+    pub block: BlockHeading,
+    /// The scores by predictor.
+    pub predictors: BTreeMap<PredictorKind, ListScore>,
+}
+
+/// How well all blocks together were predicted, by their access lists: counts and times are
+/// added up, then divided.
+#[derive(Clone, Debug, Serialize)]
+pub struct ListedTotal {
+    /// Number of blocks.
+    pub blocks: usize,
+    /// Number of transactions.
+    pub txs: usize,
+    /// The scores by predictor.
+    pub predictors: BTreeMap<PredictorKind, ListScore>,
 }
 
 /// How well one block was predicted.

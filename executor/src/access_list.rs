@@ -100,11 +100,12 @@ fn account_changes(touched: &[At<'_>], original: &impl Fn(Address) -> U256) -> A
             balance.set(index, before, account.balance.apply(before));
         }
         if let Some(nonce) = account.nonce {
-            entry.nonce_changes.retain(|change| change.block_access_index != index);
+            // Of several steps at one index the last counts.
+            entry.nonce_changes.pop_if(|change| change.block_access_index == index);
             entry.nonce_changes.push(NonceChange::new(index, nonce));
         }
         if let Some(code) = &account.code {
-            entry.code_changes.retain(|change| change.block_access_index != index);
+            entry.code_changes.pop_if(|change| change.block_access_index == index);
             entry.code_changes.push(CodeChange::new(index, code.clone()));
         }
         slots.extend(account.slots.iter().map(|slot| (index, *slot)));

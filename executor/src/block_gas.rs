@@ -60,6 +60,11 @@ impl BlockGas {
         }
     }
 
+    /// What is left of the budget for regular gas.
+    pub(crate) const fn regular_left(&self, block: &Block) -> u64 {
+        block.env.gas_limit.saturating_sub(self.regular)
+    }
+
     /// What the senders pay for.
     pub(crate) const fn paid(&self) -> u64 {
         self.paid

@@ -65,4 +65,5 @@ pub use prefetch::{OneByOne, PrefetchStats, Prefetched, StateView, with_prefetch
 pub use reuse::ReuseCache;
 pub use run::{RunPlan, execute};
 pub use sequential::{SequentialRun, sequential, sequential_until};
+pub use system::SYSTEM_CONTRACTS;
 pub use workers::Workers;

@@ -39,6 +39,9 @@ pub struct TxReceipt {
     pub status: bool,
     /// Gas used by this transaction, refunds taken off.
     pub gas_used: u64,
+    /// Gas that it takes of the block's budget for regular gas (EIP-8037), refunds not taken off.
+    #[serde(default)]
+    pub regular_gas_used: u64,
     /// Gas used by the transactions up to and including this one.
     pub cumulative_gas_used: u64,
     /// Logs, in the order they were emitted.
@@ -54,6 +57,7 @@ impl TxReceipt {
             tx_type,
             status: result.is_success(),
             gas_used: result.tx_gas_used(),
+            regular_gas_used: result.gas().block_regular_gas_used(),
             cumulative_gas_used,
             created_address: result.created_address(),
             logs: result.into_logs(),
@@ -168,6 +172,9 @@ pub enum ReexecutionReason {
     },
     /// It did not do what the block's access list says of it.
     NotAsListed,
+    /// The block's access list names more reads than the gas that is left can pay for
+    /// (EIP-7928), so it was given up before this transaction.
+    ListUnaffordable,
     /// It could not be executed at all on the state it saw, for instance
     /// because it was invalid there.
     NotExecutable,

@@ -89,6 +89,7 @@ mod tests {
             tx_type: 0,
             status: true,
             gas_used: 0,
+            regular_gas_used: 0,
             cumulative_gas_used: 0,
             logs: vec![Log::default(), log],
             created_address: None,

@@ -84,6 +84,16 @@ const REQUEST_CONTRACTS: [RequestContract; 4] = [
     },
 ];
 
+/// The contracts that the protocol itself calls at the two ends of blocks.
+pub const SYSTEM_CONTRACTS: [Address; 6] = [
+    BEACON_ROOTS_ADDRESS,
+    HISTORY_STORAGE_ADDRESS,
+    WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
+    CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS,
+    BUILDER_DEPOSIT_CONTRACT_ADDRESS,
+    BUILDER_EXIT_CONTRACT_ADDRESS,
+];
+
 /// Wei in an ether.
 const ETHER: u128 = 1_000_000_000_000_000_000;
 

@@ -17,7 +17,7 @@ use crate::{
 pub(crate) struct Touched(Vec<TouchedAccount>);
 
 /// A touched account. Accounts that were only loaded are among them, with no change.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TouchedAccount {
     pub(crate) address: Address,
     pub(crate) balance: BalanceChange,
@@ -27,7 +27,7 @@ pub(crate) struct TouchedAccount {
 }
 
 /// A slot that was loaded or stored to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TouchedSlot {
     pub(crate) key: StorageKey,
     pub(crate) before: StorageValue,

@@ -1,11 +1,11 @@
 //! Plain transfers of ether to accounts without code: no interpreter, no
 //! journal. Intrinsic gas and charges are revm's own functions; what is left is
-//! a nonce, three balances and a receipt.
+//! a nonce, three balances and a receipt, from Amsterdam on with the log of EIP-7708.
 //!
 //! Whatever is out of the ordinary is given back to the EVM: an invalid
 //! transaction, calldata, blobs, authorizations, a precompile or code at the
-//! recipient, the beneficiary as a party, and forks before EIP-161, whose
-//! touched accounts have rules of their own.
+//! recipient, the beneficiary as a party, state gas that the limit does not cover, and
+//! forks before EIP-161, whose touched accounts have rules of their own.
 
 use forewave_analyzer::Block;
 use revm::{
@@ -14,9 +14,16 @@ use revm::{
         TxEnv,
         result::{ExecutionResult, Output, ResultGas, SuccessReason},
     },
-    context_interface::{Cfg, Transaction, transaction::TransactionType},
+    context_interface::{
+        Cfg, Transaction, cfg::gas_params::Eip2780TxInfo, transaction::TransactionType,
+    },
     handler::{EthPrecompiles, validation},
-    primitives::{Address, Bytes, TxKind, U256, hardfork::SpecId},
+    interpreter::GasTracker,
+    primitives::{
+        Address, B256, Bytes, Log, LogData, TxKind, U256,
+        eip7708::{ETH_TRANSFER_LOG_ADDRESS, ETH_TRANSFER_LOG_TOPIC},
+        hardfork::SpecId,
+    },
     state::AccountInfo,
 };
 
@@ -53,6 +60,11 @@ pub(crate) struct Transfer {
     /// What the beneficiary receives.
     fee: U256,
     gas: ResultGas,
+    /// Whether what is sent is logged (EIP-7708).
+    logs: bool,
+    /// What is looked at of the accounts that are parties, over what the transfer is about: what it
+    /// costs depends on whether they exist (EIP-8037).
+    looked_for_gas: Looked,
 }
 
 impl<'a> TransferRules<'a> {
@@ -68,7 +80,10 @@ impl<'a> TransferRules<'a> {
             && !cfg.is_fee_charge_disabled()
             && !cfg.is_base_fee_check_disabled()
             && !cfg.is_priority_fee_check_disabled();
-        ((SpecId::SPURIOUS_DRAGON..SpecId::AMSTERDAM).contains(&spec) && complete && usual)
+        // The rules of Amsterdam belong to its own blocks.
+        let is_of_fork = spec.is_enabled_in(SpecId::AMSTERDAM)
+            || !(cfg.is_amsterdam_eip8037_enabled() || cfg.is_amsterdam_eip2780_enabled());
+        (spec.is_enabled_in(SpecId::SPURIOUS_DRAGON) && is_of_fork && complete && usual)
             .then(|| Self { block, precompiles: EthPrecompiles::new(spec) })
     }
 
@@ -87,7 +102,7 @@ impl<'a> TransferRules<'a> {
         let recipient = view.basic(to).ok()?;
         may_receive(recipient.as_ref()).then_some(())?;
         self.is_valid_in_block(tx).then_some(())?;
-        let gas = self.gas(tx)?;
+        let gas = self.gas(tx, recipient.as_ref())?;
         let sender = view.basic(caller).ok()?.unwrap_or_default();
         may_send(view, &sender, tx.nonce)?;
         // What a hoard can send may overflow what the recipient has.
@@ -99,6 +114,7 @@ impl<'a> TransferRules<'a> {
         // EIP-1559 burns the base fee.
         let is_burnt = cfg.spec.is_enabled_in(SpecId::LONDON);
         let burnt = if is_burnt { u128::from(env.basefee) } else { 0 };
+        let is_amsterdam = cfg.spec.is_enabled_in(SpecId::AMSTERDAM);
         Some(Transfer {
             caller,
             sender: Seen::new(Some(&sender)),
@@ -111,6 +127,8 @@ impl<'a> TransferRules<'a> {
             beneficiary,
             fee: U256::from(price.saturating_sub(burnt)) * U256::from(gas.tx_gas_used()),
             gas,
+            logs: is_amsterdam && !cfg.is_eip7708_disabled() && !sent.is_zero(),
+            looked_for_gas: if is_amsterdam { Looked::EXISTENCE } else { Looked::empty() },
         })
     }
 
@@ -135,13 +153,17 @@ impl<'a> TransferRules<'a> {
             }
             _ => (false, false, false),
         };
-        let gas_limit_max = cfg.tx_gas_limit_cap().min(env.gas_limit);
-        is_known && is_of_chain && pays && tx.gas_limit <= gas_limit_max
+        // What exceeds the cap can pay for state (EIP-8037).
+        let cap =
+            if cfg.is_amsterdam_eip8037_enabled() { u64::MAX } else { cfg.tx_gas_limit_cap() };
+        is_known && is_of_chain && pays && tx.gas_limit <= cap.min(env.gas_limit)
     }
 
     /// The gas that the transaction uses, if its limit allows for it.
-    fn gas(&self, tx: &TxEnv) -> Option<ResultGas> {
+    fn gas(&self, tx: &TxEnv, recipient: Option<&AccountInfo>) -> Option<ResultGas> {
         let cfg = &self.block.cfg;
+        let is_self_transfer = tx.kind.to() == Some(&tx.caller);
+        let eip2780 = cfg.is_amsterdam_eip2780_enabled();
         let gas = validation::validate_initial_tx_gas_with_gas_params(
             tx,
             cfg.spec,
@@ -149,11 +171,22 @@ impl<'a> TransferRules<'a> {
             cfg.is_eip7623_disabled(),
             cfg.is_amsterdam_eip8037_enabled(),
             cfg.tx_gas_limit_cap(),
-            None,
+            eip2780.then_some(Eip2780TxInfo { value: tx.value, is_self_transfer }),
         );
         let gas = gas.ok()?;
-        let spent = gas.initial_total_gas();
-        Some(ResultGas::default().with_total_gas_spent(spent).with_floor_gas(gas.floor_gas()))
+        let result = ResultGas::default().with_floor_gas(gas.floor_gas());
+        // A new account pays for the state that it takes.
+        let is_new = recipient.is_none_or(AccountInfo::is_empty);
+        if !(eip2780 && is_new && !tx.value.is_zero()) {
+            return Some(result.with_total_gas_spent(gas.initial_total_gas()));
+        }
+        let (remaining, reservoir) =
+            gas.initial_gas_and_reservoir(tx.gas_limit, cfg.tx_gas_limit_cap());
+        let mut left = GasTracker::new(tx.gas_limit, remaining, reservoir);
+        let cost = cfg.gas_params().new_account_state_gas();
+        left.record_state_cost(cost).then_some(())?;
+        let spent = tx.gas_limit - left.remaining() - left.reservoir();
+        Some(result.with_total_gas_spent(spent).with_state_gas_spent(cost))
     }
 }
 
@@ -177,13 +210,18 @@ fn may_receive(recipient: Option<&AccountInfo>) -> bool {
 
 impl Transfer {
     /// What revm would answer.
-    pub(crate) const fn result(&self) -> ExecutionResult {
-        ExecutionResult::Success {
-            reason: SuccessReason::Stop,
-            gas: self.gas,
-            logs: Vec::new(),
-            output: Output::Call(Bytes::new()),
-        }
+    pub(crate) fn result(&self) -> ExecutionResult {
+        let logs = if self.logs { vec![self.log()] } else { Vec::new() };
+        let (reason, output) = (SuccessReason::Stop, Output::Call(Bytes::new()));
+        ExecutionResult::Success { reason, gas: self.gas, logs, output }
+    }
+
+    /// The log of what is sent (EIP-7708).
+    fn log(&self) -> Log {
+        let parties = [self.caller, self.to].map(|party| B256::left_padding_from(party.as_slice()));
+        let topics = core::iter::once(ETH_TRANSFER_LOG_TOPIC).chain(parties).collect();
+        let data = Bytes::copy_from_slice(&self.sent.to_be_bytes::<32>());
+        Log { address: ETH_TRANSFER_LOG_ADDRESS, data: LogData::new_unchecked(topics, data) }
     }
 
     /// What becomes of the accounts.
@@ -199,7 +237,10 @@ impl Transfer {
     /// What it depended on and did.
     pub(crate) fn record(&self) -> Record {
         let looked = Looked::COVER | Looked::NONCE | Looked::CODE;
-        let read = |address, looked, seen| AccountRead { address, looked, seen };
+        let read = |address, looked, seen| {
+            let looked = looked | self.looked_for_gas;
+            AccountRead { address, looked, seen }
+        };
         let mut accounts = vec![read(self.caller, looked, self.sender)];
         if self.to != self.caller {
             accounts.push(read(self.to, Looked::CODE, self.recipient));
@@ -229,6 +270,7 @@ mod tests {
             BlockEnv, CfgEnv,
             transaction::{AccessList, AccessListItem},
         },
+        context_interface::cfg::GasParams,
         database_interface::WrapDatabaseRef,
         primitives::B256,
     };
@@ -239,7 +281,7 @@ mod tests {
         tracking::{take_record, tracking_evm},
     };
 
-    const FORKS: [SpecId; 8] = [
+    const FORKS: [SpecId; 9] = [
         SpecId::TANGERINE,
         SpecId::SPURIOUS_DRAGON,
         SpecId::BERLIN,
@@ -248,6 +290,7 @@ mod tests {
         SpecId::CANCUN,
         SpecId::PRAGUE,
         SpecId::OSAKA,
+        SpecId::AMSTERDAM,
     ];
 
     fn address(n: u8) -> Address {
@@ -276,7 +319,7 @@ mod tests {
             ommers: vec![],
             reward: forewave_analyzer::BlockReward::OfFork,
             is_dao_fork: false,
-            makes_access_list: false,
+            makes_access_list: true,
             access_list: None,
         }
     }
@@ -317,6 +360,8 @@ mod tests {
         };
         let list = |keys| AccessList(vec![AccessListItem { address: to, storage_keys: keys }]);
         let typed = |tx_type| TxEnv { tx_type, gas_limit: 30_000, ..base.clone() };
+        let with_new_account =
+            21_000 + GasParams::new_spec(SpecId::AMSTERDAM).new_account_state_gas();
         vec![
             TxEnv { chain_id: None, ..base.clone() },
             TxEnv { chain_id: Some(2), ..base.clone() },
@@ -329,6 +374,10 @@ mod tests {
             TxEnv { gas_limit: 50_000, ..base.clone() },
             TxEnv { gas_limit: 20_000_000, ..base.clone() },
             TxEnv { gas_limit: 31_000_000, ..base.clone() },
+            TxEnv { gas_limit: with_new_account, ..base.clone() },
+            TxEnv { gas_limit: with_new_account - 1, ..base.clone() },
+            TxEnv { gas_limit: with_new_account, value: U256::ZERO, ..base.clone() },
+            TxEnv { access_list: list(vec![B256::ZERO; 9]), gas_limit: 90_000, ..typed(1) },
             TxEnv { gas_price: 6, ..base.clone() },
             TxEnv { gas_price: 0, ..base.clone() },
             TxEnv { gas_price: u128::MAX, ..base.clone() },
@@ -365,9 +414,9 @@ mod tests {
 
     #[test]
     fn a_transfer_done_directly_is_what_revm_makes_of_it() {
-        let mut direct = 0;
         for spec in FORKS {
             let block = block(spec);
+            let (mut direct, mut logged, mut paid_for_state) = (0, 0, 0);
             for just in [21_000 * 10 + 5, 30_000 * 10 + 5] {
                 let state = state(U256::from(just));
                 for (sender, recipient) in (0x21..=0x26u8).flat_map(|s| {
@@ -381,19 +430,26 @@ mod tests {
                         if let Some(hash) = tx.blob_hashes.first_mut() {
                             hash.0[0] = 1;
                         }
-                        direct += usize::from(check(&block, &state, &tx));
+                        let Some(result) = check(&block, &state, &tx) else { continue };
+                        direct += 1;
+                        logged += result.logs().len();
+                        paid_for_state += usize::from(result.gas().state_gas_spent_final() > 0);
                     }
                 }
             }
+            let counts = (direct > 100, logged > 50, paid_for_state > 10);
+            let is_amsterdam = spec.is_enabled_in(SpecId::AMSTERDAM);
+            let is_told = spec.is_enabled_in(SpecId::SPURIOUS_DRAGON);
+            let found = format!("{spec:?}: {direct} {logged} {paid_for_state}");
+            assert_eq!(counts, (is_told, is_amsterdam, is_amsterdam), "{found}");
         }
-        assert!(direct > 1_000, "only {direct} transactions were done directly");
     }
 
-    /// Compares both ways, and says whether the direct one was taken.
-    fn check(block: &Block, state: &MemoryState, tx: &TxEnv) -> bool {
-        let Some(rules) = TransferRules::new(block) else { return false };
+    /// Compares both ways, and gives the result if the direct one was taken.
+    fn check(block: &Block, state: &MemoryState, tx: &TxEnv) -> Option<ExecutionResult> {
+        let rules = TransferRules::new(block)?;
         let mut evm = tracking_evm(block, WrapDatabaseRef(state));
-        let Some(direct) = rules.transfer(&mut WrapDatabaseRef(state), tx) else { return false };
+        let direct = rules.transfer(&mut WrapDatabaseRef(state), tx)?;
         let (result, record) = (direct.result(), direct.record());
         let run = evm.transact(tx.clone()).unwrap_or_else(|error| panic!("{error} in {tx:?}"));
         let expected = take_record(&mut evm, tx, &run.state);
@@ -412,6 +468,13 @@ mod tests {
             looked
         };
         assert_eq!(looked(&record), looked(&expected), "{tx:?}");
-        true
+        let touched = |touched: &Touched| {
+            let mut accounts = touched.accounts().to_vec();
+            accounts.sort_by_key(|account| account.address);
+            accounts
+        };
+        let noted = expected.touched.expect("the block's list is made");
+        assert_eq!(touched(&direct.touched()), touched(&noted), "{tx:?}");
+        Some(result)
     }
 }

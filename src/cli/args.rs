@@ -285,6 +285,15 @@ pub(super) fn cores() -> usize {
     available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
+/// What predictions are scored against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Truth {
+    /// The access list that the block comes with (EIP-7928); nothing is executed.
+    List,
+    /// What executing the block touches.
+    Execution,
+}
+
 /// `forewave score`.
 #[derive(Debug, Args)]
 pub(super) struct ScoreArgs {
@@ -300,6 +309,10 @@ pub(super) struct ScoreArgs {
     #[arg(long, value_name = "K", default_value_t = 3,
           value_parser = clap::value_parser!(u32).range(1..=REPEAT_MAX))]
     pub(super) repeat: u32,
+    /// What the predictions are scored against [default: the access list of a block that comes
+    /// with one, else execution]
+    #[arg(long, value_name = "TRUTH")]
+    pub(super) truth: Option<Truth>,
     /// Learn from each block once it is scored, for the blocks after it. Blocks are taken in the
     /// order in which they are named.
     #[arg(long)]

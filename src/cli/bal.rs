@@ -8,12 +8,14 @@ use std::{
 };
 
 use alloy_eips::eip7928::{AccountChanges, BlockAccessIndex, BlockAccessList};
-use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_primitives::{B256, Bytes};
 use forewave::{
-    Block, BlockOutcome, IndexInWords, ListFault, Location, PredictorKind, TxIndex, execute_block,
+    Block, BlockOutcome, FaultReport, IndexInWords, ListFault, PredictorKind, Touching, TxIndex,
+    execute_block,
     input::{BlockInput, SourceFile, limits::ACCESS_LIST_BYTES_MAX, parse_access_list},
     judge_access_list, list_items, observe,
     report::{BlockHeading, ListReport},
+    unaffordable_reads,
 };
 use rayon::ThreadPool;
 
@@ -45,8 +47,8 @@ pub(super) fn bal(args: &BalArgs) -> io::Result<Verdict> {
         warn_of_gas(&heading, "executing it gives", outcome.gas_used, 0.0);
         let made = outcome.access_list.as_deref().expect("the list was asked for");
         let given = given(args, input)?;
-        let faults = given.as_deref().map(|given| judge_access_list(&block, given, made));
-        let report = report(heading, input, &block, &outcome, faults.as_deref());
+        let judged = given.as_deref().map(|given| judge(input, &block, given, made));
+        let report = report(heading, input, &block, &outcome, judged.as_ref());
         match args.format() {
             ListFormat::Json => {
                 let access_list = (!args.check).then_some(made);
@@ -64,10 +66,10 @@ pub(super) fn bal(args: &BalArgs) -> io::Result<Verdict> {
             ListFormat::Rlp | ListFormat::Text => write_heading(&mut out, paint, &report)?,
         }
         out.flush()?;
-        if let (Some(faults), ListFormat::Text) = (&faults, args.format()) {
-            write_faults(&mut out, paint, input, faults)?;
+        if let (Some(judged), ListFormat::Text) = (&judged, args.format()) {
+            write_faults(&mut out, paint, judged)?;
         }
-        if args.check && faults.is_none() && report.header_hash.is_none() {
+        if args.check && judged.is_none() && report.header_hash.is_none() {
             return Err(Failure::NoList);
         }
         out.flush()?;
@@ -91,12 +93,42 @@ fn given(args: &BalArgs, input: &BlockInput) -> Result<Option<Arc<BlockAccessLis
     Ok(Some(Arc::new(parse_access_list(&file)?)))
 }
 
+/// What is wrong with a list, and which transactions touch what that is about.
+struct Judged {
+    faults: Vec<ListFault>,
+    touching: Touching,
+}
+
+/// Judges a list. Only of a wrong one it is asked which transactions touch what.
+fn judge(
+    input: &BlockInput,
+    block: &Block,
+    given: &[AccountChanges],
+    made: &[AccountChanges],
+) -> Judged {
+    let mut faults = judge_access_list(block, given, made);
+    if faults.is_empty() {
+        return Judged { faults, touching: Touching::default() };
+    }
+    // A block that cannot be observed could not have been executed either.
+    let Ok(observation) = observe(block, &input.state) else {
+        return Judged { faults, touching: Touching::default() };
+    };
+    let is_in_order = !matches!(faults[0], ListFault::Shape(_) | ListFault::TooLarge { .. });
+    let early = is_in_order.then(|| {
+        unaffordable_reads(block, given, &observation.accesses, &observation.outcome.receipts)
+    });
+    let early = early.flatten();
+    faults.splice(0..0, early);
+    Judged { faults, touching: Touching::new(&observation) }
+}
+
 fn report<'a>(
     heading: BlockHeading,
     input: &BlockInput,
     block: &Block,
     outcome: &BlockOutcome,
-    faults: Option<&[ListFault]>,
+    judged: Option<&Judged>,
 ) -> ListReport<'a> {
     let made = outcome.access_list.as_deref().unwrap_or_default();
     let (items, items_max) = list_items(made, block.env.gas_limit);
@@ -108,7 +140,10 @@ fn report<'a>(
         items,
         items_max,
         rlp_bytes: alloy_rlp::encode(made.to_vec()).len(),
-        faults: faults.map(|faults| faults.iter().map(ToString::to_string).collect()),
+        faults: judged.map(|Judged { faults, touching }| {
+            let faults = faults.iter();
+            faults.map(|fault| FaultReport::new(fault, touching, &input.tx_hashes)).collect()
+        }),
         notes: outcome.notes.clone(),
         access_list: None,
     }
@@ -170,16 +205,12 @@ fn write_account(out: &mut impl Write, paint: Paint, account: &AccountChanges) -
     Ok(())
 }
 
-fn write_faults(
-    out: &mut impl Write,
-    paint: Paint,
-    input: &BlockInput,
-    faults: &[ListFault],
-) -> io::Result<()> {
-    let touching = (!faults.is_empty()).then(|| Touching::of(input));
+fn write_faults(out: &mut impl Write, paint: Paint, judged: &Judged) -> io::Result<()> {
+    let Judged { faults, touching } = judged;
     for fault in faults.iter().take(FAULTS_SHOWN) {
-        let by = touching.as_ref().and_then(|touching| touching.by(fault)).unwrap_or_default();
-        writeln!(out, "  {}{by}", paint.bad(&fault.to_string()))?;
+        // Where the list does not say which transactions touch it.
+        let txs = if fault.is_without_index() { touching.transactions(fault) } else { &[] };
+        writeln!(out, "  {}{}", paint.bad(&fault.to_string()), touched_by(txs))?;
     }
     match faults.len().checked_sub(FAULTS_SHOWN) {
         None | Some(0) => Ok(()),
@@ -187,37 +218,13 @@ fn write_faults(
     }
 }
 
-/// What each transaction of a block touches.
-struct Touching(Vec<(TxIndex, Address, Option<U256>)>);
-
-impl Touching {
-    /// Nothing if the block cannot be observed.
-    fn of(input: &BlockInput) -> Self {
-        let Ok(observation) = observe(&input.block, &input.state) else { return Self(Vec::new()) };
-        let accesses = observation.accesses.iter().enumerate().flat_map(|(position, accesses)| {
-            let locations = accesses.0.reads().iter().chain(accesses.0.writes());
-            locations.map(move |at| {
-                let key = match at {
-                    Location::Storage(_, key) => Some(*key),
-                    _ => None,
-                };
-                (TxIndex::new(position), at.address(), key)
-            })
-        });
-        Self(accesses.collect())
+/// Which transactions touch something, if any do.
+fn touched_by(txs: &[TxIndex]) -> String {
+    if txs.is_empty() {
+        return String::new();
     }
-
-    /// Which transactions touch what a fault is about, where the list does not say.
-    fn by(&self, fault: &ListFault) -> Option<String> {
-        let (address, slot) = fault.without_index()?;
-        let of_fault = |(_, at, key): &&(TxIndex, Address, Option<U256>)| {
-            *at == address && slot.is_none_or(|slot| *key == Some(slot))
-        };
-        let mut txs: Vec<TxIndex> = self.0.iter().filter(of_fault).map(|(tx, ..)| *tx).collect();
-        txs.dedup();
-        let ranges = tx_ranges(&txs);
-        let shown = ranges.get(..TOUCHING_SHOWN).unwrap_or(&ranges).join(" ");
-        let more = if ranges.len() > TOUCHING_SHOWN { " and more" } else { "" };
-        (!txs.is_empty()).then(|| format!(" (touched by {shown}{more})"))
-    }
+    let ranges = tx_ranges(txs);
+    let shown = ranges.get(..TOUCHING_SHOWN).unwrap_or(&ranges).join(" ");
+    let more = if ranges.len() > TOUCHING_SHOWN { " and more" } else { "" };
+    format!(" (touched by {shown}{more})")
 }

@@ -95,6 +95,12 @@ pub(super) enum Failure {
          --list FILE is given, and its header has no blockAccessListHash"
     )]
     NoList,
+    /// There is no list to score by.
+    #[error(
+        "there is no access list to score by: block_access_list.json is not beside the block; \
+         --truth execution makes the truth by executing it"
+    )]
+    NoListToScoreBy,
     /// A plot could not be drawn or written.
     #[error(transparent)]
     Plot(#[from] PlotError),

@@ -1,6 +1,8 @@
 //! `forewave score`: predictors side by side, on the same blocks in one run.
 
-use core::mem::take;
+mod listed;
+
+use core::{mem::take, ops::AddAssign};
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{self, BufWriter, Write},
@@ -21,6 +23,7 @@ use rayon::{
     iter::{IntoParallelIterator, ParallelIterator},
 };
 
+use self::listed::{ListTally, MeasuredByList};
 use super::{
     Verdict,
     args::ScoreArgs,
@@ -55,8 +58,13 @@ pub(super) fn score(args: &ScoreArgs) -> io::Result<Verdict> {
     let verdict = for_each_block_or(
         &args.blocks,
         |heading, input| {
-            let measured = score_block(args, &heading, input, &pool, &shared)?;
-            tally.with(|tally| tally.add(heading, measured))?;
+            if let Some(list) = listed::truth(args, input)? {
+                let measured = listed::score_block(args, input, &shared, list)?;
+                tally.with(|tally| tally.add_listed(heading, measured))?;
+            } else {
+                let measured = score_block(args, &heading, input, &pool, &shared)?;
+                tally.with(|tally| tally.add(heading, measured))?;
+            }
             if args.learn {
                 let learner = Learner::new(shared.clone(), Sampling::default());
                 let (lesson, time) = timed(|| learner.observe(&input.block, &input.state));
@@ -85,6 +93,13 @@ struct Measured {
 struct Summarizing {
     codes: usize,
     time: Duration,
+}
+
+impl AddAssign for Summarizing {
+    fn add_assign(&mut self, other: Self) {
+        self.codes += other.codes;
+        self.time += other.time;
+    }
 }
 
 /// All predictors on one block.
@@ -170,6 +185,7 @@ struct Tally {
     several: bool,
     threads: usize,
     blocks: Vec<BlockScores>,
+    listed: ListTally,
     failed: Vec<FailedBlock>,
     sequential: Duration,
     by_predictor: BTreeMap<PredictorKind, Measured>,
@@ -187,10 +203,21 @@ impl Tally {
         self.lessons.frames += lesson.frames;
     }
 
+    /// Adds a block that was scored by its access list.
+    fn add_listed(&mut self, block: BlockHeading, measured: MeasuredByList) -> io::Result<()> {
+        self.summarizing += measured.summarizing;
+        let scores = self.listed.add(block, measured);
+        if self.several && !self.json {
+            let mut out = BufWriter::new(io::stdout().lock());
+            listed::write_block(&mut out, Paint::of_stdout(), scores)?;
+            out.flush()?;
+        }
+        Ok(())
+    }
+
     fn add(&mut self, block: BlockHeading, measured: MeasuredBlock) -> io::Result<()> {
         let MeasuredBlock { sequential, summarizing, by_predictor } = measured;
-        self.summarizing.codes += summarizing.codes;
-        self.summarizing.time += summarizing.time;
+        self.summarizing += summarizing;
         let score = |Measured { measure, analysis, .. }: &Measured| {
             Score::new(measure, *analysis, sequential)
         };
@@ -239,7 +266,9 @@ impl Tally {
             static_speedup: self.static_speedup(),
             predictors: scores.collect(),
         });
-        ScoreReport { blocks: take(&mut self.blocks), failed: take(&mut self.failed), total }
+        let (listed, listed_total) = self.listed.report();
+        let (blocks, failed) = (take(&mut self.blocks), take(&mut self.failed));
+        ScoreReport { blocks, listed, failed, total, listed_total }
     }
 }
 
@@ -254,6 +283,12 @@ impl Report for Tally {
             let paint = Paint::of_stdout();
             if let Some(total) = &report.total {
                 write_total(&mut out, paint, total)?;
+            }
+            if let Some(total) = &report.listed_total {
+                if report.total.is_some() {
+                    writeln!(out)?;
+                }
+                listed::write_total(&mut out, paint, total)?;
             }
             if self.lessons != Lesson::default() {
                 let ratio = self.learning.as_secs_f64() / self.sequential.as_secs_f64();

@@ -36,7 +36,11 @@ impl Overlap {
         share(self.common, self.predicted)
     }
 
-    fn of(actual: &[Location], predicted: &[Location], keep: impl Fn(&Location) -> bool) -> Self {
+    pub(super) fn of(
+        actual: &[Location],
+        predicted: &[Location],
+        keep: impl Fn(&Location) -> bool,
+    ) -> Self {
         let count = |locations: &[Location]| locations.iter().filter(|at| keep(at)).count() as u64;
         let common = actual.iter().filter(|at| keep(at) && predicted.binary_search(at).is_ok());
         Self { actual: count(actual), predicted: count(predicted), common: common.count() as u64 }

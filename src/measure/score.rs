@@ -132,7 +132,7 @@ impl ClassScore {
     }
 }
 
-fn most_missed(missed: &BTreeMap<Address, u64>) -> Vec<MissedContract> {
+pub(super) fn most_missed(missed: &BTreeMap<Address, u64>) -> Vec<MissedContract> {
     let missed = missed.iter().map(|(&address, &slots)| MissedContract { address, slots });
     let mut most: Vec<_> = missed.collect();
     most.sort_by_key(|missed| (Reverse(missed.slots), missed.address));
@@ -141,6 +141,6 @@ fn most_missed(missed: &BTreeMap<Address, u64>) -> Vec<MissedContract> {
 }
 
 /// `part / whole`, and 0 where there is nothing: of a cost, not of a merit.
-fn share_of_some(part: u64, whole: u64) -> f64 {
+pub(super) fn share_of_some(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { share(part, whole) }
 }

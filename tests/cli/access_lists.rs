@@ -102,6 +102,88 @@ fn a_block_without_a_list_has_none_to_check_and_a_list_that_is_none_is_refused()
 }
 
 #[test]
+fn a_wrong_list_is_told_in_fields() {
+    let list = list_of("hot-pool");
+    let accounts = list.as_array().unwrap();
+    let changed = |it: &Value| !it["storageChanges"].as_array().unwrap().is_empty();
+    let pool = accounts.iter().position(changed).unwrap();
+    let mut wrong = list.clone();
+    wrong[pool]["storageChanges"][0]["changes"][0]["value"] = "0x7".into();
+    wrong[pool]["storageReads"] = serde_json::json!(["0xabcdef"]);
+    let block = with_list("hot-pool", &wrong.to_string());
+    let ran = run(&["bal", "--check", "--json"], block.path());
+    assert_eq!(ran.code, Some(1), "{}{}", ran.stdout, ran.stderr);
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    let faults = report["faults"].as_array().unwrap();
+    let of_kind = |kind: &str| faults.iter().find(|fault| fault["kind"] == kind).unwrap();
+    let changed = of_kind("storage");
+    assert_eq!(changed["account"], list[pool]["address"]);
+    assert_eq!(changed["found"], "0x7");
+    let index = changed["index"].as_u64().unwrap();
+    assert_eq!(changed["tx"], index - 1);
+    let file = fs::read_to_string(sample("hot-pool").join("block.json")).unwrap();
+    let file: Value = serde_json::from_str(&file).unwrap();
+    let transactions = file.get("result").unwrap_or(&file)["transactions"].as_array().unwrap();
+    assert_eq!(changed["hash"], transactions[usize::try_from(index - 1).unwrap()]["hash"]);
+    let touching = changed["touched_by"].as_array().unwrap();
+    assert!(touching.iter().any(|tx| tx["tx"] == index - 1 && tx["hash"] == changed["hash"]));
+    assert!(changed["text"].as_str().unwrap().contains("the list has 0x7, must be 0x"));
+    let read = of_kind("storage_read");
+    assert_eq!((&read["slot"], &read["found"]), (&"0xabcdef".into(), &"read".into()));
+    assert!(read["expected"].is_null() && read.get("index").is_none() && read.get("tx").is_none());
+    assert_eq!(read["touched_by"], serde_json::json!([]));
+
+    wrong.as_array_mut().unwrap().swap(0, 1);
+    let block = with_list("hot-pool", &wrong.to_string());
+    let ran = run(&["bal", "--check", "--json"], block.path());
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!(report["faults"][0]["kind"], "order");
+    assert_eq!(report["faults"][0]["account"], list[0]["address"]);
+}
+
+#[test]
+fn a_block_that_comes_with_its_list_is_scored_by_it_without_executing() {
+    let list = list_of("hot-pool");
+    let block = with_list("hot-pool", &list.to_string());
+    let by_list = ["score", "--json", "--repeat=1", "--predictor=none,static,bal,oracle"];
+    let ran = run(&by_list, block.path());
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert!(report["total"].is_null() && report["blocks"] == serde_json::json!([]));
+    assert_eq!(report["listed"].as_array().unwrap().len(), 1);
+    let scores = &report["listed_total"]["predictors"];
+    for field in ["write_recall", "storage_write_recall", "slot_recall", "account_recall"] {
+        assert_eq!(scores["oracle"][field], 1.0, "oracle {field}");
+        assert!(scores["none"][field].as_f64() < Some(1.0), "none {field}");
+    }
+    for field in ["write_recall", "storage_write_precision", "slot_precision"] {
+        assert_eq!(scores["bal"][field], 1.0, "bal {field}");
+    }
+    assert!(scores["bal"]["slot_recall"].as_f64() < Some(1.0), "a list names no reader");
+    let text = run(&["score", "--repeat=1", "--predictor=static"], block.path());
+    assert!(text.stdout.contains("by the access list, nothing executed"), "{}", text.stdout);
+    let executed = run(&["score", "--json", "--repeat=1", "--truth=execution"], block.path());
+    let report: Value = serde_json::from_str(&executed.stdout).unwrap();
+    assert!(report["listed_total"].is_null() && report["total"]["blocks"] == 1);
+
+    // Of a state on which the block cannot be executed.
+    let path = block.path().join("pre_state.json");
+    let state = fs::read_to_string(&path).unwrap();
+    let mut state: Value = serde_json::from_str(&state).unwrap();
+    let accounts = state.as_object_mut().unwrap();
+    accounts.values_mut().for_each(|account| account["balance"] = "0x0".into());
+    fs::write(&path, state.to_string()).unwrap();
+    let by_static = ["score", "--repeat=1", "--predictor=static"];
+    assert_eq!(run(&by_static, block.path()).code, Some(0));
+    let executing = [&by_static[..], &["--truth=execution"]].concat();
+    assert_eq!(run(&executing, block.path()).code, Some(1));
+
+    let ran = run(&["score", "--truth=list"], &sample("hot-pool"));
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("there is no access list to score by"), "{}", ran.stderr);
+}
+
+#[test]
 fn the_list_that_saves_gas_is_named_and_never_costs_any() {
     let ran = run(&["access-list", "--json"], &sample("access-list"));
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{}", ran.stdout);

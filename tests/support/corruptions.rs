@@ -337,7 +337,7 @@ fn change<C: Change>(changes: &mut Vec<C>, edit: ChangeEdit) -> u64 {
 /// says to which slot they belong.
 pub(crate) fn names(fault: &ListFault, place: Place) -> bool {
     let (address, slot, index) = match *fault {
-        ListFault::TooLarge { .. } => return false,
+        ListFault::TooLarge { .. } | ListFault::Unaffordable { .. } => return false,
         ListFault::Account { address, .. } => (address, None, None),
         ListFault::Entry { address, at, .. } => match at {
             EntryAt::Balance(index) | EntryAt::Nonce(index) | EntryAt::Code(index) => {

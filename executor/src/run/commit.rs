@@ -41,6 +41,10 @@ const STALE_GAS_MIN: u64 = 10_000_000;
 const STEPS_PER_READ: usize = 48;
 const STEPS_PER_CHANGE: usize = 4;
 
+/// After so many transactions each it is asked whether the gas that is left can pay for the
+/// reads of an access list: as often as EIP-7928 suggests.
+const AFFORDABLE_EVERY: usize = 8;
+
 /// What the committing threads know.
 #[derive(Debug, Default)]
 pub(super) struct Committer {
@@ -98,6 +102,13 @@ impl Committer {
         tx: TxIndex,
     ) -> Result<bool, ExecutionError<DB::Error>> {
         self.committed.check(shared.block, tx)?;
+        if tx.index().is_multiple_of(AFFORDABLE_EVERY)
+            && let Some(by_list) = shared.versions.by_list()
+            && !by_list.is_affordable(self.committed.gas.regular_left(shared.block))
+        {
+            self.reexecuted.push(Reexecution { tx, reason: ReexecutionReason::ListUnaffordable });
+            return Ok(false);
+        }
         let slot = &shared.slots[tx.index()];
         let Some(run) = slot.take() else { return Ok(false) };
         let Pending { result, reads, touched, is_as_listed, is_reused, .. } = *run;

@@ -27,13 +27,14 @@ use forewave_analyzer::Block;
 use hashbrown::{HashMap, HashTable};
 use revm::{
     bytecode::Bytecode,
+    context_interface::Cfg,
     primitives::{Address, StorageKey, StorageValue, map::DefaultHashBuilder},
     state::AccountInfo,
 };
 
 use self::verify::Marks;
 use super::{below::Hashes, versions::Point};
-use crate::transition::CodeChange;
+use crate::{SYSTEM_CONTRACTS, transition::CodeChange};
 
 /// A list that is in order, and where to find what it says.
 #[derive(Debug)]
@@ -48,6 +49,9 @@ pub(super) struct Listed {
     changes: Vec<u32>,
     /// Slots that are only read, of the accounts before each.
     reads_before: Vec<u32>,
+    /// Slots that are only read, and that transactions have to pay for (EIP-7928, from Amsterdam
+    /// on).
+    paid_reads: u64,
 }
 
 /// A run by a list: how far it is true, and what of it has been touched.
@@ -60,7 +64,8 @@ pub(super) struct ByList<'r> {
 }
 
 impl Listed {
-    /// A list, if it is in order, no larger than the block's gas allows, and its codes are codes.
+    /// A list, if it is in order, no larger than the block's gas allows, names no more reads than its
+    /// transactions can pay for, and its codes are codes.
     pub(super) fn new(block: &Block, list: &Arc<BlockAccessList>) -> Option<Self> {
         let transactions = block.transactions.len();
         validate_block_access_list(list, transactions).ok()?;
@@ -72,7 +77,8 @@ impl Listed {
         let mut codes = HashMap::default();
         let mut changes = vec![0; transactions + 2];
         let mut reads_before = Vec::with_capacity(list.len() + 1);
-        let mut reads = 0;
+        let (mut reads, mut paid_reads) = (0, 0);
+        let is_paid = block.cfg.is_amsterdam_eip8037_enabled();
         for (account, position) in list.iter().zip(0_u32..) {
             let hasher = |at: &u32| hashes.account(list[*at as usize].address);
             positions.insert_unique(hashes.account(account.address), position, hasher);
@@ -81,12 +87,21 @@ impl Listed {
             }
             reads_before.push(reads);
             reads += u32::try_from(account.storage_reads.len()).ok()?;
+            if is_paid && !SYSTEM_CONTRACTS.contains(&account.address) {
+                paid_reads += account.storage_reads.len() as u64;
+            }
             if !account.code_changes.is_empty() {
                 codes.insert(account.address, codes_of(account)?);
             }
         }
         reads_before.push(reads);
-        Some(Self { list: Arc::clone(list), hashes, positions, codes, changes, reads_before })
+        let gas: u64 =
+            block.transactions.iter().fold(0, |sum, tx| tx.gas_limit.saturating_add(sum));
+        if cost_of_reads(paid_reads) > gas {
+            return None;
+        }
+        let list = Arc::clone(list);
+        Some(Self { list, hashes, positions, codes, changes, reads_before, paid_reads })
     }
 
     /// The hashes that accounts are found by.
@@ -128,6 +143,11 @@ impl Listed {
         // EIP-161: what is empty ceases to exist.
         (!info.is_empty()).then_some(info)
     }
+}
+
+/// The least that it costs to read so many slots for the first time (EIP-7928).
+const fn cost_of_reads(reads: u64) -> u64 {
+    reads.saturating_mul(ITEM_COST as u64)
 }
 
 /// The index after whose changes a point lies.

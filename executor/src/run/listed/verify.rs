@@ -13,8 +13,9 @@ use revm::{
     primitives::{Address, StorageKey, StorageValue, U256},
 };
 
-use super::{ByList, Listed, indices, last};
+use super::{ByList, Listed, cost_of_reads, indices, last};
 use crate::{
+    SYSTEM_CONTRACTS,
     run::{versions::Point, view::VersionedState},
     touched::{Touched, TouchedAccount},
     transition::{AccountTransition, BalanceChange, Lifecycle, Transition},
@@ -202,6 +203,22 @@ impl ByList<'_> {
     /// Says that the list is not the block's.
     pub(in crate::run) fn disprove(&self) {
         set(&self.marks.lacks);
+    }
+
+    /// Whether so much gas can pay for the reads of the list that no transaction has made yet. The
+    /// protocol pays nothing for its own.
+    pub(in crate::run) fn is_affordable(&self, gas: u64) -> bool {
+        if cost_of_reads(self.listed.paid_reads) <= gas {
+            return true;
+        }
+        let spans = self.listed.reads_before.windows(2);
+        let accounts = self.listed.list.iter().zip(spans);
+        let paid = accounts.filter(|(account, _)| !SYSTEM_CONTRACTS.contains(&account.address));
+        let left = paid.map(|(_, span)| {
+            let marks = &self.marks.reads[span[0] as usize..span[1] as usize];
+            marks.iter().filter(|mark| !mark.load(Ordering::Acquire)).count() as u64
+        });
+        cost_of_reads(left.sum()) <= gas
     }
 
     fn find(&self, address: Address) -> Option<(usize, &AccountChanges)> {
