@@ -10,6 +10,9 @@
 //! ([`FAN_IN_MAX`], [`MAPPING_SCOPES_MAX`]) where a pairing could be quadratic;
 //! beyond a bound transactions are ordered that need not be, never the reverse.
 //!
+//! Where there is no block yet, [`ConflictGroups`] keeps orders that come and go in groups
+//! without conflicts between them.
+//!
 //! This crate knows access sets, not the EVM: no bytecode, no state, no
 //! threads, no I/O.
 
@@ -21,6 +24,7 @@ mod csr;
 mod dot;
 mod frontier;
 mod graph;
+mod groups;
 mod hazard;
 mod hot;
 mod id;
@@ -44,6 +48,7 @@ pub use critical::critical_path;
 pub use dot::dot;
 pub use frontier::FAN_IN_MAX;
 pub use graph::{ConflictGraph, Edge, TransactionSet};
+pub use groups::{ConflictGroups, ConflictRule};
 pub use hazard::{Cause, Hazard};
 pub use hot::{HazardCounts, HotSpot, hot_spots};
 pub use id::{LocationId, WaveIndex};

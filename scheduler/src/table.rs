@@ -108,7 +108,7 @@ impl AccessTable {
 
 /// Calls `each` once for each location of the set, in the sets' order, with
 /// all the uses the transaction makes of it: a merge of the three sorted lists.
-fn for_each_location(set: &AccessSet, mut each: impl FnMut(&Location, Uses)) {
+pub(crate) fn for_each_location(set: &AccessSet, mut each: impl FnMut(&Location, Uses)) {
     let mut lists =
         [(set.reads(), Uses::READ), (set.writes(), Uses::WRITE), (set.deltas(), Uses::CREDIT)];
     while let Some(next) = lists.iter().filter_map(|(list, _)| list.first()).min() {
