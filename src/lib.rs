@@ -80,9 +80,10 @@ pub use forewave_executor::{
     execute, observe, predict_on_threads, sequential, sequential_until, with_prefetch,
 };
 pub use forewave_scheduler::{
-    AccessTable, Cause, Chain, ConflictGraph, Edge, Hazard, HazardCounts, HotSpot, LaneSlot, Lanes,
-    LocationId, Schedule, ScheduleError, StatedChain, StatedSchedule, StatedWave, Wave, WaveIndex,
-    critical_path, dot, hot_spots, lanes, remaining_gas, schedule, verify,
+    AccessTable, Cause, Chain, ConflictGraph, ConflictGroups, ConflictRule, Edge, Hazard,
+    HazardCounts, HotSpot, LaneSlot, Lanes, LocationId, Schedule, ScheduleError, StatedChain,
+    StatedSchedule, StatedWave, Wave, WaveIndex, critical_path, dot, hot_spots, lanes,
+    remaining_gas, schedule, verify,
 };
 pub use pipeline::{BlockError, Plan, execute_block, predict};
 pub use predictors::{PredictorKind, UnknownPredictor};

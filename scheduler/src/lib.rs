@@ -13,6 +13,9 @@
 //! [`assemble`] chooses the transactions of a block before all that: from [`Candidates`] with
 //! values, within [`Limits`] that may bound the span.
 //!
+//! Where there is no block yet, [`ConflictGroups`] keeps orders that come and go in groups
+//! without conflicts between them.
+//!
 //! This crate knows access sets, not the EVM: no bytecode, no state, no
 //! threads, no I/O.
 
@@ -25,6 +28,7 @@ mod csr;
 mod dot;
 mod frontier;
 mod graph;
+mod groups;
 mod hazard;
 mod hot;
 mod id;
@@ -53,6 +57,7 @@ pub use critical::critical_path;
 pub use dot::dot;
 pub use frontier::FAN_IN_MAX;
 pub use graph::{ConflictGraph, Edge, TransactionSet};
+pub use groups::{ConflictGroups, ConflictRule};
 pub use hazard::{Cause, Hazard};
 pub use hot::{HazardCounts, HotSpot, hot_spots};
 pub use id::{LocationId, OrderIndex, WaveIndex};
