@@ -32,6 +32,8 @@
 //! ```
 
 mod access_list;
+#[cfg(feature = "alloy-evm")]
+pub mod alloy_evm;
 pub mod bench;
 pub mod compare;
 pub mod conformance;
@@ -45,6 +47,7 @@ pub mod names;
 #[cfg(feature = "partition")]
 pub mod partition;
 pub mod picture;
+mod per_thread;
 mod pipeline;
 mod predictors;
 mod printable;
@@ -72,7 +75,7 @@ pub use forewave_executor::{
     ExecutionError, ExecutionStats, HybridPredictor, Learner, Lesson, Observation, OneByOne,
     OraclePredictor, OutcomeNote, PrefetchStats, Prefetched, ReconPredictor, Reexecution,
     ReexecutionReason, ReuseCache, RunPlan, Sampling, SequentialRun, StateChanges, StateView,
-    SystemFailure, SystemOperation, TxReceipt, Workers, declarations, execute, observe,
+    SystemFailure, SystemOperation, TxReceipt, Workers, declarations, execute, execute_transactions, observe,
     predict_on_threads, sequential, sequential_until, with_prefetch,
 };
 pub use forewave_scheduler::{
@@ -80,6 +83,7 @@ pub use forewave_scheduler::{
     LocationId, Schedule, ScheduleError, StatedChain, StatedSchedule, StatedWave, Wave, WaveIndex,
     critical_path, dot, hot_spots, lanes, remaining_gas, schedule, verify,
 };
+pub use per_thread::PerThread;
 pub use pipeline::{BlockError, Plan, execute_block, predict};
 pub use predictors::{PredictorKind, UnknownPredictor};
 pub use printable::{Printable, is_printable};

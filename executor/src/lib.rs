@@ -63,6 +63,6 @@ pub use outcome::{
 pub use predictors::{HybridPredictor, OraclePredictor, ReconPredictor, predict_on_threads};
 pub use prefetch::{OneByOne, PrefetchStats, Prefetched, StateView, with_prefetch};
 pub use reuse::ReuseCache;
-pub use run::{RunPlan, execute};
+pub use run::{RunPlan, execute, execute_transactions};
 pub use sequential::{SequentialRun, sequential, sequential_until};
 pub use workers::Workers;

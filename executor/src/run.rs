@@ -18,6 +18,7 @@ mod entries;
 mod listed;
 mod order;
 mod plan;
+mod results;
 mod shared;
 mod slots;
 mod versions;
@@ -64,6 +65,7 @@ use crate::{
 };
 
 pub use plan::RunPlan;
+pub use results::execute_transactions;
 
 /// Executes the block as `plan` has it, on the threads of a pool where that pays.
 ///
