@@ -27,7 +27,7 @@
 //! - Over any other EVM factory, with another transaction type, precompiles or opcodes, reads are
 //!   recorded at the database: an account as a whole and each slot. Each is compared with the
 //!   block's own database when the transaction's turn has come, and a transaction that saw
-//!   something else runs again, there. This is the seam for the OP stack: see `docs/embedding.md`.
+//!   something else runs again, there. This is the seam for the OP stack: see `docs/alloy-evm.md`.
 //!
 //! # What is asked of the caller
 //!
@@ -139,9 +139,7 @@ impl<S> ParallelExecutorFactory<EthFactory, S> {
     pub fn ethereum(
         spec: EthSpec,
         pool: Arc<ThreadPool>,
-        states: impl for<'c> Fn(
-            &<EthFactory as BlockExecutorFactory>::ExecutionCtx<'c>,
-        ) -> Option<S>
+        states: impl for<'c> Fn(&<EthFactory as BlockExecutorFactory>::ExecutionCtx<'c>) -> Option<S>
         + Send
         + Sync
         + 'static,

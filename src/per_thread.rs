@@ -24,10 +24,7 @@ pub struct PerThread<S> {
 
 impl<S> PerThread<S> {
     /// Opens a state for each thread of `pool` and one more, by calling `open` as often.
-    pub fn open<E>(
-        pool: &ThreadPool,
-        mut open: impl FnMut() -> Result<S, E>,
-    ) -> Result<Self, E> {
+    pub fn open<E>(pool: &ThreadPool, mut open: impl FnMut() -> Result<S, E>) -> Result<Self, E> {
         let states = (0..=pool.current_num_threads()).map(|_| open().map(Mutex::new));
         Ok(Self { states: states.collect::<Result<_, E>>()? })
     }
@@ -87,7 +84,11 @@ mod tests {
             self.0.code_by_hash_ref(code_hash)
         }
 
-        fn storage_ref(&self, address: Address, key: StorageKey) -> Result<StorageValue, StateError> {
+        fn storage_ref(
+            &self,
+            address: Address,
+            key: StorageKey,
+        ) -> Result<StorageValue, StateError> {
             self.0.storage_ref(address, key)
         }
 

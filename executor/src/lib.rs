@@ -30,6 +30,8 @@ mod committed;
 mod declared;
 mod error;
 mod flat_state;
+#[doc(hidden)]
+pub mod instrument;
 mod learn;
 mod looks;
 mod observation;

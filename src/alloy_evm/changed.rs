@@ -1,6 +1,9 @@
 //! A state with what the protocol has changed of it before the first transaction.
 
-use alloy_primitives::{Address, B256, U256, map::{AddressMap, HashMap}};
+use alloy_primitives::{
+    Address, B256, U256,
+    map::{AddressMap, HashMap},
+};
 use revm::{
     DatabaseRef,
     bytecode::Bytecode,

@@ -11,7 +11,9 @@ use alloy_evm::{
 };
 use revm::DatabaseRef;
 
-use super::{ParallelExecutorFactory, Prepare, PreparedEvmFactory, accounts, changed::Changed, fields};
+use super::{
+    ParallelExecutorFactory, Prepare, PreparedEvmFactory, accounts, changed::Changed, fields,
+};
 
 /// See the [module](super).
 pub struct ParallelExecutor<'a, X, F: BlockExecutorFactory, S> {
@@ -154,7 +156,8 @@ where
             None => {
                 let evms = factory.chain.evm_factory().inner();
                 let (pool, fees) = (&*factory.pool, factory.fees);
-                let block = accounts::BlockAhead { evms, env: &env, envs: &envs, state: &state, fees };
+                let block =
+                    accounts::BlockAhead { evms, env: &env, envs: &envs, state: &state, fees };
                 accounts::execute(&mut chain, &block, recovered, pool)?;
             }
         }

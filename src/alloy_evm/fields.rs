@@ -6,7 +6,10 @@ use alloy_evm::{EthEvmFactory, EvmEnv, EvmFactory, block::BlockExecutorFactory};
 use alloy_primitives::B256;
 use forewave_analyzer::{Block, BlockReward, StateExtent};
 use forewave_executor::{RunPlan, execute_transactions};
-use revm::{DatabaseRef, context::{TxEnv, result::ResultAndState}};
+use revm::{
+    DatabaseRef,
+    context::{TxEnv, result::ResultAndState},
+};
 
 use super::{ParallelExecutorFactory, Sharing};
 
@@ -14,19 +17,19 @@ use super::{ParallelExecutorFactory, Sharing};
 /// revm's mainnet EVM.
 pub(super) fn results<G, S>(
     env: &EvmEnv<G::Spec, G::BlockEnv>,
-    txs: &Vec<G::Tx>,
+    txs: &[G::Tx],
     state: &S,
     factory: &ParallelExecutorFactory<impl BlockExecutorFactory, impl Sized>,
 ) -> Option<Vec<ResultAndState<G::HaltReason>>>
 where
-    G: EvmFactory<Tx: 'static> + 'static,
+    G: EvmFactory<Tx: Clone + 'static> + 'static,
     S: DatabaseRef<Error: Send> + Sync,
 {
     if TypeId::of::<G>() != TypeId::of::<EthEvmFactory>() {
         return None;
     }
-    let EvmEnv { cfg_env, block_env } = (env as &dyn Any).downcast_ref::<EvmEnv>()?.clone();
-    let transactions = (txs as &dyn Any).downcast_ref::<Vec<TxEnv>>()?.clone();
+    let EvmEnv { cfg_env, block_env } = same::<_, EvmEnv>(env.clone())?;
+    let transactions = same::<_, Vec<TxEnv>>(txs.to_vec())?;
     let block = Block {
         cfg: cfg_env,
         env: block_env,
@@ -51,6 +54,11 @@ where
     };
     // What failed fails again in the chain's executor, which runs what has no result.
     let results = execute_transactions(&block, state, &plan, &*factory.pool).unwrap_or_default();
-    let mut results = Some(results);
-    (&mut results as &mut dyn Any).downcast_mut::<Option<Vec<_>>>()?.take()
+    same(results)
+}
+
+/// A value as what it is, where only its context does not know.
+fn same<A: 'static, B: 'static>(value: A) -> Option<B> {
+    let mut value = Some(value);
+    (&mut value as &mut dyn Any).downcast_mut::<Option<B>>()?.take()
 }

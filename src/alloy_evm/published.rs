@@ -3,7 +3,10 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use alloy_primitives::{Address, U256, map::{AddressMap, HashMap}};
+use alloy_primitives::{
+    Address, U256,
+    map::{AddressMap, HashMap},
+};
 use revm::state::{Account, AccountInfo, EvmState};
 
 /// The number of parts that accounts are spread over, each behind a lock of its own.

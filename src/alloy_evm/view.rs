@@ -35,11 +35,6 @@ impl Frames {
         self.ended.get()
     }
 
-    fn reset(&self) {
-        self.depth.set(0);
-        self.ended.set(0);
-    }
-
     /// Whether the transaction is after one of its outermost frames, and not in another.
     fn is_after_one(&self) -> bool {
         self.depth.get() == 0 && self.ended.get() > 0
@@ -72,15 +67,9 @@ pub(super) struct View<'b, S> {
 }
 
 impl<'b, S> View<'b, S> {
-    pub(super) fn new(state: &'b S, published: &'b Published, frames: Frames) -> Self {
-        Self { state, published, tx: 0, reads: Reads::default(), frames }
-    }
-
-    /// Turns to the place of a transaction.
-    pub(super) fn turn_to(&mut self, tx: usize) {
-        self.tx = tx;
-        self.reads = Reads::default();
-        self.frames.reset();
+    /// The state at the place of a transaction.
+    pub(super) fn new(state: &'b S, published: &'b Published, tx: usize, frames: Frames) -> Self {
+        Self { state, published, tx, reads: Reads::default(), frames }
     }
 
     pub(super) fn take_reads(&mut self) -> Reads {

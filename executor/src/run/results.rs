@@ -139,6 +139,10 @@ fn changed_account<DB: DatabaseRef>(
         Some(info) => Account::from(info),
         None => Account::new_not_existing(TransactionId::ZERO),
     };
+    if account.info.is_empty_code_hash() {
+        // As revm loads it: a bundle tells by it that an account is new.
+        account.info.code.get_or_insert_default();
+    }
     let Some(change) = change else { return Ok(account) };
     account.mark_touch();
     account.info.balance = change.balance.apply(account.info.balance);
