@@ -229,8 +229,7 @@ where
         // One for each transaction: what an EVM keeps between two is not among the reads.
         let frames = Frames::default();
         let view = View::new(block.state, published, tx, frames.clone());
-        let mut evm =
-            block.evms.create_evm_with_inspector(view, block.env.clone(), frames.clone());
+        let mut evm = block.evms.create_evm_with_inspector(view, block.env.clone(), frames.clone());
         let result = PanickedError::catch(|| evm.transact_raw(block.envs[tx].clone()));
         let has_panicked = result.is_err();
         let run = result.ok().and_then(Result::ok).map(|result| {

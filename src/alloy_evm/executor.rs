@@ -12,7 +12,10 @@ use alloy_evm::{
 use revm::DatabaseRef;
 
 use super::{
-    ParallelExecutorFactory, Prepare, PreparedEvmFactory, accounts, changed::Changed, fields,
+    ParallelExecutorFactory, Prepare, PreparedEvmFactory,
+    accounts::{self, BlockAhead},
+    changed::Changed,
+    fields,
 };
 
 /// See the [module](super).
@@ -142,24 +145,19 @@ where
         let state = Changed::new(state, chain.evm_mut().take_changes());
         let evm = chain.evm();
         let env = EvmEnv::new(evm.cfg_env().clone(), evm.block().clone());
-        match fields::results::<G, _>(&env, &envs, &state, factory) {
-            Some(results) => {
-                chain.evm_mut().drop_changes();
-                let mut results = results.into_iter();
-                for tx in envs.into_iter().zip(recovered) {
-                    if let Some(result) = results.next() {
-                        chain.evm_mut().prepare(result);
-                    }
-                    chain.execute_transaction(tx)?;
+        if let Some(results) = fields::results::<G, _>(&env, &envs, &state, factory) {
+            chain.evm_mut().drop_changes();
+            let mut results = results.into_iter();
+            for tx in envs.into_iter().zip(recovered) {
+                if let Some(result) = results.next() {
+                    chain.evm_mut().prepare(result);
                 }
+                chain.execute_transaction(tx)?;
             }
-            None => {
-                let evms = factory.chain.evm_factory().inner();
-                let (pool, fees) = (&*factory.pool, factory.fees);
-                let block =
-                    accounts::BlockAhead { evms, env: &env, envs: &envs, state: &state, fees };
-                accounts::execute(&mut chain, &block, recovered, pool)?;
-            }
+        } else {
+            let (evms, fees) = (factory.chain.evm_factory().inner(), factory.fees);
+            let block = BlockAhead { evms, env: &env, envs: &envs, state: &state, fees };
+            accounts::execute(&mut chain, &block, recovered, &factory.pool)?;
         }
         chain.apply_post_execution_changes()
     }

@@ -15,6 +15,9 @@ const SHARDS: usize = 64;
 /// Versions by the transaction that made them, in block order.
 type Versions<V> = Vec<(usize, V)>;
 
+/// An account as it was left, `None` inside if it does not exist.
+pub(super) struct Left(pub(super) Option<AccountInfo>);
+
 /// All versions of an account.
 #[derive(Debug, Default)]
 struct Entry {
@@ -36,9 +39,9 @@ impl Published {
     }
 
     /// An account as the transactions before `tx` have left it, if one of them has changed it.
-    pub(super) fn account(&self, address: Address, tx: usize) -> Option<Option<AccountInfo>> {
+    pub(super) fn account(&self, address: Address, tx: usize) -> Option<Left> {
         let shard = self.shard(&address);
-        last_before(&shard.get(&address)?.infos, tx).map(|(_, info)| info.clone())
+        last_before(&shard.get(&address)?.infos, tx).map(|(_, info)| Left(info.clone()))
     }
 
     /// A slot as the transactions before `tx` have left it, if one of them has changed it.

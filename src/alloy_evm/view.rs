@@ -9,7 +9,7 @@ use revm::{
     state::AccountInfo,
 };
 
-use super::published::Published;
+use super::published::{Left, Published};
 
 /// What a transaction has read, each with what it was told.
 #[derive(Debug, Default)]
@@ -88,7 +88,7 @@ impl<S: DatabaseRef> Database for View<'_, S> {
 
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, S::Error> {
         let info = match self.published.account(address, self.tx) {
-            Some(info) => info,
+            Some(Left(info)) => info,
             None => self.state.basic_ref(address)?,
         };
         if self.frames.is_after_one() {

@@ -125,7 +125,7 @@ impl Tables {
         let (set, may) = self.accesses(input)?;
         let prediction = PredictedAccess::exact(set, gas).with_possible(may);
         let widened = input.list("widened accesses", |input| self.widened(input))?;
-        let origins = self.named(input, "origin", &self.origins)?;
+        let origins = input.named("origin", &self.origins)?;
         let caused = CAUSES.into_iter().enumerate().filter(|(bit, _)| causes >> bit & 1 != 0);
         let mut prediction = prediction
             .with_widened(widened)
@@ -133,10 +133,9 @@ impl Tables {
             .with_payer_seen(flags & SEES_PAYER != 0)
             .with_causes(caused.map(|(_, cause)| cause).collect());
         if flags & HAS_DECIDING != 0 {
-            prediction =
-                prediction.with_deciding(self.named(input, "location", &self.locations)?);
+            prediction = prediction.with_deciding(input.named("location", &self.locations)?);
         }
-        let locations = self.named(input, "location", &self.locations)?;
+        let locations = input.named("location", &self.locations)?;
         let values: Result<Vec<_>> = locations
             .into_iter()
             .map(|location| Ok((location, input.item("word", &self.words)?)))
@@ -146,7 +145,7 @@ impl Tables {
 
     /// The accesses, and for each in the set's order whether only some runs make it.
     fn accesses(&self, input: &mut In<'_>) -> Result<(forewave_analyzer::AccessSet, Vec<bool>)> {
-        let locations = self.named(input, "location", &self.locations)?;
+        let locations = input.named("location", &self.locations)?;
         let bits = input.bytes(locations.len() as u64, "accesses")?;
         let mut set = AccessSetBuilder::new();
         let mut may = Vec::with_capacity(locations.len());
@@ -181,17 +180,6 @@ impl Tables {
             _ => return Err(PortableError::Malformed { what: "a widened access" }),
         };
         Ok(WidenedAccess { scope, kind })
-    }
-
-    /// Items of a table, ascending.
-    fn named<T: Copy>(
-        &self,
-        input: &mut In<'_>,
-        what: &'static str,
-        table: &[T],
-    ) -> Result<Vec<T>> {
-        let numbers = input.ascending(what, table.len())?;
-        Ok(numbers.into_iter().map(|number| table[number]).collect())
     }
 }
 
@@ -278,6 +266,12 @@ impl<'a> In<'a> {
         let number = self.number(what)?;
         let item = in_range(number >> bits, what, table.len())?;
         Ok((table[item], number & ((1 << bits) - 1)))
+    }
+
+    /// Items of a table, ascending.
+    fn named<T: Copy>(&mut self, what: &'static str, table: &[T]) -> Result<Vec<T>> {
+        let numbers = self.ascending(what, table.len())?;
+        Ok(numbers.into_iter().map(|number| table[number]).collect())
     }
 
     /// Ascending numbers below `count`.

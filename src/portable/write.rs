@@ -114,7 +114,9 @@ impl Tables {
                 Location::Storage(_, key) => (3, Some(*key)),
             };
             out.number(position(&self.addresses, &location.address()) << 2 | kind);
-            key.iter().for_each(|key| out.number(position(&self.words, key)));
+            if let Some(key) = key {
+                out.number(position(&self.words, &key));
+            }
         }
         out.number(self.origins.len() as u64);
         for (address, key, origin) in &self.origins {
@@ -124,7 +126,9 @@ impl Tables {
             };
             out.number(position(&self.addresses, address) << 1 | kind);
             out.number(position(&self.words, key));
-            slot.iter().for_each(|slot| out.number(position(&self.words, slot)));
+            if let Some(slot) = slot {
+                out.number(position(&self.words, &slot));
+            }
         }
     }
 
@@ -148,7 +152,9 @@ impl Tables {
         }
         let values = prediction.values();
         out.ascending(values.iter().map(|(location, _)| position(&self.locations, location)));
-        values.iter().for_each(|(_, value)| out.number(position(&self.words, value)));
+        for (_, value) in values {
+            out.number(position(&self.words, value));
+        }
     }
 
     /// The accesses, by location.
