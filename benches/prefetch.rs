@@ -160,7 +160,7 @@ impl Case {
         let reads = self.reads;
         let (alone, _) = median(alone);
         let cell = |runs| {
-            let (time, PrefetchStats { ahead, on_demand }) = median(runs);
+            let (time, PrefetchStats { ahead, on_demand, .. }) = median(runs);
             format!("{:.1} ({:.2}, {ahead} + {on_demand})", ms(time), ms(alone) / ms(time))
         };
         println!(

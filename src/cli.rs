@@ -49,6 +49,7 @@ use forewave::{
     report::{BlockHeading, FailedBlock},
 };
 use rayon::{ThreadPool, ThreadPoolBuilder};
+use tracing_subscriber::{filter::LevelFilter, fmt::format::FmtSpan};
 
 use self::{
     args::{BlockArgs, Cli, Command, Threads, misused},
@@ -76,7 +77,9 @@ impl Verdict {
 
 /// Runs the command that the process was started with.
 pub(crate) fn main() -> ExitCode {
-    let done = match arguments().command {
+    let Cli { verbose, command } = arguments();
+    trace(verbose);
+    let done = match command {
         Command::Graph(args) => graph::graph(&args),
         Command::Predict(args) => predict::predict(&args),
         Command::Explain(args) => explain::explain(&args),
@@ -105,6 +108,17 @@ pub(crate) fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Writes what is traced to standard error, as much as was asked for.
+fn trace(verbose: u8) {
+    let level = match verbose {
+        0 => return,
+        1 => LevelFilter::INFO,
+        _ => LevelFilter::TRACE,
+    };
+    let subscriber = tracing_subscriber::fmt().with_span_events(FmtSpan::CLOSE);
+    subscriber.with_max_level(level).with_writer(io::stderr).init();
 }
 
 /// The arguments that the process was started with; ends it where they are wrong.

@@ -31,63 +31,115 @@
 //! # }
 //! ```
 
+#[cfg(feature = "tools")]
 mod access_list;
 pub mod assembly;
+#[cfg(feature = "alloy-evm")]
+pub mod alloy_evm;
+#[cfg(feature = "tools")]
 pub mod bench;
+#[cfg(feature = "tools")]
 pub mod compare;
+#[cfg(feature = "tools")]
 pub mod conformance;
+mod consensus;
+#[cfg(feature = "tools")]
 pub mod contract;
+#[cfg(feature = "tools")]
 pub mod explain;
+#[cfg(feature = "tools")]
 pub mod fetch;
+#[cfg(feature = "tools")]
 pub mod input;
+#[cfg(feature = "tools")]
 pub mod lint;
+#[cfg(feature = "tools")]
 pub mod measure;
+#[cfg(feature = "tools")]
 pub mod names;
 #[cfg(feature = "partition")]
 pub mod partition;
+mod per_thread;
+#[cfg(feature = "tools")]
 pub mod picture;
 mod pipeline;
+mod portable;
 mod predictors;
+#[cfg(feature = "tools")]
 mod printable;
+#[cfg(feature = "tools")]
 pub mod report;
+#[cfg(feature = "tools")]
 pub mod selectors;
+#[cfg(feature = "tools")]
 mod state_root;
+#[cfg(feature = "tools")]
 pub mod stats;
 #[cfg(feature = "t8n")]
 pub mod t8n;
 
+/// The types of transactions and headers that this version takes.
+pub use alloy_consensus;
+/// Addresses, hashes and words, of the version that this one takes.
+pub use alloy_primitives;
+/// Everything about predictions: access sets, summaries of code, learning.
+pub use forewave_analyzer as analysis;
+/// Everything about running a block.
+pub use forewave_executor as execution;
+/// Everything about conflicts, chains and waves.
+pub use forewave_scheduler as scheduling;
+/// The thread pools that blocks run on.
+pub use rayon;
+/// The EVM, of the version that this one runs blocks with.
+pub use revm;
+
+pub use consensus::{block_from_consensus, tx_env};
+pub use forewave_analyzer::{
+    AccessKind, AccessSet, AnalyzeError, Block, Location, MeasuredAccess, MeasuredDeciding, MemoryState, PredictedAccess, Predictor,
+    Scope, StateExtent, StaticPredictor, SummaryCache, TxIndex,
+};
+pub use forewave_executor::{
+    BlockOutcome, CancelToken, Cancellable, ExecutionError, ExecutionStats, HybridPredictor,
+    ReuseCache, RunPlan, StateChanges, TxReceipt, Workers, execute, sequential, with_prefetch,
+};
+pub use forewave_scheduler::{ConflictGraph, ConflictGroups, ConflictRule, Schedule, Wave, schedule, verify};
+pub use per_thread::PerThread;
+pub use pipeline::{BlockError, Plan, execute_block, predict};
+pub use portable::PortableError;
+pub use predictors::{PredictorKind, UnknownPredictor};
+
+// What the command line and its reports use besides.
+#[cfg(feature = "tools")]
 pub use access_list::{
     EntryAt, FaultKind, FaultReport, FaultTx, IndexInWords, ListFault, Listed, Touching,
     judge_access_list, list_items, unaffordable_reads,
 };
+#[cfg(feature = "tools")]
 pub use forewave_analyzer::{
-    AccessKind, AccessListPredictor, AccessSet, AccessSetBuilder, AccessSummary, AnalyzeError,
-    Block, BlockReward, CallKind, Completeness, Confidence, Effect, Entry, EntrySummary,
-    EvaluationLimits, ExprArena, ExprId, Frequency, GaveUp, Implementation, KeyExpr, KeyOrigin,
-    LatePredictor, Learnt, LearntEffect, LearntFunction, LearntInput, LearntLimits, ListPredictor,
-    Location, MeasuredAccess, MeasuredDeciding, MemoryState, ObservedAccess, Ommer, PanickedError,
-    Payers, PredictedAccess, Predictor, ProtocolPredictor, Scope, Scratch, Selected, SharedPlace,
-    SharedUse, StateError, StateExtent, StaticPredictor, SummaryCache, SummaryError, SummaryLimits,
-    Target, TxEvaluator, TxIndex, WidenedAccess, WideningCause, Words, WriteKind, commute_payments,
-    predict_each, summarize, summarize_account,
+    AccessListPredictor, AccessSetBuilder, AccessSummary, BlockReward, CallKind, Completeness,
+    Confidence, Effect, Entry, EntrySummary, EvaluationLimits, ExprArena, ExprId, Frequency,
+    GaveUp, Implementation, KeyExpr, KeyOrigin, LatePredictor, Learnt, LearntEffect,
+    LearntFunction, LearntInput, LearntLimits, ListPredictor, ObservedAccess, Ommer, PanickedError,
+    Payers, ProtocolPredictor, Scratch, Selected, SharedPlace, SharedUse, StateError, SummaryError,
+    SummaryLimits, Target, TxEvaluator, WidenedAccess, WideningCause, Words, WriteKind,
+    commute_payments, predict_each, summarize, summarize_account,
 };
+#[cfg(feature = "tools")]
 pub use forewave_executor::{
-    AccountChange, BlockOutcome, CancelToken, Cancellable, CancellableError, Declaration,
-    ExecutionError, ExecutionStats, HybridPredictor, Learner, Lesson, Observation, OneByOne,
+    AccountChange, CancellableError, Declaration, Learner, Lesson, Observation, OneByOne,
     OraclePredictor, OutcomeNote, PrefetchStats, Prefetched, ReconPredictor, Reexecution,
-    ReexecutionReason, ReuseCache, RunPlan, SYSTEM_CONTRACTS, Sampling, SequentialRun,
-    StateChanges, StateView, SystemFailure, SystemOperation, TxReceipt, Workers, declarations,
-    execute, observe, predict_on_threads, sequential, sequential_until, with_prefetch,
+    ReexecutionReason, SYSTEM_CONTRACTS, Sampling, SequentialRun, StateView, SystemFailure, SystemOperation,
+    declarations, observe, predict_on_threads, sequential_until,
 };
+#[cfg(feature = "tools")]
 pub use forewave_scheduler::{
-    AccessTable, Cause, Chain, ConflictGraph, ConflictGroups, ConflictRule, Edge, Hazard,
-    HazardCounts, HotSpot, LaneSlot, Lanes, LocationId, Schedule, ScheduleError, StatedChain,
-    StatedSchedule, StatedWave, Wave, WaveIndex, critical_path, dot, hot_spots, lanes,
-    remaining_gas, schedule, verify,
+    AccessTable, Cause, Chain, Edge, Hazard, HazardCounts, HotSpot, LaneSlot, Lanes, LocationId,
+    ScheduleError, StatedChain, StatedSchedule, StatedWave, WaveIndex, critical_path, dot,
+    hot_spots, lanes, remaining_gas,
 };
-pub use pipeline::{BlockError, Plan, execute_block, predict};
-pub use predictors::{PredictorKind, UnknownPredictor};
+#[cfg(feature = "tools")]
 pub use printable::{Printable, is_printable};
+#[cfg(feature = "tools")]
 pub use state_root::{apply_changes, state_root};
 
 /// The snippets of the page for those who embed this crate, compiled by the tests.

@@ -7,7 +7,9 @@ use forewave_analyzer::{
     AnalyzeError, Block, PanickedError, PredictedAccess, Predictor, commute_payments,
 };
 use forewave_executor::{
-    BlockOutcome, CancellableError, ExecutionError, RunPlan, Workers, execute, predict_on_threads,
+    BlockOutcome, CancellableError, ExecutionError, RunPlan, Workers, execute,
+    instrument::{self, Step, count_plan},
+    predict_on_threads,
 };
 use forewave_scheduler::{ConflictGraph, Schedule, schedule};
 use revm::DatabaseRef;
@@ -50,6 +52,15 @@ impl Plan {
     pub fn new(predictions: Vec<PredictedAccess>) -> Self {
         let graph = ConflictGraph::new(&predictions);
         let schedule = schedule(&graph);
+        Self { predictions, graph, schedule }
+    }
+
+    /// A plan whose parts are known to fit.
+    pub(crate) const fn of_parts(
+        predictions: Vec<PredictedAccess>,
+        graph: ConflictGraph,
+        schedule: Schedule,
+    ) -> Self {
         Self { predictions, graph, schedule }
     }
 
@@ -104,6 +115,7 @@ pub fn predict<DB: DatabaseRef>(
     state: &DB,
     predictor: &impl Predictor<DB>,
 ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
+    let _span = instrument::span(Step::Predict, block);
     PanickedError::catch(|| predictor.predict(block, state))?
 }
 
@@ -131,20 +143,24 @@ where
         outcome.stats.plan_ns = plan_ns;
         return Ok(outcome);
     }
-    let (predictions, predict_ns) =
-        timed(|| predict_on_threads(block, state, predictor, workers.pool()));
+    let (predictions, predict_ns) = timed(|| {
+        let _span = instrument::span(Step::Predict, block);
+        predict_on_threads(block, state, predictor, workers.pool())
+    });
     let predictions = predictions?;
     let (planned, transactions) = (predictions.len(), block.transactions.len());
     if planned != transactions {
         return Err(ExecutionError::PlanMismatch { planned, transactions }.into());
     }
     let (run_plan, planning) = timed(|| {
+        let _span = instrument::span(Step::Plan, block);
         let predictions = commuting(block, state, predictions)?;
         let graph = ConflictGraph::new(&predictions);
         Ok::<_, AnalyzeError<DB::Error>>(RunPlan::new(block, &predictions, &graph))
     });
     plan_ns += planning;
     let run_plan = run_plan?;
+    count_plan(predict_ns, plan_ns);
     let mut outcome = execute(block, state, &run_plan, workers)?;
     outcome.stats.predict_ns = predict_ns;
     outcome.stats.plan_ns = plan_ns;

@@ -132,8 +132,12 @@ impl<DB: DatabaseRef> Predictor<DB> for LatePredictor {
             let alone = self.0.predict_tx(&mut scratch, block, state, tx)?;
             let is_stale =
                 alone.deciding_reads().into_iter().flatten().any(|read| left.has_changed(read));
-            let prediction =
-                if is_stale { self.0.predict_tx(&mut scratch, block, &left, tx)? } else { alone };
+            let prediction = if is_stale {
+                count_late();
+                self.0.predict_tx(&mut scratch, block, &left, tx)?
+            } else {
+                alone
+            };
             left.note(&prediction);
             Ok(prediction)
         })?;
@@ -144,6 +148,16 @@ impl<DB: DatabaseRef> Predictor<DB> for LatePredictor {
         false
     }
 }
+
+/// Counts a transaction that is predicted again.
+#[cfg(feature = "metrics")]
+fn count_late() {
+    metrics::counter!("forewave_late_predictions_total").increment(1);
+}
+
+/// Counts a transaction that is predicted again.
+#[cfg(not(feature = "metrics"))]
+const fn count_late() {}
 
 /// The state as the transactions so far are predicted to leave it, where that is known.
 struct Left<'a, DB> {

@@ -30,6 +30,8 @@ mod committed;
 mod declared;
 mod error;
 mod flat_state;
+#[doc(hidden)]
+pub mod instrument;
 mod learn;
 mod looks;
 mod observation;
@@ -63,7 +65,7 @@ pub use outcome::{
 pub use predictors::{HybridPredictor, OraclePredictor, ReconPredictor, predict_on_threads};
 pub use prefetch::{OneByOne, PrefetchStats, Prefetched, StateView, with_prefetch};
 pub use reuse::ReuseCache;
-pub use run::{RunPlan, execute};
+pub use run::{RunPlan, execute, execute_transactions};
 pub use sequential::{SequentialRun, sequential, sequential_until};
 pub use system::SYSTEM_CONTRACTS;
 pub use workers::Workers;

@@ -32,6 +32,7 @@ use crate::{
 
 /// The receipt of one transaction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TxReceipt {
     /// Transaction type (EIP-2718), 0 to 4.
     pub tx_type: u8,
@@ -99,6 +100,7 @@ pub type StateChanges = BTreeMap<Address, AccountChange>;
 /// An operation of the protocol at one end of the block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum SystemOperation {
     /// Parent beacon block root (EIP-4788), before the transactions.
     BeaconRoots,
@@ -133,6 +135,7 @@ impl fmt::Display for SystemOperation {
 /// Something that the outcome leaves out because the input did not hold it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "note", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum OutcomeNote {
     /// The state holds no code at the system contract, so it was not called.
     SystemContractAbsent {
@@ -164,6 +167,7 @@ impl fmt::Display for OutcomeNote {
 /// Why a transaction ran a second time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reason", rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum ReexecutionReason {
     /// It read this location before an earlier transaction had written it.
     StaleRead {
@@ -192,6 +196,7 @@ pub struct Reexecution {
 
 /// How the outcome came about. Not part of the outcome's equality.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ExecutionStats {
     /// Threads that shared the block: all of the pool, or 1 where that was estimated to
     /// be as fast.
@@ -224,6 +229,7 @@ pub(crate) fn ns_since(start: Instant) -> u64 {
 
 /// What a block does.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct BlockOutcome {
     /// One receipt for each transaction, in block order.
     pub receipts: Vec<TxReceipt>,

@@ -36,6 +36,7 @@ pub use view::{OneByOne, StateView};
 
 use crate::{
     at_work::AtWork,
+    instrument::count_prefetch,
     prefetch::{
         ahead::Ahead,
         scout::Scout,
@@ -92,7 +93,9 @@ where
         let _stop = Stop(&stopped);
         work(&prefetched)
     });
-    (value, prefetched.stats())
+    let stats = prefetched.stats();
+    count_prefetch(stats);
+    (value, stats)
 }
 
 /// Stops the fetchers when dropped, be it by a panic.

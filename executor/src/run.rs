@@ -18,6 +18,7 @@ mod entries;
 mod listed;
 mod order;
 mod plan;
+mod results;
 mod shared;
 mod slots;
 mod versions;
@@ -53,6 +54,7 @@ use crate::{
     at_work::AtWork,
     committed::Committed,
     flat_state::FlatState,
+    instrument::{self, Step, count_run},
     outcome::ns_since,
     reuse::Results,
     serial::run_serially,
@@ -64,6 +66,7 @@ use crate::{
 };
 
 pub use plan::RunPlan;
+pub use results::execute_transactions;
 
 /// Executes the block as `plan` has it, on the threads of a pool where that pays.
 ///
@@ -84,6 +87,7 @@ where
     if planned != transactions {
         return Err(ExecutionError::PlanMismatch { planned, transactions });
     }
+    let _span = instrument::span(Step::Run, block);
     let start = Instant::now();
     let mut outcome = PanickedError::catch(|| {
         if is_recorded(block) && plan.pays_on(workers.threads()) {
@@ -93,6 +97,7 @@ where
         }
     })??;
     outcome.stats.run_ns = ns_since(start);
+    count_run(transactions, &outcome.stats);
     Ok(outcome)
 }
 
@@ -247,6 +252,7 @@ fn close<'r, DB: DatabaseRef>(
 ) -> Result<(StateChanges, AddressMap<U256>), ExecutionError<DB::Error>> {
     let in_system = ExecutionError::SystemState;
     let Shared { block, slots, .. } = *shared;
+    let _span = instrument::span(Step::Close, block);
     let left = committed.receipts.len()..slots.len();
     match shared.versions.by_list() {
         Some(by_list) => by_list.end_at(narrow(left.start)),

@@ -9,7 +9,7 @@ use std::{collections::BTreeSet, num::NonZeroUsize, path::PathBuf, thread::avail
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::Address;
 use clap::{
-    Args, Parser, Subcommand, ValueEnum,
+    ArgAction, Args, Parser, Subcommand, ValueEnum,
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use forewave::{
@@ -38,6 +38,9 @@ const REPEAT_MAX: i64 = 1_000_000;
 #[derive(Debug, Parser)]
 #[command(name = "forewave", version, max_term_width = 100)]
 pub(super) struct Cli {
+    /// Say on standard error what the steps of each block took; twice, all that is traced.
+    #[arg(short, long, action = ArgAction::Count)]
+    pub(super) verbose: u8,
     /// What to do.
     #[command(subcommand)]
     pub(super) command: Command,

@@ -362,5 +362,6 @@ fn what_is_left_out(note: &OutcomeNote) -> String {
     match note {
         OutcomeNote::SystemContractAbsent { operation, .. } => operation.to_string(),
         OutcomeNote::OmmerHeaderAbsent { .. } => SystemOperation::OmmerReward.to_string(),
+        other => other.to_string(),
     }
 }

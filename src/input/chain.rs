@@ -5,15 +5,10 @@
 use core::{fmt, str::FromStr};
 
 use alloy_consensus::Header;
-use alloy_eips::{eip6110::MAINNET_DEPOSIT_CONTRACT_ADDRESS, eip7840::BlobParams};
-use alloy_evm::EvmEnv;
 use alloy_hardforks::{EthereumChainHardforks, EthereumHardfork, EthereumHardforks, ForkCondition};
-use alloy_primitives::{Address, address};
-use revm::{
-    context::{BlockEnv, CfgEnv},
-    primitives::hardfork::SpecId,
-};
 use serde::{Serialize, Serializer};
+
+pub(crate) use crate::consensus::{blob_params, deposit_contract, environment};
 
 /// A chain with Ethereum's rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -138,46 +133,6 @@ const LINEA_FORKS: [(EthereumHardfork, ForkCondition); 5] = [
     (EthereumHardfork::Osaka, ForkCondition::Timestamp(1_764_798_551)),
 ];
 
-/// The environment of the block with this header, where these forks apply.
-pub(crate) fn environment(
-    header: &Header,
-    forks: &impl EthereumHardforks,
-    chain_id: u64,
-) -> (CfgEnv, BlockEnv) {
-    let blob_params = blob_params(forks, header.timestamp);
-    let EvmEnv { mut cfg_env, block_env } =
-        EvmEnv::<SpecId>::for_eth_block(header, forks, chain_id, blob_params);
-    cfg_env.blob_base_fee_update_fraction = blob_params.map(|params| {
-        u64::try_from(params.update_fraction).expect("update fractions are a few million")
-    });
-    (cfg_env, block_env)
-}
-
-/// The deposit contract of a chain (EIP-6110); none where it is not known to have one.
-pub(super) fn deposit_contract(chain_id: u64) -> Option<Address> {
-    match chain_id {
-        1 | 560_048 => Some(MAINNET_DEPOSIT_CONTRACT_ADDRESS),
-        11_155_111 => Some(address!("0x7f02c3e3c98b133055b8b348b2ac625669ed295d")),
-        17_000 => Some(address!("0x4242424242424242424242424242424242424242")),
-        _ => None,
-    }
-}
-
-/// The blob parameters at `timestamp` (EIP-4844, EIP-7691, EIP-7892).
-pub(crate) fn blob_params(forks: &impl EthereumHardforks, timestamp: u64) -> Option<BlobParams> {
-    let schedule: [(EthereumHardfork, fn() -> BlobParams); 5] = [
-        (EthereumHardfork::Bpo2, BlobParams::bpo2),
-        (EthereumHardfork::Bpo1, BlobParams::bpo1),
-        (EthereumHardfork::Osaka, BlobParams::osaka),
-        (EthereumHardfork::Prague, BlobParams::prague),
-        (EthereumHardfork::Cancun, BlobParams::cancun),
-    ];
-    schedule
-        .into_iter()
-        .find(|(fork, _)| forks.is_ethereum_fork_active_at_timestamp(*fork, timestamp))
-        .map(|(_, params)| params())
-}
-
 impl fmt::Display for Chain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.name() {
@@ -213,6 +168,7 @@ impl FromStr for Chain {
 #[cfg(test)]
 mod tests {
     use alloy_primitives::U256;
+    use revm::primitives::hardfork::SpecId;
 
     use super::*;
     use crate::conformance::network::UpTo;

@@ -196,9 +196,19 @@ impl PredictedAccess {
         self
     }
 
+    /// Says of each access of the set, in its order, whether only some runs make it. Where there
+    /// are fewer answers than accesses, every run makes the others.
+    #[must_use]
+    pub fn with_possible(self, possible: impl IntoIterator<Item = bool>) -> Self {
+        let accesses = self.set.iter().count();
+        let mut may: BitVec = possible.into_iter().take(accesses).collect();
+        may.resize(accesses, false);
+        self.with_may(may)
+    }
+
     /// Says why it is widened.
     #[must_use]
-    pub(crate) fn with_causes(mut self, mut causes: Vec<WideningCause>) -> Self {
+    pub fn with_causes(mut self, mut causes: Vec<WideningCause>) -> Self {
         causes.sort_unstable();
         causes.dedup();
         self.causes = causes;
@@ -207,14 +217,14 @@ impl PredictedAccess {
 
     /// Says which locations its keys and targets were computed from, sorted.
     #[must_use]
-    pub(crate) fn with_deciding(mut self, deciding: Vec<Location>) -> Self {
+    pub fn with_deciding(mut self, deciding: Vec<Location>) -> Self {
         self.deciding = Some(deciding);
         self
     }
 
     /// Says what slots hold afterwards, where that is known.
     #[must_use]
-    pub(crate) fn with_values(
+    pub fn with_values(
         mut self,
         values: impl IntoIterator<Item = (Location, StorageValue)>,
     ) -> Self {

@@ -28,6 +28,7 @@ const HEADER_BYTES: usize = 8 + 4 + 8 + 32;
 
 /// Why summaries could not be loaded.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SummaryError {
     /// The bytes could not be read.
     #[error("the summaries could not be read: {0}")]

@@ -21,6 +21,7 @@ use super::{
 
 /// Who read how much from the state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct PrefetchStats {
     /// Reads that fetchers made.
     pub ahead: u64,

@@ -8,11 +8,12 @@
 //! ran.
 
 use forewave_analyzer::{Block, Location, TxIndex};
-use revm::DatabaseRef;
+use revm::{DatabaseRef, context::result::ResultAndState};
 
 use super::{
     dispatch::Next,
     narrow,
+    results::state_of,
     shared::Shared,
     slots::{Basis, Pending, ReadFilter, TxSlot},
     versions::point_after,
@@ -50,6 +51,8 @@ const AFFORDABLE_EVERY: usize = 8;
 pub(super) struct Committer {
     pub(super) committed: Committed,
     pub(super) reexecuted: Vec<Reexecution>,
+    /// What each transaction gave and did, where that is asked for.
+    pub(super) results: Option<Vec<ResultAndState>>,
     /// Gas of the runs that were stale.
     stale_gas: u64,
     /// Whether each of the last transactions was stale, one bit each.
@@ -86,6 +89,12 @@ impl Committer {
     /// Nothing is committed yet of a block's transactions.
     pub(super) fn new(block: &Block) -> Self {
         Self { committed: Committed::none_of(block), ..Self::default() }
+    }
+
+    /// The same, and what each transaction gives and does is kept.
+    pub(super) fn keeping_results(block: &Block) -> Self {
+        let results = Vec::with_capacity(block.transactions.len());
+        Self { results: Some(results), ..Self::new(block) }
     }
 
     /// Whether too much of what was run ahead was stale.
@@ -157,9 +166,14 @@ impl Committer {
         let run = pending.expect("a transaction that ran is pending");
         let Pending { result, touched, is_reused, .. } = *run;
         let env = &shared.block.transactions[tx.index()];
+        let transition = slot.transitions().last().expect("what is committed has been executed");
+        if let Some(results) = &mut self.results {
+            let state = state_of(worker.view(), tx, transition, touched.as_ref());
+            let state = state.map_err(|source| ExecutionError::State { tx, source })?;
+            results.push(ResultAndState::new(result.clone(), state));
+        }
         self.committed.reused += usize::from(is_reused);
         self.committed.add(env.tx_type, result, touched);
-        let transition = slot.transitions().last().expect("what is committed has been executed");
         let committed = worker.view().commit(point_after(tx), transition);
         committed.map_err(|source| ExecutionError::State { tx, source })
     }
