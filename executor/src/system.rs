@@ -88,7 +88,7 @@ const REQUEST_CONTRACTS: [RequestContract; 4] = [
 const ETHER: u128 = 1_000_000_000_000_000_000;
 
 /// What the operations at the two ends of a block give.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct SystemOutput {
     /// What was left out.
     pub(crate) notes: Vec<OutcomeNote>,
