@@ -68,12 +68,13 @@ pub use forewave_analyzer::{
     summarize, summarize_account,
 };
 pub use forewave_executor::{
-    AccountChange, BlockOutcome, CancelToken, Cancellable, CancellableError, Declaration,
-    ExecutionError, ExecutionStats, HybridPredictor, Learner, Lesson, Observation, OneByOne,
-    OraclePredictor, OutcomeNote, PrefetchStats, Prefetched, ReconPredictor, Reexecution,
-    ReexecutionReason, ReuseCache, RunPlan, Sampling, SequentialRun, StateChanges, StateView,
-    SystemFailure, SystemOperation, TxReceipt, Workers, declarations, execute, observe,
-    predict_on_threads, sequential, sequential_until, with_prefetch,
+    AccountChange, BlockOutcome, Bundle, CancelToken, Cancellable, CancellableError, Declaration,
+    DropReason, Dropped, ExecutionError, ExecutionStats, FillLoop, FilledItem, FilledTx,
+    HybridPredictor, Learner, Lesson, Member, Observation, OneByOne, OraclePredictor, OrderItem,
+    OutcomeNote, PrefetchStats, Prefetched, ReconPredictor, Reexecution, ReexecutionReason,
+    ReuseCache, RunPlan, Sampling, SequentialRun, StateChanges, StateView, SystemFailure,
+    SystemOperation, TxReceipt, Workers, declarations, execute, observe, predict_on_threads,
+    sequential, sequential_until, with_prefetch,
 };
 pub use forewave_scheduler::{
     AccessTable, Cause, Chain, ConflictGraph, Edge, Hazard, HazardCounts, HotSpot, LaneSlot, Lanes,

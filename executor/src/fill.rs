@@ -369,10 +369,7 @@ impl<'a, DB: DatabaseRef> FillLoop<'a, DB> {
     }
 
     /// Executes a transaction. One that does not belong there leaves nothing behind.
-    fn run(
-        &mut self,
-        tx: TxIndex,
-    ) -> Result<Result<(), Dropped>, ExecutionError<DB::Error>> {
+    fn run(&mut self, tx: TxIndex) -> Result<Result<(), Dropped>, ExecutionError<DB::Error>> {
         Deadline::new(self.token.as_ref()).check()?;
         let transactions = self.candidates.len();
         let Some(candidate) = self.candidates.get(tx.index()) else {

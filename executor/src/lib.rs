@@ -56,9 +56,7 @@ mod workers;
 pub use cancel::{CancelToken, Cancellable, CancellableError};
 pub use declared::{Declaration, declarations};
 pub use error::{ExecutionError, SystemFailure};
-pub use fill::{
-    Bundle, DropReason, Dropped, FillLoop, FilledItem, FilledTx, Member, OrderItem,
-};
+pub use fill::{Bundle, DropReason, Dropped, FillLoop, FilledItem, FilledTx, Member, OrderItem};
 pub use learn::{Learner, Lesson, Sampling};
 pub use observation::{Observation, observe};
 pub use outcome::{

@@ -26,11 +26,11 @@ use revm::{
     primitives::{Address, B256, StorageValue, map::DefaultHashBuilder},
 };
 
+use self::tree::{Check, Tree};
 pub(crate) use self::{
     places::{AccountPlace, Places, SlotPlace},
     tree::Placed,
 };
-use self::tree::{Check, Tree};
 use crate::{
     reads::{Reads, Seen},
     touched::Touched,

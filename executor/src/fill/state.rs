@@ -350,7 +350,8 @@ impl<'a, DB: DatabaseRef> FillState<'a, DB> {
         touched.dedup();
         let change = |place: AccountPlace| {
             let slots = storage.get(&place).map_or(&[][..], Vec::as_slice);
-            let slots = slots.iter().map(|slot| (places.slot_of(*slot).1, self.slots[slot.index()]));
+            let slots =
+                slots.iter().map(|slot| (places.slot_of(*slot).1, self.slots[slot.index()]));
             let account = &self.accounts[place.index()];
             Some((account.address, account.net_change(slots)?))
         };
