@@ -154,6 +154,16 @@ impl Member {
     pub const fn tx(self) -> TxIndex {
         self.tx
     }
+
+    /// Whether it may revert or halt.
+    pub const fn may_fail(self) -> bool {
+        self.may_fail
+    }
+
+    /// Whether it may be left out.
+    pub const fn is_optional(self) -> bool {
+        self.is_optional
+    }
 }
 
 impl From<TxIndex> for Member {
