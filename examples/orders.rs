@@ -3,8 +3,12 @@
 //! `cargo run --release --example orders -- [--orders 50] [DIR]...`
 //!
 //! Each order is a random one of a random part of the block's transactions, where those of
-//! one sender keep their order. It is filled on one thread, once by sequential execution and
-//! once with the results that earlier orders have left. Both outcomes are compared.
+//! one sender keep their order. It is filled on one thread, in three ways: by sequential
+//! execution, by the fill loop, and with a cache of the obvious kind (`orders/exact.rs`). All
+//! outcomes are compared. The first half of the orders is not counted.
+
+#[path = "orders/exact.rs"]
+mod exact;
 
 use std::{
     env, fs,
@@ -13,13 +17,14 @@ use std::{
 };
 
 use forewave::{
-    Block, ExecutionError, MemoryState, ReuseCache, RunPlan, Workers, execute,
+    Block, ExecutionError, FillLoop, MemoryState, OrderItem, ReuseCache, SequentialRun, TxIndex,
     input::{BlockInput, LoadOptions},
     sequential,
 };
 use forewave_fixtures::SplitMix64;
-use rayon::{ThreadPool, ThreadPoolBuilder};
 use revm::{DatabaseRef, context::TxEnv, primitives::TxKind};
+
+use exact::{ExactCache, ExactRun};
 
 /// Of the whole program, so that it favours neither way to fill a block.
 #[global_allocator]
@@ -28,36 +33,36 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Fewest transactions of a block that counts.
 const TRANSACTIONS_MIN: usize = 20;
 
-/// Some of the transactions in another order. Those of one sender keep theirs, and what
-/// cannot be executed there is left out.
-fn shuffled(block: &Block, state: &MemoryState, random: &mut SplitMix64) -> Block {
-    let mut places: Vec<usize> = (0..block.transactions.len()).collect();
-    for at in (1..places.len()).rev() {
-        places.swap(at, below(random, at + 1));
+/// Some of the transactions in another order, by position. Those of one sender keep theirs, and
+/// what cannot be executed there is left out.
+fn shuffled(block: &Block, state: &MemoryState, random: &mut SplitMix64) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..block.transactions.len()).collect();
+    for at in (1..order.len()).rev() {
+        order.swap(at, below(random, at + 1));
     }
-    let mut transactions: Vec<_> =
-        places.iter().map(|&at| block.transactions[at].clone()).collect();
-    let mut senders: Vec<_> = transactions.iter().map(|tx| tx.caller).collect();
+    let sender = |tx: usize| block.transactions[tx].caller;
+    let mut senders: Vec<_> = order.iter().map(|&tx| sender(tx)).collect();
     senders.sort_unstable();
     senders.dedup();
-    for sender in senders {
-        let of_sender: Vec<usize> =
-            (0..transactions.len()).filter(|&at| transactions[at].caller == sender).collect();
-        let mut own: Vec<_> = of_sender.iter().map(|&at| transactions[at].clone()).collect();
-        own.sort_by_key(|tx| tx.nonce);
-        of_sender.into_iter().zip(own).for_each(|(at, tx)| transactions[at] = tx);
+    for from in senders {
+        let places: Vec<usize> = (0..order.len()).filter(|&at| sender(order[at]) == from).collect();
+        let mut own: Vec<_> = places.iter().map(|&at| order[at]).collect();
+        own.sort_unstable();
+        places.into_iter().zip(own).for_each(|(at, tx)| order[at] = tx);
     }
-    let keep = transactions.len() / 2 + below(random, transactions.len() / 2 + 1);
-    transactions.truncate(keep);
-    let mut block = Block { transactions, ..block.clone() };
-    while let Err(error) = sequential(&block, state) {
-        let ExecutionError::InvalidTransaction { tx, .. } = error else {
-            block.transactions.pop();
-            continue;
-        };
-        block.transactions.remove(tx.index());
+    order.truncate(order.len() / 2 + below(random, order.len() / 2 + 1));
+    while let Err(error) = sequential(&of_order(block, &order), state) {
+        match error {
+            ExecutionError::InvalidTransaction { tx, .. } => drop(order.remove(tx.index())),
+            _ => drop(order.pop()),
+        }
     }
-    block
+    order
+}
+
+fn of_order(block: &Block, order: &[usize]) -> Block {
+    let transactions = order.iter().map(|&tx| block.transactions[tx].clone()).collect();
+    Block { transactions, ..block.clone() }
 }
 
 fn below(random: &mut SplitMix64, bound: usize) -> usize {
@@ -75,29 +80,54 @@ fn is_call(block: &Block, state: &MemoryState, tx: &TxEnv) -> bool {
 /// What was found of some orders.
 #[derive(Clone, Copy, Debug, Default)]
 struct Found {
-    uncached: Duration,
-    reusing: Duration,
+    /// Executing, and what makes a block of it.
+    uncached: [Duration; 2],
+    filling: [Duration; 2],
+    exact: Duration,
     reused: usize,
+    exact_reused: usize,
     /// Transactions that are more than plain transfers.
     calls: usize,
 }
 
 impl Found {
     fn add(&mut self, other: Self) {
-        self.uncached += other.uncached;
-        self.reusing += other.reusing;
+        for part in 0..2 {
+            self.uncached[part] += other.uncached[part];
+            self.filling[part] += other.filling[part];
+        }
+        self.exact += other.exact;
         self.reused += other.reused;
+        self.exact_reused += other.exact_reused;
         self.calls += other.calls;
+    }
+
+    fn against_uncached(&self) -> f64 {
+        self.uncached[0].as_secs_f64() / self.filling[0].as_secs_f64()
+    }
+
+    fn sealed(&self) -> f64 {
+        let all = |times: [Duration; 2]| (times[0] + times[1]).as_secs_f64();
+        all(self.uncached) / all(self.filling)
+    }
+
+    fn against_exact(&self) -> f64 {
+        self.exact.as_secs_f64() / self.filling[0].as_secs_f64()
     }
 
     fn print(&self, what: &str) {
         let ms = |time: Duration| time.as_secs_f64() * 1e3;
+        let share = |reused: usize| 100.0 * reused as f64 / self.calls.max(1) as f64;
         println!(
-            "{what:<24} {:>9.2} {:>9.2} {:>6.2} {:>7.1} {:>7}",
-            ms(self.uncached),
-            ms(self.reusing),
-            ms(self.uncached) / ms(self.reusing),
-            100.0 * self.reused as f64 / self.calls.max(1) as f64,
+            "{what:<20} {:>9.2} {:>8.2} {:>8.2} {:>7.2} {:>7.2} {:>7.2} {:>8.1} {:>7.1} {:>7}",
+            ms(self.uncached[0]),
+            ms(self.filling[0]),
+            ms(self.exact),
+            self.against_uncached(),
+            self.sealed(),
+            self.against_exact(),
+            share(self.reused),
+            share(self.exact_reused),
             self.calls,
         );
     }
@@ -120,41 +150,104 @@ fn main() {
     }
     println!("second half of {orders} orders, one thread; times in ms");
     println!(
-        "{:<24} {:>9} {:>9} {:>6} {:>7} {:>7}",
-        "block", "uncached", "reusing", "ratio", "reused%", "calls"
+        "{:<20} {:>9} {:>8} {:>8} {:>7} {:>7} {:>7} {:>8} {:>7} {:>7}",
+        "block",
+        "uncached",
+        "fill",
+        "exact",
+        "ratio",
+        "sealed",
+        "/exact",
+        "reused%",
+        "exact%",
+        "calls"
     );
-    let pool = ThreadPoolBuilder::new().num_threads(1).build().expect("a thread");
-    let mut total = Found::default();
+    let (mut total, mut blocks) = (Found::default(), Vec::new());
     for directory in directories {
-        if let Some(found) = measure(&directory, orders, &pool) {
+        if let Some(found) = measure(&directory, orders) {
             found.print(&directory.file_name().unwrap_or_default().to_string_lossy());
             total.add(found);
+            blocks.push(found);
         }
     }
     total.print("total");
+    if blocks.is_empty() {
+        return;
+    }
+    let quantile = |of: fn(&Found) -> f64, tenths: usize| {
+        let mut values: Vec<f64> = blocks.iter().map(of).collect();
+        values.sort_unstable_by(f64::total_cmp);
+        values[(values.len() - 1) * tenths / 10]
+    };
+    for (what, tenths) in [("median block", 5), ("tenth percentile", 1)] {
+        let of = |ratio| quantile(ratio, tenths);
+        println!(
+            "{what}: {:.2} times uncached, {:.2} sealed, {:.2} times the exact cache",
+            of(Found::against_uncached),
+            of(Found::sealed),
+            of(Found::against_exact),
+        );
+    }
 }
 
-fn measure(directory: &Path, orders: usize, pool: &ThreadPool) -> Option<Found> {
-    let input = BlockInput::load(directory, &LoadOptions::default()).ok()?;
-    if input.block.transactions.len() < TRANSACTIONS_MIN {
+fn measure(directory: &Path, orders: usize) -> Option<Found> {
+    let BlockInput { block, state, .. } =
+        BlockInput::load(directory, &LoadOptions::default()).ok()?;
+    if block.transactions.len() < TRANSACTIONS_MIN || block.is_dao_fork {
         return None;
     }
-    let (cache, mut random, mut found) = (ReuseCache::new(), SplitMix64::new(1), Found::default());
-    for order in 0..orders {
-        let block = shuffled(&input.block, &input.state, &mut random);
+    let (cache, mut exact) = (ReuseCache::new(), ExactCache::default());
+    let (mut random, mut found) = (SplitMix64::new(1), Found::default());
+    let mut fill = FillLoop::new(&block, &state, &cache).expect("a valid block");
+    for number in 0..orders {
+        let order = shuffled(&block, &state, &mut random);
+        let ordered = of_order(&block, &order);
+        let items: Vec<OrderItem> = order.iter().map(|&tx| TxIndex::new(tx).into()).collect();
+
         let start = Instant::now();
-        let expected = sequential(&block, &input.state).expect("a valid block");
-        let uncached = start.elapsed();
+        let mut run = SequentialRun::new(&ordered, &state).expect("a valid block");
+        for (tx, _) in ordered.indexed() {
+            run.step(tx).expect("a valid order");
+        }
+        let executed = start.elapsed();
+        let expected = run.finish().expect("a valid block");
+        let uncached = [executed, start.elapsed() - executed];
+
+        // What the order begins with as the last one did is not executed again.
+        let kept = fill.items().iter().zip(&items).take_while(|(old, new)| old.item() == *new);
+        let kept = kept.count();
         let start = Instant::now();
-        let plan = RunPlan::in_block_order(&block);
-        let workers = Workers::new(pool).reusing(&cache);
-        let outcome = execute(&block, &input.state, &plan, workers).expect("a valid block");
-        let reusing = start.elapsed();
+        fill.fill(&items).expect("a valid order");
+        let filled = start.elapsed();
+        let outcome = fill.seal().expect("a valid block");
+        let filling = [filled, start.elapsed() - filled];
         assert_eq!(outcome.first_difference(&expected), None);
-        if order >= orders / 2 {
-            let calls =
-                block.transactions.iter().filter(|tx| is_call(&block, &input.state, tx)).count();
-            found.add(Found { uncached, reusing, reused: outcome.stats.reused, calls });
+
+        let start = Instant::now();
+        let mut run = ExactRun::new(&block, &state);
+        let mut gas = 0;
+        for &tx in &order {
+            gas += run.step(&mut exact, tx).tx_gas_used();
+        }
+        let by_exact = start.elapsed();
+        assert_eq!(gas, expected.receipts.last().map_or(0, |last| last.cumulative_gas_used));
+
+        if number >= orders / 2 {
+            let calls: Vec<bool> =
+                ordered.transactions.iter().map(|tx| is_call(&block, &state, tx)).collect();
+            let txs = fill.transactions().iter().enumerate();
+            let reused = txs.map(|(at, tx)| at < kept || tx.is_reused());
+            let among = |reused: &mut dyn Iterator<Item = bool>| {
+                reused.zip(&calls).filter(|(reused, is_call)| *reused && **is_call).count()
+            };
+            found.add(Found {
+                uncached,
+                filling,
+                exact: by_exact,
+                reused: among(&mut reused.into_iter()),
+                exact_reused: among(&mut run.reused.iter().copied()),
+                calls: calls.iter().filter(|is_call| **is_call).count(),
+            });
         }
     }
     Some(found)

@@ -99,8 +99,9 @@ pub use forewave_analyzer::{
     Scope, StateExtent, StaticPredictor, SummaryCache, TxIndex,
 };
 pub use forewave_executor::{
-    BlockOutcome, CancelToken, Cancellable, ExecutionError, ExecutionStats, HybridPredictor,
-    ReuseCache, RunPlan, StateChanges, TxReceipt, Workers, execute, sequential, with_prefetch,
+    BlockOutcome, Bundle, CancelToken, Cancellable, DropReason, Dropped, ExecutionError,
+    ExecutionStats, FillLoop, FilledItem, FilledTx, HybridPredictor, Member, OrderItem, ReuseCache,
+    RunPlan, StateChanges, TxReceipt, Workers, execute, sequential, with_prefetch,
 };
 pub use forewave_scheduler::{ConflictGraph, ConflictGroups, ConflictRule, Schedule, Wave, schedule, verify};
 pub use per_thread::PerThread;

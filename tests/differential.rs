@@ -3,19 +3,27 @@
 
 #[path = "support/differential.rs"]
 mod differential;
+#[path = "support/filled.rs"]
+mod filled;
 
 use forewave::{
+    FillLoop, ReuseCache,
     compare::compare_outcomes,
     input::{BlockInput, LoadOptions, Senders},
     sequential,
 };
+use forewave_fixtures::SplitMix64;
 use proptest::{
     prelude::*,
     test_runner::{RngAlgorithm, TestRng},
 };
 use rayon::{ThreadPool, ThreadPoolBuilder};
+use revm::primitives::hardfork::SpecId;
 
-use self::differential::{Choices, Prediction, Ran, check, drawn, shrink, write};
+use self::{
+    differential::{Choices, Drawn, Prediction, Ran, check, drawn, shrink, write},
+    filled::check_orders,
+};
 
 /// Bytes that decide one case, at most.
 const CASE_BYTES_MAX: usize = 8192;
@@ -39,6 +47,30 @@ proptest! {
             if let Err(difference) = check(&drawn, prediction, &mut Choices(rest), &pool) {
                 prop_assert!(false, "{}", difference);
             }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(100) })]
+
+    #[test]
+    fn whatever_order_of_its_transactions_is_filled_it_ends_as_in_sequential_execution(
+        bytes in prop::collection::vec(any::<u8>(), 200..CASE_BYTES_MAX),
+        seed in any::<u64>(),
+        is_of_amsterdam in any::<bool>(),
+    ) {
+        let Drawn { mut block, state } = drawn(&mut Choices(&bytes), 24);
+        if is_of_amsterdam && block.spec().is_enabled_in(SpecId::OSAKA) {
+            block.cfg.set_spec_and_mainnet_gas_params(SpecId::AMSTERDAM);
+            block.makes_access_list = true;
+        }
+        let cache = ReuseCache::new();
+        // What the protocol does before the transactions may fail.
+        if let Ok(mut fill) = FillLoop::new(&block, &state, &cache)
+            && fill.seal().is_ok()
+        {
+            check_orders(&mut fill, &block, &state, (3, 8), &mut SplitMix64::new(seed));
         }
     }
 }

@@ -6,9 +6,27 @@
 //! for in either case.
 
 use forewave_analyzer::{Block, TxIndex};
-use revm::{context::result::ExecutionResult, context_interface::Cfg};
+use revm::{
+    context::{TxEnv, result::ExecutionResult},
+    context_interface::Cfg,
+};
 
-use crate::{ExecutionError, TxReceipt};
+use crate::ExecutionError;
+
+/// A gas limit, of the transaction or of its regular gas, and what the block has left for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NoGasLeft {
+    pub(crate) limit: u64,
+    pub(crate) available: u64,
+}
+
+impl NoGasLeft {
+    /// The same as an error of a transaction.
+    pub(crate) const fn at<E: core::error::Error>(self, tx: TxIndex) -> ExecutionError<E> {
+        let Self { limit, available } = self;
+        ExecutionError::GasLimitExceeded { tx, limit, available }
+    }
+}
 
 /// What the transactions so far have used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,16 +41,11 @@ pub(crate) struct BlockGas {
 
 impl BlockGas {
     /// Refuses a transaction whose gas limit exceeds what the block has left.
-    pub(crate) fn check<E: core::error::Error>(
-        &self,
-        block: &Block,
-        tx: TxIndex,
-    ) -> Result<(), ExecutionError<E>> {
-        let limit = block.transactions[tx.index()].gas_limit;
+    pub(crate) fn check(&self, block: &Block, tx: &TxEnv) -> Result<(), NoGasLeft> {
+        let limit = tx.gas_limit;
         let left = |used| block.env.gas_limit.saturating_sub(used);
         let fits = |limit, available| {
-            let refused = ExecutionError::GasLimitExceeded { tx, limit, available };
-            if limit > available { Err(refused) } else { Ok(()) }
+            if limit > available { Err(NoGasLeft { limit, available }) } else { Ok(()) }
         };
         if !block.cfg.is_amsterdam_eip8037_enabled() {
             return fits(limit, left(self.paid));
@@ -42,13 +55,12 @@ impl BlockGas {
         fits(limit, left(self.state))
     }
 
-    /// Adds a transaction that has run and gives its receipt.
-    pub(crate) fn add(&mut self, tx_type: u8, result: ExecutionResult) -> TxReceipt {
+    /// Adds a transaction that has run.
+    pub(crate) fn add(&mut self, result: &ExecutionResult) {
         let gas = result.gas();
         self.paid += gas.tx_gas_used();
         self.regular += gas.block_regular_gas_used();
         self.state += gas.block_state_gas_used();
-        TxReceipt::new(tx_type, self.paid, result)
     }
 
     /// The gas of the block, as its header has it.

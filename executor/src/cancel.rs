@@ -10,12 +10,15 @@
 //! What is under way when the token is set runs on to its next read. A block that
 //! finds all it needs in what it has read before has none, so an execution that is
 //! given the token ([`Workers::until`](crate::Workers::until),
-//! [`sequential_until`](crate::sequential_until)) also looks at it before each
+//! [`sequential_until`](crate::sequential_until), [`FillLoop::until`](crate::FillLoop::until)) also looks at it before each
 //! transaction: it ends with the transaction at which it is, which the transaction's
 //! gas bounds.
 
 use core::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use revm::{
     DatabaseRef,
@@ -27,9 +30,24 @@ use revm::{
 
 use crate::ExecutionError;
 
-/// Ends what runs with it, once and for all. Its clones are the same token.
+/// Ends what runs with it, once and for all: when it is set, or at a time. Its clones are the
+/// same token.
+///
+/// ```
+/// use std::time::Duration;
+/// use forewave_executor::CancelToken;
+///
+/// let token = CancelToken::after(Duration::from_secs(3600));
+/// assert!(!token.is_cancelled());
+/// token.clone().cancel();
+/// assert!(token.is_cancelled());
+/// assert!(CancelToken::after(Duration::ZERO).is_cancelled());
+/// ```
 #[derive(Clone, Debug, Default)]
-pub struct CancelToken(Arc<AtomicBool>);
+pub struct CancelToken {
+    is_set: Arc<AtomicBool>,
+    deadline: Option<Instant>,
+}
 
 impl CancelToken {
     /// A token that is not set.
@@ -37,14 +55,25 @@ impl CancelToken {
         Self::default()
     }
 
+    /// A token that sets itself at a time. The clock is looked at whenever the token is.
+    pub fn at(deadline: Instant) -> Self {
+        Self { deadline: Some(deadline), ..Self::default() }
+    }
+
+    /// A token that sets itself after so long. What is beyond the clock never comes.
+    pub fn after(duration: Duration) -> Self {
+        Self { deadline: Instant::now().checked_add(duration), ..Self::default() }
+    }
+
     /// Sets the token, from any thread.
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.is_set.store(true, Ordering::Relaxed);
     }
 
     /// Whether it is set.
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        let has_come = |deadline| Instant::now() >= deadline;
+        self.is_set.load(Ordering::Relaxed) || self.deadline.is_some_and(has_come)
     }
 }
 

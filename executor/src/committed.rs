@@ -28,12 +28,14 @@ impl Committed {
         block: &Block,
         tx: TxIndex,
     ) -> Result<(), ExecutionError<E>> {
-        self.gas.check(block, tx)
+        let checked = self.gas.check(block, &block.transactions[tx.index()]);
+        checked.map_err(|refused| refused.at(tx))
     }
 
     /// Adds the next transaction.
     pub(crate) fn add(&mut self, tx_type: u8, result: ExecutionResult, touched: Option<Touched>) {
-        self.receipts.push(self.gas.add(tx_type, result));
+        self.gas.add(&result);
+        self.receipts.push(TxReceipt::new(tx_type, self.gas.paid(), result));
         self.touched.extend(touched);
     }
 }

@@ -73,6 +73,19 @@ pub enum ExecutionError<E: core::error::Error + 'static> {
         /// What revm says.
         message: String,
     },
+    /// An order names a transaction that its [`FillLoop`](crate::FillLoop) does not have.
+    #[error("the order names {tx}, but there are only {transactions} transactions")]
+    UnknownTransaction {
+        /// The transaction.
+        tx: TxIndex,
+        /// How many there are.
+        transactions: usize,
+    },
+    /// The block is one of which not all that a result depends on is recorded, so that it
+    /// cannot be filled with results: the block of the DAO fork, or one under an incomplete
+    /// configuration of Amsterdam.
+    #[error("the block's rules are not among those that results can be kept under")]
+    NotRecorded,
     /// The run was [cancelled](crate::CancelToken) between two transactions.
     #[error("the run was cancelled")]
     Cancelled,

@@ -105,7 +105,7 @@ impl Learner {
             .build_mainnet_with_inspector(recorder);
         let (mut gas, mut txs) = (BlockGas::default(), 0);
         for (tx, env) in block.indexed() {
-            gas.check(block, tx)?;
+            gas.check(block, env).map_err(|refused| refused.at(tx))?;
             let is_recorded = tx.index() % self.sampling.txs.max(1) as usize == 0;
             let result = if is_recorded {
                 txs += 1;
@@ -113,7 +113,7 @@ impl Learner {
             } else {
                 evm.transact_commit(env.clone())
             };
-            gas.add(env.tx_type, result.map_err(|error| ExecutionError::at(tx, error))?);
+            gas.add(&result.map_err(|error| ExecutionError::at(tx, error))?);
         }
         let frames = evm.inspector.recorded;
         let mut flat = evm.ctx.journaled_state.database;

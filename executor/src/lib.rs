@@ -8,7 +8,8 @@
 //! run, and one that read something stale runs again.
 //!
 //! A [`ReuseCache`] keeps results for when the same transactions run again, as they do while
-//! a block is built.
+//! a block is built. A [`FillLoop`] executes orders of them: it drops what does not belong
+//! there, and takes back what it has tried.
 //!
 //! [`Learner`] runs a block again once it is done and notes what its functions touch.
 //!
@@ -29,6 +30,7 @@ mod cancel;
 mod committed;
 mod declared;
 mod error;
+mod fill;
 mod flat_state;
 #[doc(hidden)]
 pub mod instrument;
@@ -56,6 +58,7 @@ mod workers;
 pub use cancel::{CancelToken, Cancellable, CancellableError};
 pub use declared::{Declaration, declarations};
 pub use error::{ExecutionError, SystemFailure};
+pub use fill::{Bundle, DropReason, Dropped, FillLoop, FilledItem, FilledTx, Member, OrderItem};
 pub use learn::{Learner, Lesson, Sampling};
 pub use observation::{Observation, observe};
 pub use outcome::{

@@ -5,7 +5,7 @@
 
 use bitflags::bitflags;
 use hashbrown::HashMap;
-use revm::primitives::{Address, map::DefaultHashBuilder};
+use revm::primitives::{Address, U256, map::DefaultHashBuilder};
 
 bitflags! {
     /// The parts of an account that a transaction looked at.
@@ -19,7 +19,7 @@ bitflags! {
         /// Whether it exists, and if so whether it is empty, and nothing more:
         /// before EIP-161 a touch keeps an empty account that exists as it is.
         const EXISTENCE = 16;
-        /// Whether its balance covers the most that the transaction may cost.
+        /// Whether its balance covers what is paid from it, and nothing more.
         const COVER = 32;
     }
 }
@@ -27,20 +27,40 @@ bitflags! {
 /// Accounts up to which a list is searched faster than a map.
 const LISTED_ACCOUNTS_MAX: usize = 16;
 
+/// What was looked at of one account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Look {
+    pub(crate) looked: Looked,
+    /// The least balance before the transaction from which all payments can be made.
+    pub(crate) cover: U256,
+}
+
 /// What was looked at so far, by account: a list, and a map once it is long.
 #[derive(Debug, Default)]
 pub(crate) struct Looks {
-    listed: Vec<(Address, Looked)>,
+    listed: Vec<(Address, Look)>,
     positions: HashMap<Address, usize, DefaultHashBuilder>,
 }
 
 impl Looks {
     pub(crate) fn add(&mut self, address: Address, looked: Looked) {
+        self.add_look(address, Look { looked, cover: U256::ZERO });
+    }
+
+    /// Adds that it was looked whether the balance covers a payment, for which the account must
+    /// have had so much before the transaction.
+    pub(crate) fn add_cover(&mut self, address: Address, cover: U256) {
+        self.add_look(address, Look { looked: Looked::COVER, cover });
+    }
+
+    fn add_look(&mut self, address: Address, look: Look) {
         if let Some(position) = self.position(address) {
-            self.listed[position].1 |= looked;
+            let known = &mut self.listed[position].1;
+            known.looked |= look.looked;
+            known.cover = known.cover.max(look.cover);
             return;
         }
-        self.listed.push((address, looked));
+        self.listed.push((address, look));
         match self.listed.len() {
             ..LISTED_ACCOUNTS_MAX => {}
             LISTED_ACCOUNTS_MAX => {
@@ -55,7 +75,11 @@ impl Looks {
     }
 
     pub(crate) fn at(&self, address: Address) -> Looked {
-        self.position(address).map_or(Looked::empty(), |position| self.listed[position].1)
+        self.look(address).looked
+    }
+
+    pub(crate) fn look(&self, address: Address) -> Look {
+        self.position(address).map_or(Look::default(), |position| self.listed[position].1)
     }
 
     pub(crate) fn clear(&mut self) {

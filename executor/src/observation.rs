@@ -14,6 +14,7 @@ use crate::{
     committed::Committed,
     flat_state::FlatState,
     looks::Looked,
+    reads::AccountRead,
     system::{apply_post_block, apply_pre_block},
     tracking::{Record, take_record, tracking_evm},
 };
@@ -76,17 +77,7 @@ pub(crate) fn observed_access(
 ) -> ObservedAccess {
     let mut set = AccessSetBuilder::new();
     for read in record.reads.accounts.iter().filter(|read| !excluded(&read.address)) {
-        let looked = read.looked;
-        let by_balance = read.seen.has_no_code_and_nonce();
-        let fields = [
-            (looked.intersects(Looked::BALANCE | Looked::COVER), Location::Balance(read.address)),
-            (looked.contains(Looked::EMPTINESS) && by_balance, Location::Balance(read.address)),
-            (looked.contains(Looked::NONCE), Location::Nonce(read.address)),
-            (looked.contains(Looked::CODE), Location::Code(read.address)),
-        ];
-        for (_, location) in fields.into_iter().filter(|(looked_at, _)| *looked_at) {
-            set.read(location);
-        }
+        observed_fields(&mut set, read);
     }
     for (address, account) in state {
         for key in account.storage.keys() {
@@ -97,4 +88,19 @@ pub(crate) fn observed_access(
         set.add(kind, location);
     }
     ObservedAccess(set.build())
+}
+
+/// The fields of one account that were looked at.
+pub(crate) fn observed_fields(set: &mut AccessSetBuilder, read: &AccountRead) {
+    let looked = read.looked;
+    let by_balance = read.seen.has_no_code_and_nonce();
+    let fields = [
+        (looked.intersects(Looked::BALANCE | Looked::COVER), Location::Balance(read.address)),
+        (looked.contains(Looked::EMPTINESS) && by_balance, Location::Balance(read.address)),
+        (looked.contains(Looked::NONCE), Location::Nonce(read.address)),
+        (looked.contains(Looked::CODE), Location::Code(read.address)),
+    ];
+    for (_, location) in fields.into_iter().filter(|(looked_at, _)| *looked_at) {
+        set.read(location);
+    }
 }

@@ -48,6 +48,24 @@ pub(crate) struct AccountRead {
     pub(crate) address: Address,
     pub(crate) looked: Looked,
     pub(crate) seen: Seen,
+    /// The least balance that suffices, where only that was looked at.
+    pub(crate) cover: U256,
+}
+
+impl AccountRead {
+    /// Whether the same was looked at and must be as it is here.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let (one, two) = (&self.seen, &other.seen);
+        let is_same = |part| match part {
+            Looked::BALANCE => one.balance == two.balance,
+            Looked::COVER => self.cover == other.cover,
+            Looked::NONCE => one.nonce == two.nonce,
+            Looked::CODE => one.code_hash == two.code_hash,
+            Looked::EMPTINESS => one.is_empty() == two.is_empty(),
+            _ => one.exists == two.exists && one.is_empty() == two.is_empty(),
+        };
+        self.looked == other.looked && self.looked.iter().all(is_same)
+    }
 }
 
 /// One storage load.
@@ -63,8 +81,6 @@ pub(crate) struct StorageRead {
 pub(crate) struct Reads {
     pub(crate) accounts: Vec<AccountRead>,
     pub(crate) storage: Vec<StorageRead>,
-    /// The most that the transaction may cost its sender.
-    pub(crate) cost: U256,
     /// Who delegates to whom among the accounts that were loaded (EIP-7702).
     pub(crate) delegations: Vec<(Address, Address)>,
 }
@@ -75,7 +91,6 @@ impl Reads {
         Self {
             accounts: self.accounts.drain(..).collect(),
             storage: self.storage.drain(..).collect(),
-            cost: self.cost,
             delegations: core::mem::take(&mut self.delegations),
         }
     }
@@ -91,11 +106,11 @@ pub(crate) fn is_hoard(balance: U256) -> bool {
 }
 
 /// The first field that was looked at and differs now.
-pub(crate) fn stale_field(read: &AccountRead, cost: U256, now: &Seen) -> Option<Location> {
+pub(crate) fn stale_field(read: &AccountRead, now: &Seen) -> Option<Location> {
     let then = &read.seen;
     let differs = |part| match part {
         Looked::BALANCE => then.balance != now.balance,
-        Looked::COVER => now.balance < cost && then.balance >= cost,
+        Looked::COVER => now.balance < read.cover,
         Looked::NONCE => then.nonce != now.nonce,
         Looked::CODE => then.code_hash != now.code_hash,
         Looked::EMPTINESS => then.is_empty() != now.is_empty(),

@@ -26,15 +26,14 @@ mod view;
 mod worker;
 
 use std::{
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Mutex, OnceLock, PoisonError},
     time::Instant,
 };
 
 use forewave_analyzer::{Block, PanickedError, TxIndex};
 use revm::{
     DatabaseRef,
-    context_interface::Cfg,
-    primitives::{AddressMap, U256, hardfork::SpecId},
+    primitives::{AddressMap, U256},
 };
 
 use self::{
@@ -53,13 +52,14 @@ use crate::{
     access_list::BlockTouched,
     at_work::AtWork,
     committed::Committed,
+    fill::FillLoop,
     flat_state::FlatState,
     instrument::{self, Step, count_run},
     outcome::ns_since,
-    reuse::Results,
     serial::run_serially,
     system::{SystemOutput, apply_post_block, apply_pre_block},
     touched::Touched,
+    tracking::is_recorded,
     transfer::TransferRules,
     transition::Transition,
     workers::Workers,
@@ -101,21 +101,6 @@ where
     Ok(outcome)
 }
 
-/// Whether everything that a transaction of the block depends on is recorded. The change of
-/// the DAO fork may leave accounts that exist and are empty, which no transaction could; and
-/// what Amsterdam charges is recorded for its own blocks alone.
-fn is_recorded(block: &Block) -> bool {
-    let Block { cfg, is_dao_fork, .. } = block;
-    let charges_for_state =
-        cfg.is_amsterdam_eip8037_enabled() || cfg.is_amsterdam_eip2780_enabled();
-    !is_dao_fork && (!charges_for_state || block.spec().is_enabled_in(SpecId::AMSTERDAM))
-}
-
-/// The results that are known of the block's transactions, if any are kept.
-fn known_of(block: &Block, workers: Workers<'_>) -> Option<Arc<Results>> {
-    workers.reuse.filter(|_| is_recorded(block)).map(|reuse| reuse.of(block))
-}
-
 /// Runs the block on the calling thread.
 fn run_alone<DB: DatabaseRef>(
     block: &Block,
@@ -123,17 +108,22 @@ fn run_alone<DB: DatabaseRef>(
     plan: &RunPlan,
     workers: Workers<'_>,
 ) -> Result<BlockOutcome, ExecutionError<DB::Error>> {
+    if let Some(cache) = workers.reuse.filter(|_| is_recorded(block)) {
+        let mut fill = FillLoop::new(block, state, cache)?;
+        block.indexed().try_for_each(|(tx, _)| fill.push_valid(tx, workers.deadline))?;
+        let mut outcome = fill.seal()?;
+        outcome.stats = ExecutionStats { reused: outcome.stats.reused, ..plan.stats_alone() };
+        return Ok(outcome);
+    }
     let mut flat = FlatState::for_block(state, block);
     let mut system = apply_pre_block(block, &mut flat)?;
     let mut committed = Committed::none_of(block);
-    let known = known_of(block, workers);
-    run_serially(block, &mut committed, &mut flat, known.as_deref(), workers.deadline)?;
+    run_serially(block, &mut committed, &mut flat, workers.deadline)?;
     apply_post_block(block, &mut flat, &mut system)?;
     let changes = flat.changes().map_err(ExecutionError::SystemState)?;
-    let stats = ExecutionStats { reused: committed.reused, ..plan.stats_alone() };
     let list =
         |touched: &BlockTouched| touched.access_list(|address| flat.original_balance(address));
-    BlockOutcome::new(block, committed, changes, system, stats, list)
+    BlockOutcome::new(block, committed, changes, system, plan.stats_alone(), list)
 }
 
 /// Runs it on all threads.
@@ -147,7 +137,7 @@ where
     DB: DatabaseRef<Error: Send> + Sync,
 {
     let (rules, before) = (TransferRules::new(block), OnceLock::new());
-    let known = known_of(block, workers);
+    let known = workers.reuse.map(|reuse| reuse.of(block));
     let slots: Vec<_> =
         core::iter::repeat_with(TxSlot::default).take(block.transactions.len()).collect();
     let shared = Shared {
@@ -260,8 +250,7 @@ fn close<'r, DB: DatabaseRef>(
     }
     let state = At::new(worker.view(), narrow(left.start));
     let mut flat = FlatState::with_room(&state, 2 * left.len() + block.withdrawals.len());
-    let Shared { known, deadline, .. } = *shared;
-    run_serially(block, committed, &mut flat, known, deadline)?;
+    run_serially(block, committed, &mut flat, shared.deadline)?;
     apply_post_block(block, &mut flat, system)?;
     let later = flat.changes().map_err(in_system)?;
     let mut originals =

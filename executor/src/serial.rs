@@ -2,7 +2,8 @@
 //! that is too small, or hangs together too much, for several threads.
 //!
 //! Unlike the oracle [`sequential`](crate::sequential) it runs plain transfers
-//! by their rules, and lets transactions share the room for what they load.
+//! by their rules, and lets transactions share the room for what they load. With results that
+//! are kept, a [`FillLoop`](crate::FillLoop) takes its place.
 
 use forewave_analyzer::Block;
 use revm::{DatabaseRef, ExecuteEvm};
@@ -12,9 +13,8 @@ use crate::{
     cancel::Deadline,
     committed::Committed,
     flat_state::FlatState,
-    reuse::Results,
     touched::Touched,
-    tracking::{keep_room, plain_evm, take_record, tracking_evm},
+    tracking::{keep_room, plain_evm},
     transfer::TransferRules,
 };
 
@@ -24,12 +24,10 @@ pub(crate) fn run_serially<DB: DatabaseRef>(
     block: &Block,
     committed: &mut Committed,
     flat: &mut FlatState<'_, DB>,
-    known: Option<&Results>,
     deadline: Deadline<'_>,
 ) -> Result<(), ExecutionError<DB::Error>> {
     let rules = TransferRules::new(block);
-    let make_evm = if known.is_some() { tracking_evm } else { plain_evm };
-    let mut evm = make_evm(block, flat);
+    let mut evm = plain_evm(block, flat);
     let lists = block.makes_access_list;
     for (tx, env) in block.indexed().skip(committed.receipts.len()) {
         deadline.check()?;
@@ -42,19 +40,11 @@ pub(crate) fn run_serially<DB: DatabaseRef>(
                 flat.apply_account(address, &change).map_err(at)?;
             }
             (transfer.result(), lists.then(|| transfer.touched()))
-        } else if let Some(known) = known.and_then(|known| known.find(&mut *flat, env)) {
-            flat.apply(&known.record.transition).map_err(at)?;
-            committed.reused += 1;
-            (known.result.clone(), known.record.touched.clone())
         } else {
             let result = evm.transact_one(env.clone());
             let result = result.map_err(|error| ExecutionError::at(tx, error))?;
             let mut state = evm.finalize();
             let touched = lists.then(|| Touched::at_turn(&state));
-            if let Some(known) = known {
-                let record = take_record(&mut evm, env, &state);
-                known.add(env, result.clone(), record);
-            }
             for (address, account) in state.drain() {
                 evm.ctx.journaled_state.database.inner.commit_account(address, account);
             }

@@ -98,7 +98,7 @@ pub const SYSTEM_CONTRACTS: [Address; 6] = [
 const ETHER: u128 = 1_000_000_000_000_000_000;
 
 /// What the operations at the two ends of a block give.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct SystemOutput {
     /// What was left out.
     pub(crate) notes: Vec<OutcomeNote>,

@@ -60,9 +60,9 @@ impl<D: Database> Database for Recording<D> {
         if !self.is_enabled {
             return Ok(info);
         }
-        let looked = Looked::empty();
+        let (looked, cover) = (Looked::empty(), U256::ZERO);
         let seen = Seen::new(info.as_ref());
-        self.reads.accounts.push(AccountRead { address, looked, seen });
+        self.reads.accounts.push(AccountRead { address, looked, seen, cover });
         let code = info.as_ref().and_then(|info| info.code.as_ref());
         if let Some(delegate) = code.and_then(Bytecode::eip7702_address) {
             self.reads.delegations.push((address, delegate));
@@ -119,6 +119,16 @@ pub(crate) fn plain_evm<D: Database>(block: &Block, db: D) -> TrackingEvm<D> {
         .build_mainnet()
 }
 
+/// Whether everything that a transaction of the block depends on is recorded. The change of
+/// the DAO fork may leave accounts that exist and are empty, which no transaction could; and
+/// what Amsterdam charges is recorded for its own blocks alone.
+pub(crate) fn is_recorded(block: &Block) -> bool {
+    let Block { cfg, is_dao_fork, .. } = block;
+    let charges_for_state =
+        cfg.is_amsterdam_eip8037_enabled() || cfg.is_amsterdam_eip2780_enabled();
+    !is_dao_fork && (!charges_for_state || block.spec().is_enabled_in(SpecId::AMSTERDAM))
+}
+
 /// What one transaction depended on and did.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Record {
@@ -146,16 +156,17 @@ pub(crate) fn take_record<D: Database>(
 ) -> Record {
     let mut reads = evm.ctx.journaled_state.database.reads.take();
     let looks = &mut evm.ctx.chain;
-    reads.cost = tx.max_balance_spending().unwrap_or(U256::MAX);
-    look_at_transaction(looks, tx);
-    if !is_covered(&reads, tx.caller) {
+    let cost = tx.max_balance_spending().unwrap_or(U256::MAX);
+    look_at_transaction(looks, tx, cost);
+    if !is_covered(&reads, tx.caller, cost) {
         looks.add(tx.caller, Looked::BALANCE);
     }
     look_at_delegates(looks, &reads, state);
     look_at_hoards(looks, &reads);
     let beneficiary = evm.ctx.block.beneficiary;
     for read in &mut reads.accounts {
-        read.looked = looks.at(read.address);
+        let look = looks.look(read.address);
+        (read.looked, read.cover) = (look.looked, look.cover);
         // Loaded for a reason that is not known here, and not to receive the fee.
         if read.looked.is_empty() && read.address != beneficiary {
             read.looked = Looked::all();
@@ -195,15 +206,16 @@ pub(crate) fn discard_record<D: Database>(evm: &mut TrackingEvm<D>) {
 /// Whether the balance that the sender was found with covers the transaction.
 /// Without that only a lenient configuration runs it, by rules of its own. What
 /// was not recorded need not commute.
-fn is_covered(reads: &Reads, sender: Address) -> bool {
+fn is_covered(reads: &Reads, sender: Address, cost: U256) -> bool {
     let found = reads.accounts.iter().find(|read| read.address == sender);
-    found.is_some_and(|read| read.seen.balance >= reads.cost)
+    found.is_some_and(|read| read.seen.balance >= cost)
 }
 
-/// Validation of the sender (EIP-3607 its code) and of the authorities
-/// (EIP-7702); the recipient's code.
-fn look_at_transaction(looks: &mut Looks, tx: &TxEnv) {
-    looks.add(tx.caller, Looked::COVER | Looked::NONCE | Looked::CODE);
+/// Validation of the sender, who must be able to pay the most that the transaction may cost
+/// (EIP-3607: and its code), and of the authorities (EIP-7702); the recipient's code.
+fn look_at_transaction(looks: &mut Looks, tx: &TxEnv, cost: U256) {
+    looks.add_cover(tx.caller, cost);
+    looks.add(tx.caller, Looked::NONCE | Looked::CODE);
     match tx.kind {
         TxKind::Call(to) => looks.add(to, Looked::CODE),
         TxKind::Create => looks.add(tx.caller.create(tx.nonce), Looked::NONCE | Looked::CODE),
@@ -265,6 +277,8 @@ struct Aim {
     own: Looked,
     /// Of the account whose address lies this deep below the stack's top.
     target: Option<(usize, Looked)>,
+    /// Wei that its own account must have, this deep below the stack's top.
+    pays: Option<usize>,
     /// Whether what it sees can decide that it runs out of gas: a halt for
     /// want of gas then is a look.
     decides_gas: bool,
@@ -272,7 +286,8 @@ struct Aim {
 
 impl Aim {
     const fn at(depth: usize, looked: Looked) -> Self {
-        Self { own: Looked::empty(), target: Some((depth, looked)), decides_gas: false }
+        let target = Some((depth, looked));
+        Self { own: Looked::empty(), target, pays: None, decides_gas: false }
     }
 }
 
@@ -289,6 +304,8 @@ fn looking<D: Database>(
         let word = interpreter.stack.peek(depth).ok()?;
         Some((Address::from_word(word.into()), looked))
     });
+    let paid = aim.pays.and_then(|depth| interpreter.stack.peek(depth).ok());
+    let cover = paid.map(|wei| cover_before(&host.journaled_state.inner.state, itself, wei));
     let result = run(InstructionContext { interpreter, host: &mut *host });
     let has_looked = match result {
         // Whether the gas suffices depends on more of an account from EIP-8037 on.
@@ -306,8 +323,21 @@ fn looking<D: Database>(
         for (address, looked) in own.into_iter().chain(target) {
             host.chain.add(address, looked);
         }
+        match cover {
+            Some(Some(cover)) => host.chain.add_cover(itself, cover),
+            Some(None) => host.chain.add(itself, Looked::BALANCE),
+            None => {}
+        }
     }
     result
+}
+
+/// What an account must have had before the transaction so that it can pay so much now; none
+/// if it cannot. What it has received and paid since then does not depend on what it had.
+fn cover_before(state: &EvmState, address: Address, wei: U256) -> Option<U256> {
+    let account = state.get(&address)?;
+    let (before, now) = (account.original_info().balance, account.info.balance);
+    (now >= wei).then(|| before.saturating_add(wei).saturating_sub(now))
 }
 
 /// Whether the word `depth` below the stack's top is other than zero.
@@ -320,7 +350,7 @@ fn balance<D: Database>(frame: Frame<'_, D>) -> InstructionExecResult {
 }
 
 fn selfbalance<D: Database>(frame: Frame<'_, D>) -> InstructionExecResult {
-    let aim = Aim { own: Looked::BALANCE, target: None, decides_gas: false };
+    let aim = Aim { own: Looked::BALANCE, target: None, pays: None, decides_gas: false };
     looking(frame, &aim, host::selfbalance)
 }
 
@@ -340,18 +370,15 @@ fn extcodehash<D: Database>(frame: Frame<'_, D>) -> InstructionExecResult {
 /// The whole balance is sent; a new account at the target costs gas (EIP-161).
 fn selfdestruct<D: Database>(frame: Frame<'_, D>) -> InstructionExecResult {
     let target = Some((0, Looked::EMPTINESS));
-    let aim = Aim { own: Looked::BALANCE, target, decides_gas: true };
+    let aim = Aim { own: Looked::BALANCE, target, pays: None, decides_gas: true };
     looking(frame, &aim, host::selfdestruct)
 }
 
-/// The creator's nonce is bumped and goes into the address; its balance counts
-/// where value is sent; the address must hold no account yet (EIP-684).
+/// The creator's nonce is bumped and goes into the address; its balance must cover
+/// the value that is sent; the address must hold no account yet (EIP-684).
 fn create<const IS_CREATE2: bool, D: Database>(frame: Frame<'_, D>) -> InstructionExecResult {
-    let mut own = Looked::NONCE;
-    if is_nonzero(&frame, 0) {
-        own |= Looked::BALANCE;
-    }
-    looking(frame, &Aim { own, target: None, decides_gas: false }, |frame| {
+    let pays = is_nonzero(&frame, 0).then_some(0);
+    looking(frame, &Aim { own: Looked::NONCE, target: None, pays, decides_gas: false }, |frame| {
         let InstructionContext { interpreter, host } = frame;
         let result = contract::create::<IS_CREATE2, _, _>(InstructionContext {
             interpreter: &mut *interpreter,
@@ -368,18 +395,18 @@ fn create<const IS_CREATE2: bool, D: Database>(frame: Frame<'_, D>) -> Instructi
     })
 }
 
-/// The callee's code is run. Value comes out of the caller's balance, and
+/// The callee's code is run. The caller's balance must cover the value that is sent, and
 /// sending it to an empty account costs gas, as following a delegation does.
 fn call<const KIND: u8, D: Database>(frame: Frame<'_, D>) -> InstructionExecResult {
-    let (mut own, mut target) = (Looked::empty(), Looked::CODE);
+    let (mut pays, mut target) = (None, Looked::CODE);
     let mut decides_gas = true;
     if matches!(KIND, opcode::CALL | opcode::CALLCODE) && is_nonzero(&frame, 2) {
-        own = Looked::BALANCE;
+        pays = Some(2);
         target |= Looked::EMPTINESS;
         // Value is paid for before the callee is loaded.
         let cost = frame.host.cfg.gas_params().transfer_value_cost();
         decides_gas = frame.interpreter.gas.remaining() >= cost;
     }
-    let aim = Aim { own, target: Some((1, target)), decides_gas };
+    let aim = Aim { own: Looked::empty(), target: Some((1, target)), pays, decides_gas };
     looking(frame, &aim, contract::call::<KIND, _, _>)
 }

@@ -237,15 +237,15 @@ impl Transfer {
     /// What it depended on and did.
     pub(crate) fn record(&self) -> Record {
         let looked = Looked::COVER | Looked::NONCE | Looked::CODE;
-        let read = |address, looked, seen| {
+        let read = |address, looked, seen, cover| {
             let looked = looked | self.looked_for_gas;
-            AccountRead { address, looked, seen }
+            AccountRead { address, looked, seen, cover }
         };
-        let mut accounts = vec![read(self.caller, looked, self.sender)];
+        let mut accounts = vec![read(self.caller, looked, self.sender, self.most)];
         if self.to != self.caller {
-            accounts.push(read(self.to, Looked::CODE, self.recipient));
+            accounts.push(read(self.to, Looked::CODE, self.recipient, U256::ZERO));
         }
-        let reads = Reads { accounts, cost: self.most, ..Reads::default() };
+        let reads = Reads { accounts, ..Reads::default() };
         let transition = Transition::of(self.changes().collect());
         Record { reads, transition, touched: None }
     }

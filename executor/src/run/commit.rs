@@ -329,7 +329,7 @@ impl<DB: DatabaseRef> Validation<'_, '_, '_, DB> {
         let looked_at = reads.accounts.iter().filter(|read| !read.looked.is_empty());
         for read in looked_at.filter(|read| is_asked(read)) {
             let now = self.view.seen_at(read.address, narrow(self.tx))?;
-            if let Some(location) = stale_field(read, reads.cost, &now) {
+            if let Some(location) = stale_field(read, &now) {
                 return Ok(Some(location));
             }
         }

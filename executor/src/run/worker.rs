@@ -21,6 +21,7 @@ use super::{
 use crate::{
     ExecutionError,
     reads::Reads,
+    reuse::find,
     tracking::{Record, TrackingEvm, discard_record, keep_room, take_record, tracking_evm},
     transition::Transition,
 };
@@ -121,19 +122,20 @@ impl<'v, 'r, DB: DatabaseRef> Worker<'v, 'r, DB> {
         database.inner.turn_to(point_after(tx) - 1, ahead);
         let start = committed.map(|committed| database.inner.start(committed));
         let (known, view) = (shared.known, &mut database.inner);
+        let of_tx = known.map(|known| known.of(env));
         let mut is_reused = false;
         let (result, Record { reads, transition, touched }) =
             if let Some(transfer) = shared.rules.and_then(|rules| rules.transfer(view, env)) {
                 let lists = shared.block.makes_access_list;
                 let touched = lists.then(|| transfer.touched());
                 (transfer.result(), Record { touched, ..transfer.record() })
-            } else if let Some(known) = known.and_then(|known| known.find(view, env)) {
+            } else if let Some(known) = find(known, of_tx.as_deref(), view) {
                 is_reused = true;
                 (known.result.clone(), known.record.clone())
             } else {
                 let (result, record) = self.run_code(env, start.is_some() || known.is_some())?;
-                if let Some(known) = known {
-                    known.add(env, result.clone(), record.clone());
+                if let (Some(known), Some(of_tx)) = (known, &of_tx) {
+                    known.add(of_tx, result.clone(), record.clone());
                 }
                 (result, record)
             };
