@@ -33,9 +33,9 @@
 
 #[cfg(feature = "tools")]
 mod access_list;
-pub mod assembly;
 #[cfg(feature = "alloy-evm")]
 pub mod alloy_evm;
+pub mod assembly;
 #[cfg(feature = "tools")]
 pub mod bench;
 #[cfg(feature = "tools")]
@@ -95,15 +95,18 @@ pub use revm;
 
 pub use consensus::{block_from_consensus, tx_env};
 pub use forewave_analyzer::{
-    AccessKind, AccessSet, AnalyzeError, Block, Location, MeasuredAccess, MeasuredDeciding, MemoryState, PredictedAccess, Predictor,
-    Scope, StateExtent, StaticPredictor, SummaryCache, TxIndex,
+    AccessKind, AccessSet, AnalyzeError, Block, Location, MeasuredAccess, MeasuredDeciding,
+    MemoryState, PredictedAccess, Predictor, Scope, StateExtent, StaticPredictor, SummaryCache,
+    TxIndex,
 };
 pub use forewave_executor::{
     BlockOutcome, Bundle, CancelToken, Cancellable, DropReason, Dropped, ExecutionError,
     ExecutionStats, FillLoop, FilledItem, FilledTx, HybridPredictor, Member, OrderItem, ReuseCache,
     RunPlan, StateChanges, TxReceipt, Workers, execute, sequential, with_prefetch,
 };
-pub use forewave_scheduler::{ConflictGraph, ConflictGroups, ConflictRule, Schedule, Wave, schedule, verify};
+pub use forewave_scheduler::{
+    ConflictGraph, ConflictGroups, ConflictRule, Schedule, Wave, schedule, verify,
+};
 pub use per_thread::PerThread;
 pub use pipeline::{BlockError, Plan, execute_block, predict};
 pub use portable::PortableError;
@@ -129,8 +132,8 @@ pub use forewave_analyzer::{
 pub use forewave_executor::{
     AccountChange, CancellableError, Declaration, Learner, Lesson, Observation, OneByOne,
     OraclePredictor, OutcomeNote, PrefetchStats, Prefetched, ReconPredictor, Reexecution,
-    ReexecutionReason, SYSTEM_CONTRACTS, Sampling, SequentialRun, StateView, SystemFailure, SystemOperation,
-    declarations, observe, predict_on_threads, sequential_until,
+    ReexecutionReason, SYSTEM_CONTRACTS, Sampling, SequentialRun, StateView, SystemFailure,
+    SystemOperation, declarations, observe, predict_on_threads, sequential_until,
 };
 #[cfg(feature = "tools")]
 pub use forewave_scheduler::{
