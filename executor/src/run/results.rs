@@ -17,8 +17,8 @@ use revm::{
 };
 
 use super::{
-    commit::Committer, dispatch::Dispatch, is_recorded, known_of, narrow, plan::RunPlan,
-    shared::Shared, slots::TxSlot, versions::Versions, view::VersionedState, worker::Worker,
+    commit::Committer, dispatch::Dispatch, is_recorded, narrow, plan::RunPlan, shared::Shared,
+    slots::TxSlot, versions::Versions, view::VersionedState, worker::Worker,
 };
 use crate::{
     ExecutionError,
@@ -62,7 +62,8 @@ fn run<DB>(block: &Block, state: &DB, plan: &RunPlan, workers: Workers<'_>) -> V
 where
     DB: DatabaseRef<Error: Send> + Sync,
 {
-    let (rules, known) = (TransferRules::new(block), known_of(block, workers));
+    let rules = TransferRules::new(block);
+    let known = workers.reuse.map(|reuse| reuse.of(block));
     let slots: Vec<_> = repeat_with(TxSlot::default).take(block.transactions.len()).collect();
     let shared = Shared {
         block,
