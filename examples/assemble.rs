@@ -3,7 +3,7 @@
 //! `cargo run --release --example assemble -- [--predictor static] [--plot] [DIR]...`
 //!
 //! A directory is a block, whose transactions are the pool, or a run of consecutive blocks, of which
-//! each [`WINDOW`] together are a pool on the state before the first of them. The block may use half
+//! as many as have [`WINDOW`] transactions are a pool on the state before the first of them. The block may use half
 //! of the gas that the pool uses. It is filled by value per gas, and again with bounds on the span. Every
 //! block is executed sequentially; the value is what it then pays to the beneficiary, and the span that of what its
 //! transactions then touch.
@@ -27,8 +27,8 @@ use forewave::{
 };
 use revm::DatabaseRef;
 
-/// Blocks of a run that make one pool.
-const WINDOW: usize = 5;
+/// Transactions that a pool of consecutive blocks has at least, where the run has so many.
+const WINDOW: usize = 100;
 
 /// Fewest transactions of a pool that counts.
 const TRANSACTIONS_MIN: usize = 20;
@@ -107,14 +107,21 @@ fn pools(directory: &Path) -> Vec<Pool> {
         return Pool::of(name(directory), &[input]).into_iter().collect();
     }
     let inputs: Vec<BlockInput> = entries(directory).iter().filter_map(|path| load(path)).collect();
-    let windows = inputs.chunks(WINDOW).filter(|window| window.len() > 1);
-    windows
-        .filter_map(|window| {
-            let name =
-                format!("{} +{}", name(directory).split('-').next()?, window[0].block.number());
-            Pool::of(name, window)
-        })
-        .collect()
+    let mut pools = Vec::new();
+    let mut left = &inputs[..];
+    while !left.is_empty() {
+        let mut transactions = 0;
+        let enough = left.iter().position(|input| {
+            transactions += input.block.transactions.len();
+            transactions >= WINDOW
+        });
+        let (window, rest) = left.split_at(enough.map_or(left.len(), |last| last + 1));
+        left = rest;
+        let chain = name(directory).split('-').next().unwrap_or_default().to_owned();
+        let name = format!("{chain}-{} +{}", window[0].block.number(), window.len() - 1);
+        pools.extend(Pool::of(name, window));
+    }
+    pools
 }
 
 fn name(directory: &Path) -> String {
@@ -388,6 +395,16 @@ fn summarize(rows: &[Row]) {
         count(&|row| row.value() >= 0.995),
         count(&|row| row.bound < 0.995),
     );
+    let possible: Vec<f64> = rows.iter().filter(|row| row.bound >= 0.995).map(Row::value).collect();
+    if !possible.is_empty() {
+        let mut sorted = possible;
+        sorted.sort_by(f64::total_cmp);
+        println!(
+            "of the {} others the median keeps {:.2} % of the value",
+            sorted.len(),
+            100.0 * sorted[sorted.len() / 2]
+        );
+    }
     println!(
         "left out when executed: {} of {} transactions of the blocks of the highest value, {} of {} at half the span",
         sum(&|row| row.greedy.invalid),
