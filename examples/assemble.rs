@@ -424,7 +424,7 @@ fn summarize(rows: &[Row]) {
         100.0 * median(&|row| row.kept_span)
     );
     println!(
-        "value that is lost, on average: {:.1} % in transactions that alone exceed half the span, {:.1} % in chains, {:.1} % behind them by nonce, {:.1} % for want of gas",
+        "value that is lost, on average: {:.1} % in transactions that alone exceed half the span, {:.1} % in chains, {:.1} % behind others by nonce, {:.1} % for want of gas",
         mean(&|row| row.causes[0]),
         mean(&|row| row.causes[1]),
         mean(&|row| row.causes[2]),
