@@ -1,9 +1,9 @@
 //! Blocks assembled from pools of real transactions: what half the span costs in value.
 //!
-//! `cargo run --release --example assemble -- [--predictor static] [--plot] [DIR]...`
+//! `cargo run --release --example assemble -- [--predictor hybrid] [--plot] [DIR]...`
 //!
 //! A directory is a block, whose transactions are the pool, or a run of consecutive blocks, of which
-//! each [`WINDOW`] together are a pool on the state before the first of them. The block may use half
+//! as many as have [`WINDOW`] transactions are a pool on the state before the first of them. The block may use half
 //! of the gas that the pool uses. It is filled by value per gas, and again with bounds on the span. Every
 //! block is executed sequentially; the value is what it then pays to the beneficiary, and the span that of what its
 //! transactions then touch.
@@ -18,8 +18,8 @@ use forewave::{
     Block, BlockOutcome, ConflictGraph, ExecutionError, MemoryState, PredictedAccess,
     PredictorKind, SequentialRun, StateError, TxIndex,
     assembly::{
-        Assembly, Candidates, Constraints, Limits, assemble, block_of, candidates, tip, trade,
-        value_bound,
+        Assembly, Candidates, Constraints, LeftOut, Limits, Resource, assemble, block_of,
+        candidates, tip, trade, value_bound,
     },
     commute_payments, critical_path,
     input::{BlockInput, LoadOptions},
@@ -27,8 +27,8 @@ use forewave::{
 };
 use revm::DatabaseRef;
 
-/// Blocks of a run that make one pool.
-const WINDOW: usize = 5;
+/// Transactions that a pool of consecutive blocks has at least, where the run has so many.
+const WINDOW: usize = 100;
 
 /// Fewest transactions of a pool that counts.
 const TRANSACTIONS_MIN: usize = 20;
@@ -40,7 +40,7 @@ const STEPS: u64 = 32;
 const KEPT: u128 = 995;
 
 fn main() {
-    let (mut predictor, mut plots, mut directories) = (PredictorKind::Static, false, Vec::new());
+    let (mut predictor, mut plots, mut directories) = (PredictorKind::Hybrid, false, Vec::new());
     let mut args = env::args().skip(1);
     while let Some(arg) = args.next() {
         match arg.as_str() {
@@ -59,7 +59,7 @@ fn main() {
             .collect();
     }
     println!(
-        "{:<26} {:>5} {:>7} {:>4} {:>8} {:>5} {:>4} {:>7} {:>6} {:>6} {:>5} {:>4} {:>6}  the span is",
+        "{:<26} {:>5} {:>7} {:>4} {:>8} {:>5} {:>4} {:>7} {:>6} {:>6} {:>5} {:>4} {:>6} {:>5} {:>5} {:>5} {:>5}  the span is",
         "pool",
         "txs",
         "Mgas/2",
@@ -72,7 +72,11 @@ fn main() {
         "span%",
         "par",
         "lost",
-        "99.5%"
+        "99.5%",
+        "alone",
+        "chain",
+        "nonce",
+        "gas",
     );
     let mut rows = Vec::new();
     for pool in directories.iter().flat_map(|directory| pools(directory)) {
@@ -107,14 +111,21 @@ fn pools(directory: &Path) -> Vec<Pool> {
         return Pool::of(name(directory), &[input]).into_iter().collect();
     }
     let inputs: Vec<BlockInput> = entries(directory).iter().filter_map(|path| load(path)).collect();
-    let windows = inputs.chunks(WINDOW).filter(|window| window.len() > 1);
-    windows
-        .filter_map(|window| {
-            let name =
-                format!("{} +{}", name(directory).split('-').next()?, window[0].block.number());
-            Pool::of(name, window)
-        })
-        .collect()
+    let mut pools = Vec::new();
+    let mut left = &inputs[..];
+    while !left.is_empty() {
+        let mut transactions = 0;
+        let enough = left.iter().position(|input| {
+            transactions += input.block.transactions.len();
+            transactions >= WINDOW
+        });
+        let (window, rest) = left.split_at(enough.map_or(left.len(), |last| last + 1));
+        left = rest;
+        let chain = name(directory).split('-').next().unwrap_or_default().to_owned();
+        let name = format!("{chain}-{} +{}", window[0].block.number(), window.len() - 1);
+        pools.extend(Pool::of(name, window));
+    }
+    pools
 }
 
 fn name(directory: &Path) -> String {
@@ -276,6 +287,10 @@ struct Row {
     bound: f64,
     /// The shortest predicted span that keeps the value, as a part of the greedy one's.
     kept_span: f64,
+    /// Parts of the greedy block's value that the other lacks: in transactions that alone take
+    /// more than half the span, that would be done too late behind others, whose nonces are
+    /// not next, and for which there is no gas left.
+    causes: [f64; 4],
     /// Time to make candidates and to assemble one block.
     time: [Duration; 2],
 }
@@ -292,7 +307,7 @@ impl Row {
     fn print(&self) {
         let Self { name, transactions, limit, greedy, half, bound, kept_span, .. } = self;
         println!(
-            "{name:<26} {transactions:>5} {:>7.2} {:>4} {:>8} {:>5.2} {:>4} {:>7.2} {:>6.1} {:>6.1} {:>5.2} {:>4} {:>6.1}  {}",
+            "{name:<26} {transactions:>5} {:>7.2} {:>4} {:>8} {:>5.2} {:>4} {:>7.2} {:>6.1} {:>6.1} {:>5.2} {:>4} {:>6.1} {:>5.1} {:>5.1} {:>5.1} {:>5.1}  {}",
             *limit as f64 / 1e6,
             greedy.transactions,
             greedy.span,
@@ -304,6 +319,10 @@ impl Row {
             half.parallelism(),
             half.invalid,
             100.0 * kept_span,
+            100.0 * self.causes[0],
+            100.0 * self.causes[1],
+            100.0 * self.causes[2],
+            100.0 * self.causes[3],
             greedy.cause(),
         );
     }
@@ -341,10 +360,28 @@ fn measure(pool: &Pool, predictor: PredictorKind, plots: bool) -> Option<Row> {
         limit,
         bound: bound as f64 / greedy.value.max(1) as f64,
         kept_span: kept.map_or(1.0, |at| blocks[at].span as f64 / greedy.span.max(1) as f64),
+        causes: causes(&candidates, &greedy, &half),
         greedy: Executed::new(pool, limit, &greedy)?,
         half: Executed::new(pool, limit, &half)?,
         time: [prepared, assembled],
     })
+}
+
+/// Why orders of the one block are not in the other, as parts of its value.
+fn causes(candidates: &Candidates<'_>, greedy: &Assembly, half: &Assembly) -> [f64; 4] {
+    let mut lost = [0u128; 4];
+    for (order, why) in half.left_out.iter().filter(|it| greedy.orders.contains(&it.0)) {
+        let order = &candidates.orders()[order.index()];
+        let gas = order.transactions.iter().map(|tx| tx.access.gas()).max().unwrap_or(0);
+        let cause = match why {
+            LeftOut::Limit(Resource::Span) if gas > greedy.span / 2 => 0,
+            LeftOut::Limit(Resource::Span) => 1,
+            LeftOut::NonceGap { .. } => 2,
+            _ => 3,
+        };
+        lost[cause] += order.value;
+    }
+    lost.map(|lost| lost as f64 / greedy.value.max(1) as f64)
 }
 
 /// The block of the highest value among those whose span is within the bound.
@@ -368,6 +405,9 @@ fn summarize(rows: &[Row]) {
         figures.sort_by(f64::total_cmp);
         figures[figures.len() / 2]
     };
+    let mean = |figure: &dyn Fn(&Row) -> f64| {
+        100.0 * rows.iter().map(figure).sum::<f64>() / rows.len() as f64
+    };
     let sum = |figure: &dyn Fn(&Row) -> usize| rows.iter().map(figure).sum::<usize>();
     let count = |holds: &dyn Fn(&Row) -> bool| rows.iter().filter(|row| holds(row)).count();
     println!("\n{} pools", rows.len());
@@ -384,10 +424,27 @@ fn summarize(rows: &[Row]) {
         100.0 * median(&|row| row.kept_span)
     );
     println!(
+        "value that is lost, on average: {:.1} % in transactions that alone exceed half the span, {:.1} % in chains, {:.1} % behind others by nonce, {:.1} % for want of gas",
+        mean(&|row| row.causes[0]),
+        mean(&|row| row.causes[1]),
+        mean(&|row| row.causes[2]),
+        mean(&|row| row.causes[3]),
+    );
+    println!(
         "{} pools keep 99.5 % of the value at half the span; of {} no block can",
         count(&|row| row.value() >= 0.995),
         count(&|row| row.bound < 0.995),
     );
+    let possible: Vec<f64> = rows.iter().filter(|row| row.bound >= 0.995).map(Row::value).collect();
+    if !possible.is_empty() {
+        let mut sorted = possible;
+        sorted.sort_by(f64::total_cmp);
+        println!(
+            "of the {} others the median keeps {:.2} % of the value",
+            sorted.len(),
+            100.0 * sorted[sorted.len() / 2]
+        );
+    }
     println!(
         "left out when executed: {} of {} transactions of the blocks of the highest value, {} of {} at half the span",
         sum(&|row| row.greedy.invalid),

@@ -11,7 +11,7 @@ use std::{
 };
 
 use forewave::{
-    Block, ConflictGraph, MemoryState, PredictedAccess, Predictor, StaticPredictor,
+    Block, ConflictGraph, Location, MemoryState, PredictedAccess, Predictor, StaticPredictor,
     assembly::{Constraints, Limits, Machine, assemble, assemble_within, candidates},
     commute_payments,
     input::{BlockInput, LoadOptions},
@@ -55,18 +55,23 @@ fn real_blocks() -> Vec<(Block, MemoryState)> {
 /// Time to predict each transaction of a block by a call of its own.
 fn each(predictor: &StaticPredictor, block: &Block, state: &MemoryState) -> Vec<Duration> {
     let _ = predictor.predict(block, state).expect("the state is in memory");
+    // The median over many transactions needs no repetition of each.
     let one = |tx: usize| {
-        fastest(|| predictor.predict_range(block, state, tx..tx + 1).expect("in memory")).0
+        timed(|| predictor.predict_range(block, state, tx..tx + 1).expect("in memory")).0
     };
     (0..block.transactions.len()).map(one).collect()
+}
+
+fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
+    let start = Instant::now();
+    let value = work();
+    (start.elapsed(), value)
 }
 
 fn fastest<T>(mut work: impl FnMut() -> T) -> (Duration, T) {
     let mut best: Option<(Duration, T)> = None;
     for _ in 0..ROUNDS {
-        let start = Instant::now();
-        let value = work();
-        let time = start.elapsed();
+        let (time, value) = timed(&mut work);
         if best.as_ref().is_none_or(|(least, _)| time < *least) {
             best = Some((time, value));
         }
@@ -89,13 +94,10 @@ fn print_times(what: &str, mut times: Vec<Duration>) {
 /// Times and memory of a large pool, all of its transactions together.
 fn large_pool(predictor: &StaticPredictor, block: &Block, state: &MemoryState) {
     print_times("  predicted one by one", each(predictor, block, state));
-    let before = resident_kib();
     let mut predictions: Vec<PredictedAccess> =
         predictor.predict(block, state).expect("the state is in memory");
-    if let (Some(before), Some(after)) = (before, resident_kib()) {
-        let bytes = (after.saturating_sub(before) << 10) / block.transactions.len() as u64;
-        println!("  {bytes} bytes for each prediction");
-    }
+    let bytes: usize = predictions.iter().map(held).sum();
+    println!("  {} bytes for each prediction", bytes / predictions.len());
     commute_payments(block, state, &mut predictions).expect("the state is in memory");
     let (time, graph) = fastest(|| ConflictGraph::new(&predictions));
     println!("  conflict graph {:.1} ms", ms(time));
@@ -138,9 +140,13 @@ fn ms(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-/// Memory that this process holds, where the system says it.
-fn resident_kib() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.trim().strip_suffix(" kB")?.parse().ok()
+/// Bytes of a prediction: itself and its lists.
+fn held(prediction: &PredictedAccess) -> usize {
+    let locations =
+        prediction.set().iter().count() + prediction.deciding_reads().map_or(0, <[Location]>::len);
+    size_of::<PredictedAccess>()
+        + locations * size_of::<Location>()
+        + size_of_val(prediction.widened())
+        + size_of_val(prediction.origins())
+        + size_of_val(prediction.values())
 }

@@ -107,7 +107,8 @@ pub fn sender<DB: DatabaseRef>(state: &DB, address: Address) -> Result<Sender, D
 }
 
 /// What the beneficiary of the block is paid for each gas that the transaction uses, in wei. None
-/// if the transaction offers less than the base fee or than the price of blobs, so that the block cannot have it.
+/// if the transaction offers less than the base fee or than the price of blobs: the block
+/// cannot have it.
 pub fn tip(block: &Block, tx: &TxEnv) -> Option<u128> {
     let base_fee = u128::from(block.env.basefee);
     let blob_price = block.env.blob_gasprice().unwrap_or(0);

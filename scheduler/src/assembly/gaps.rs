@@ -1,8 +1,9 @@
 //! The block so far as a plan in time -> the earliest gap in which an order fits.
 //!
-//! An order takes all that it touches from its start until all its gas is done. One that reads a place cannot start while
-//! another writes there; one that writes cannot start so that a reader starts before it is done. So
-//! an order may start before others that were taken earlier: it precedes them in the block.
+//! An order takes all that it touches from its start until all its gas is done. One that reads a
+//! place cannot start while another writes there; one that writes cannot start so that a reader
+//! starts before it is done. So an order may start before others that were taken earlier: it
+//! precedes them in the block.
 //!
 //! Invariant: read in order of their starts, no order is done later than planned here.
 

@@ -22,7 +22,7 @@ impl Kind {
         if uses.contains(Uses::WRITE) {
             Self::Writer
         } else if uses.contains(Uses::CREDIT) {
-            // One that also reads all of it commutes with nobody.
+            // One that also reads all of it commutes with no other.
             if uses.contains(Uses::READ) { Self::Writer } else { Self::Creditor }
         } else {
             Self::Reader

@@ -336,7 +336,7 @@ fn generated() -> impl Strategy<Value = Generated> {
         (Just(orders), Just(limits), few(), few(), pairs(), pairs(), 0u8..4).prop_map(
             |(orders, limits, first, required, precedes, excludes, asked)| {
                 let (gas, state_gas, blob_gas, size, is_bounded, span) = limits;
-                let mut limits = Limits { blob_gas, size, state_gas, ..Limits::of_gas(gas) };
+                let mut limits = Limits { state_gas, blob_gas, size, ..Limits::of_gas(gas) };
                 limits.span = if is_bounded { span } else { u64::MAX };
                 let mut constraints = Constraints { precedes, excludes, ..FREE };
                 if asked == 0 {
