@@ -11,17 +11,21 @@
 //! as it was after the block before. Where a tracer's answer does not lead to the header, or
 //! there is none, everything is read so.
 //!
+//! From Amsterdam on the node is asked for the block's access list (EIP-7928) as well.
+//!
 //! Nothing here does I/O: a [`Node`] is what does.
 
 mod blocks;
+mod list;
 mod node;
 mod remote;
 mod touched;
 mod way;
 
 use core::sync::atomic::{AtomicBool, Ordering};
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
+use alloy_primitives::B256;
 use forewave_analyzer::Block;
 use forewave_executor::{BlockOutcome, ExecutionError, sequential, with_prefetch};
 use rayon::ThreadPool;
@@ -37,7 +41,9 @@ pub use self::{
 };
 use crate::{
     compare::{Mismatch, Unchecked, compare_header, unchecked},
-    input::{BlockFiles, BlockInput, Chain, InputError, LoadOptions, SourceFile},
+    input::{
+        BlockFiles, BlockInput, Chain, InputError, LoadOptions, SourceFile, parse_access_list,
+    },
 };
 
 /// A block could not be fetched.
@@ -75,6 +81,19 @@ pub enum FetchError {
         /// Where it differs.
         mismatches: Vec<Mismatch>,
     },
+    /// The access list that the node gives is not the one that the header commits to.
+    #[error(
+        "the access list that the node gives of block {block} has hash {found}, its header states \
+         {stated}"
+    )]
+    OtherList {
+        /// The block's number.
+        block: u64,
+        /// The hash in its header.
+        stated: B256,
+        /// The hash of the list.
+        found: B256,
+    },
 }
 
 fn differences(mismatches: &[Mismatch]) -> String {
@@ -97,6 +116,8 @@ pub struct FetchedBlock {
     pub way: Way,
     /// The ways that were tried before, and why they did not do.
     pub tried: Vec<(Way, String)>,
+    /// Why the node gave no access list of the block, where its header commits to one.
+    pub no_list: Option<String>,
     /// Accounts in `pre_state.json`.
     pub accounts: usize,
     /// Slots in `pre_state.json`.
@@ -129,6 +150,8 @@ pub struct Fetcher<N> {
     readers: ThreadPool,
     /// The ways whose methods the node does not have.
     absent: [AtomicBool; Way::TRACED.len()],
+    /// Whether the node does not have the method for access lists.
+    has_no_lists: AtomicBool,
 }
 
 impl<N: Node> Fetcher<N> {
@@ -139,7 +162,8 @@ impl<N: Node> Fetcher<N> {
             None => Chain::from_id(node::chain_id(&node)?),
         };
         let options = LoadOptions { chain: Some(chain), ..options };
-        Ok(Self { node, options, readers, absent: Default::default() })
+        let (absent, has_no_lists) = Default::default();
+        Ok(Self { node, options, readers, absent, has_no_lists })
     }
 
     /// The node.
@@ -182,8 +206,31 @@ impl<N: Node> Fetcher<N> {
         Ok(NodeState::new(&self.node, parent, Known::default()))
     }
 
-    /// Fetches one block.
+    /// Fetches one block, and the access list that its header commits to, if the node has it.
     pub fn fetch(&self, id: BlockId) -> Result<FetchedBlock, FetchError> {
+        let mut fetched = self.fetch_to_run(id)?;
+        let number = fetched.input.header.number;
+        let Some(stated) = fetched.input.header.access_list_hash else { return Ok(fetched) };
+        if self.has_no_lists.load(Ordering::Relaxed) {
+            fetched.no_list = Some("the node does not offer the method".to_owned());
+            return Ok(fetched);
+        }
+        match list::access_list(&self.node, number, stated)? {
+            Ok(file) => {
+                let list = Arc::new(parse_access_list(&file)?);
+                fetched.input.block.access_list = Some(list);
+                fetched.files.access_list = Some(file);
+            }
+            Err(none) => {
+                self.has_no_lists.fetch_or(none.is_absent, Ordering::Relaxed);
+                fetched.no_list = Some(none.message);
+            }
+        }
+        Ok(fetched)
+    }
+
+    /// Fetches what running a block needs.
+    fn fetch_to_run(&self, id: BlockId) -> Result<FetchedBlock, FetchError> {
         let answer = self.block_answer(id)?;
         let alone = self.parse(&answer, b"{}".to_vec(), None)?;
         let number = alone.header.number;
@@ -263,8 +310,18 @@ impl<N: Node> Fetcher<N> {
         }
         let unchecked = unchecked(&input.header, input.chain, input.block.spec());
         let (accounts, slots, block_hashes) = parts.counts();
-        let (way, tried) = (Way::OnDemand, Vec::new());
-        Ok(FetchedBlock { files, input, unchecked, way, tried, accounts, slots, block_hashes })
+        let (way, tried, no_list) = (Way::OnDemand, Vec::new(), None);
+        Ok(FetchedBlock {
+            files,
+            input,
+            unchecked,
+            way,
+            tried,
+            no_list,
+            accounts,
+            slots,
+            block_hashes,
+        })
     }
 }
 

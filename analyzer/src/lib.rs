@@ -50,7 +50,7 @@ pub use measured::{MeasuredAccess, MeasuredDeciding};
 pub use panicked::PanickedError;
 pub use payments::{Payers, commute_payments};
 pub use predictor::{AnalyzeError, Predictor, predict_each};
-pub use protocol::{AccessListPredictor, ProtocolPredictor};
+pub use protocol::{AccessListPredictor, DECLARED_KEYS_MAX, ProtocolPredictor};
 pub use state::{MemoryState, StateError};
 pub use static_predictor::{LatePredictor, StaticPredictor};
 pub use summaries::{SummaryCache, SummaryError};

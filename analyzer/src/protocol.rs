@@ -3,7 +3,7 @@
 //! [`ProtocolPredictor`] gives what the protocol itself does with a
 //! transaction, [`AccessListPredictor`] adds what the transaction declares
 //! (EIP-2930). An access list does not say what is written, so its slots are
-//! taken as written. Neither carries anything from one transaction of the
+//! taken as written; beyond [`DECLARED_KEYS_MAX`] keys it stands for whole contracts. Neither carries anything from one transaction of the
 //! block to the next, except the authorizations' nonces that cannot be known
 //! otherwise: a sender's nonce is its transaction's.
 
@@ -23,8 +23,8 @@ use revm::{
 };
 
 use crate::{
-    AccessKind, AccessSetBuilder, AnalyzeError, Block, Location, PredictedAccess, Predictor,
-    predict_each,
+    AccessKind, AccessSetBuilder, AnalyzeError, Block, Location, PredictedAccess, Predictor, Scope,
+    WidenedAccess, predict_each,
 };
 
 /// The predictor `none`: what the protocol touches around the code.
@@ -42,7 +42,7 @@ impl<DB: DatabaseRef> Predictor<DB> for ProtocolPredictor {
         state: &DB,
         transactions: Range<usize>,
     ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
-        predict_with(block, state, transactions, |_, _| {})
+        predict_with(block, state, transactions, |_, _| Vec::new())
     }
 
     fn knows_code(&self) -> bool {
@@ -65,7 +65,7 @@ fn predict_with<DB: DatabaseRef>(
     block: &Block,
     state: &DB,
     transactions: Range<usize>,
-    declared: impl Fn(&TxEnv, &mut AccessSetBuilder),
+    declared: impl Fn(&TxEnv, &mut AccessSetBuilder) -> Vec<WidenedAccess>,
 ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
     let view = Protocol::new(block, state);
     predict_each(block, transactions, |tx| {
@@ -73,21 +73,39 @@ fn predict_with<DB: DatabaseRef>(
         view.accesses(tx, &mut |kind, location| {
             set.add(kind, location);
         })?;
-        declared(tx, &mut set);
-        Ok(PredictedAccess::exact(set.build(), tx.gas_limit))
+        let widened = declared(tx, &mut set);
+        Ok(PredictedAccess::exact(set.build(), tx.gas_limit).with_widened(widened))
     })
 }
 
-/// The slots of the access list, as reads and writes, and its accounts' code.
-fn declared_accesses(tx: &TxEnv, set: &mut AccessSetBuilder) {
-    for item in tx.access_list().into_iter().flatten() {
+/// Declared keys, and declared accounts, of one transaction (EIP-2930) that are looked at one by one. To declare a key is no
+/// promise to touch it, so that a list can name thousands for nothing; of the lists of 60 real
+/// blocks the longest has 111 keys.
+pub const DECLARED_KEYS_MAX: usize = 256;
+
+/// The slots of the access list, as reads and writes, and its accounts' code. Gives what stands for the
+/// slots that are too many to be named.
+fn declared_accesses(tx: &TxEnv, set: &mut AccessSetBuilder) -> Vec<WidenedAccess> {
+    let (mut left, mut widened) = (DECLARED_KEYS_MAX, Vec::new());
+    for (position, item) in tx.access_list().into_iter().flatten().enumerate() {
+        if position == DECLARED_KEYS_MAX {
+            widened.push(WidenedAccess { scope: Scope::Everything, kind: AccessKind::Write });
+            break;
+        }
         let address = *item.address();
         set.read(Location::Code(address));
-        for key in item.storage_slots() {
+        let mut keys = item.storage_slots();
+        for key in keys.by_ref().take(left) {
             let location = Location::Storage(address, (*key).into());
             set.read(location).write(location);
+            left -= 1;
+        }
+        if keys.next().is_some() {
+            let scope = Scope::Contract { address };
+            widened.push(WidenedAccess { scope, kind: AccessKind::Write });
         }
     }
+    widened
 }
 
 /// What the protocol does around a transaction's code.
@@ -211,5 +229,64 @@ fn created(tx: &TxEnv, touch: &mut Touch<'_>) {
     }
     if !tx.value.is_zero() {
         touch(AccessKind::Delta, Location::Balance(address));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use revm::{
+        context::{
+            BlockEnv, CfgEnv,
+            transaction::{AccessList, AccessListItem},
+        },
+        primitives::B256,
+    };
+
+    use super::*;
+    use crate::{BlockReward, Confidence, MemoryState, StateExtent};
+
+    /// What is predicted of a transaction that declares so many accounts, each with so many keys.
+    fn declaring(accounts: usize, keys: usize) -> PredictedAccess {
+        let item = |account: usize| AccessListItem {
+            address: Address::left_padding_from(&(account + 0x1000).to_be_bytes()),
+            storage_keys: (0..keys).map(|key| B256::from(U256::from(key))).collect(),
+        };
+        let access_list = AccessList((0..accounts).map(item).collect());
+        let block = Block {
+            cfg: CfgEnv::default(),
+            env: BlockEnv::default(),
+            parent_hash: B256::ZERO,
+            parent_beacon_block_root: None,
+            deposit_contract: None,
+            state_extent: StateExtent::Touched,
+            transactions: vec![TxEnv { tx_type: 1, access_list, ..TxEnv::default() }],
+            withdrawals: vec![],
+            ommers: vec![],
+            reward: BlockReward::OfFork,
+            is_dao_fork: false,
+            makes_access_list: false,
+            access_list: None,
+        };
+        let predicted = AccessListPredictor.predict_range(&block, &MemoryState::default(), 0..1);
+        predicted.unwrap().remove(0)
+    }
+
+    #[test]
+    fn of_a_long_list_of_declared_keys_so_many_are_named_and_the_others_stand_for_contracts() {
+        let slots = |predicted: &PredictedAccess| {
+            let locations = predicted.set().locations();
+            locations.iter().filter(|at| matches!(at, Location::Storage(..))).count()
+        };
+        let short = declaring(1, 67);
+        assert_eq!((slots(&short), short.confidence()), (67, Confidence::Exact));
+        let long = declaring(1, 12_534);
+        assert_eq!(slots(&long), DECLARED_KEYS_MAX);
+        let Confidence::Widened(Scope::Contract { .. }) = long.confidence() else {
+            panic!("{:?}", long.confidence())
+        };
+        assert_eq!(declaring(DECLARED_KEYS_MAX, 1).confidence(), Confidence::Exact);
+        let many = declaring(12_534, 0);
+        assert_eq!(many.confidence(), Confidence::Widened(Scope::Everything));
+        assert!(many.set().locations().len() < 2 * DECLARED_KEYS_MAX);
     }
 }

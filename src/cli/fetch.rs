@@ -47,6 +47,11 @@ struct Fetched {
     accounts: usize,
     slots: usize,
     block_hashes: usize,
+    /// Whether its access list (EIP-7928) is there.
+    access_list: bool,
+    /// Why it is not, where the header commits to one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    no_list: Option<String>,
     /// Whether running it gives what its header says.
     matches_header: bool,
     /// What of the header was not compared.
@@ -143,13 +148,15 @@ fn fetched(block: FetchedBlock) -> Fetched {
         accounts: block.accounts,
         slots: block.slots,
         block_hashes: block.block_hashes,
+        access_list: block.files.access_list.is_some(),
+        no_list: block.no_list,
         matches_header: block.input.header.gas_used.is_some(),
         unchecked: block.unchecked,
         tried: tried.collect(),
     }
 }
 
-/// Says once for each way why it does not do.
+/// Says why there is no access list, and once for each way why it does not do.
 fn explain(done: &FetchReport, told: &mut [bool]) {
     for Tried { way, reason } in done.fetched.iter().flat_map(|fetched| &fetched.tried) {
         if !core::mem::replace(&mut told[*way as usize], true) {
@@ -159,6 +166,9 @@ fn explain(done: &FetchReport, told: &mut [bool]) {
                 forewave::Printable(reason)
             );
         }
+    }
+    if let Some(reason) = done.fetched.as_ref().and_then(|fetched| fetched.no_list.as_ref()) {
+        eprintln!("note: {}: no access list ({})", done.block, forewave::Printable(reason));
     }
 }
 
@@ -185,11 +195,12 @@ fn write_report(
             format!("{} ({fields} not compared)", paint.good("reproduces its header"))
         }
     };
-    let parts = [
+    let mut parts = vec![
         counted(fetched.txs, "transaction"),
         counted(fetched.accounts, "account"),
         counted(fetched.slots, "slot"),
         format!("by {}", fetched.way),
     ];
+    parts.extend(fetched.access_list.then(|| "with its access list".to_owned()));
     writeln!(out, "{block:<24} {} · {result}", parts.join(" · "))
 }

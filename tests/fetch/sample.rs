@@ -18,6 +18,9 @@ struct Sample {
     state: MemoryState,
     /// Where a tracer's answer would be, for what it is to leave out.
     trace: Option<String>,
+    chain: u64,
+    /// By method: its answer, or an error.
+    lists: Vec<(&'static str, Result<Value, Refusal>)>,
 }
 
 impl Sample {
@@ -28,7 +31,7 @@ impl Sample {
             self.state.basic_ref(address).unwrap().unwrap_or_default()
         };
         Ok(match call.method {
-            "eth_chainId" => json!("0x1"),
+            "eth_chainId" => json!(format!("{:#x}", self.chain)),
             "eth_getBlockByNumber" if call.params[1] == true => self.block.clone(),
             "eth_getBlockByNumber" => {
                 let number = u64::from_str_radix(&text(0)[2..], 16).unwrap();
@@ -46,6 +49,9 @@ impl Sample {
             }
             "debug_traceBlockByNumber" if self.trace.is_some() => {
                 serde_json::from_str(self.trace.as_ref().unwrap()).unwrap()
+            }
+            method if self.lists.iter().any(|(it, _)| *it == method) => {
+                return self.lists.iter().find(|(it, _)| *it == method).unwrap().1.clone();
             }
             method => return Err(Refusal::Absent(format!("{method} is not there"))),
         })
@@ -66,7 +72,8 @@ fn sample(name: &str) -> (BlockInput, Sample) {
     let input = BlockInput::parse(&files, &LoadOptions::default()).unwrap();
     let block = serde_json::from_slice(&files.block.bytes).unwrap();
     let state = input.state.clone();
-    (input, Sample { block, state, trace: None })
+    let chain = input.chain.id();
+    (input, Sample { block, state, trace: None, chain, lists: vec![] })
 }
 
 fn fetcher(sample: Sample) -> Fetcher<Sample> {
@@ -134,4 +141,45 @@ fn a_block_that_does_not_reproduce_its_header_is_refused_with_what_differs() {
     let FetchError::Differs { mismatches, .. } = &error else { panic!("{error}") };
     assert_eq!(mismatches.len(), 1);
     assert!(error.to_string().contains("gas_used is 1 in the header"), "{error}");
+}
+
+#[test]
+fn a_block_of_amsterdam_is_fetched_with_its_access_list_where_the_node_has_it() {
+    const METHOD: &str = "eth_getBlockAccessList";
+    let (input, _) = sample("amsterdam");
+    let list = input.block.access_list.clone().unwrap();
+    let json = json!(&*list);
+    let rlp = json!(hex::encode_prefixed(alloy_rlp::encode(&*list)));
+    let other = json!(&list[1..]);
+    let fetch = |lists: Vec<(&'static str, Result<Value, Refusal>)>| {
+        let (input, sample) = sample("amsterdam");
+        fetcher(Sample { lists, ..sample }).fetch(BlockId::Number(input.header.number))
+    };
+    for lists in [
+        vec![(METHOD, Ok(json.clone()))],
+        vec![(METHOD, Ok(rlp))],
+        vec![("debug_getBlockAccessList", Ok(json))],
+    ] {
+        let fetched = fetch(lists).unwrap();
+        assert_eq!(fetched.input.block.access_list.as_deref(), Some(&*list));
+        let again = BlockInput::parse(&fetched.files, &LoadOptions::default()).unwrap();
+        assert_eq!(again.block.access_list.as_deref(), Some(&*list));
+        assert_eq!(fetched.no_list, None);
+    }
+    let pruned = Refusal::Error("4444: pruned history unavailable".to_owned());
+    for (lists, reason) in [
+        (vec![], "does not offer the method"),
+        (vec![(METHOD, Err(pruned))], "pruned history unavailable"),
+        (vec![(METHOD, Ok(Value::Null))], "no access list of the block"),
+    ] {
+        let fetched = fetch(lists).unwrap();
+        assert!(fetched.files.access_list.is_none());
+        let said = fetched.no_list.unwrap();
+        assert!(said.contains(reason), "{said}");
+    }
+    let error = fetch(vec![(METHOD, Ok(other))]).unwrap_err();
+    assert!(matches!(error, FetchError::OtherList { .. }), "{error}");
+    let broken = Refusal::Transport("the connection is refused".to_owned());
+    let error = fetch(vec![(METHOD, Err(broken))]).unwrap_err();
+    assert!(error.to_string().contains("eth_getBlockAccessList for block"), "{error}");
 }

@@ -12,7 +12,7 @@
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use forewave_analyzer::{Block, Confidence, Location, PredictedAccess, TxIndex};
+use forewave_analyzer::{Block, Confidence, DECLARED_KEYS_MAX, Location, PredictedAccess, TxIndex};
 use hashbrown::HashSet;
 use revm::{
     context::TxEnv,
@@ -153,7 +153,8 @@ fn ranges(start: usize, end: usize, batch: usize) -> impl Iterator<Item = (usize
     (start..end).step_by(batch).map(move |start| (start, end.min(start.saturating_add(batch))))
 }
 
-/// What the protocol touches, and what the access list names (EIP-2930).
+/// What the protocol touches, and what the access list names (EIP-2930): of its keys the first, as
+/// a scout reads those that are used.
 fn protocol(tx: &TxEnv, steps: &mut Steps, seen: &mut Seen) {
     seen.account(steps, tx.caller);
     match tx.kind {
@@ -163,11 +164,13 @@ fn protocol(tx: &TxEnv, steps: &mut Steps, seen: &mut Seen) {
     for authority in tx.authorization_list.iter().filter_map(AuthorizationTr::authority) {
         seen.account(steps, authority);
     }
-    for item in tx.access_list().into_iter().flatten() {
+    let items = || tx.access_list().into_iter().flatten();
+    for item in items().take(DECLARED_KEYS_MAX) {
         seen.account(steps, *item.address());
-        for &key in item.storage_slots() {
-            seen.slot(steps, *item.address(), key.into());
-        }
+    }
+    let keys = items().flat_map(|item| item.storage_slots().map(|key| (*item.address(), *key)));
+    for (address, key) in keys.take(DECLARED_KEYS_MAX) {
+        seen.slot(steps, address, key.into());
     }
 }
 
@@ -203,7 +206,10 @@ impl Seen {
 mod tests {
     use forewave_analyzer::{AccessSetBuilder, StateExtent};
     use revm::{
-        context::{BlockEnv, CfgEnv},
+        context::{
+            BlockEnv, CfgEnv,
+            transaction::{AccessList, AccessListItem},
+        },
         primitives::{B256, U256},
     };
 
@@ -274,6 +280,21 @@ mod tests {
         let [first, second] = [[TxIndex::new(1)], [TxIndex::new(2)]];
         let expected = [Step::Transactions(&first), Step::Transactions(&second)];
         assert_eq!(scouted.copied().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_long_list_of_declared_keys_is_not_read_ahead() {
+        let declared = |keys: usize| {
+            let keys = (0..keys).map(|key| B256::from(U256::from(key)));
+            let item = AccessListItem { address: account(9), storage_keys: keys.collect() };
+            TxEnv { tx_type: 1, access_list: AccessList(vec![item]), ..TxEnv::default() }
+        };
+        for (keys, asked) in [(67, 67), (12_534, DECLARED_KEYS_MAX)] {
+            let block = Block { transactions: vec![declared(keys)], ..block(0) };
+            let steps = Steps::new(&block, &[], usize::MAX);
+            assert_eq!(steps.slots.len(), asked);
+            assert_eq!(steps.scouted, [TxIndex::new(0)], "its own reads are found by running it");
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! cleared. So that is noted when a transaction is committed, and what later ones have read
 //! of such an account is looked at again.
 
+mod gas;
 mod verify;
 
 use std::sync::{
@@ -32,6 +33,7 @@ use revm::{
     state::AccountInfo,
 };
 
+pub(super) use self::gas::gas_by_fees;
 use self::verify::Marks;
 use super::{below::Hashes, versions::Point};
 use crate::{SYSTEM_CONTRACTS, transition::CodeChange};

@@ -57,11 +57,6 @@ impl TaskOrder {
         Self { by_rank, rank, ..self }
     }
 
-    /// What the tasks cost.
-    pub(crate) fn into_costs(self) -> Vec<u64> {
-        self.costs
-    }
-
     /// The number of tasks.
     pub(crate) const fn len(&self) -> usize {
         self.costs.len()

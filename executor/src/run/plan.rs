@@ -10,7 +10,11 @@ use revm::{
     primitives::{AddressMap, TxKind, hardfork::SpecId},
 };
 
-use super::{listed::Listed, narrow, order::TaskOrder};
+use super::{
+    listed::{Listed, gas_by_fees},
+    narrow,
+    order::TaskOrder,
+};
 use crate::ExecutionStats;
 
 // The estimates were set with `examples/run_loop` on real blocks at two threads, those of
@@ -100,11 +104,16 @@ impl RunPlan {
         let is_told =
             block.makes_access_list && block.spec().is_enabled_in(SpecId::SPURIOUS_DRAGON);
         let list = block.access_list.as_ref().filter(|_| is_told);
-        let listed = list.and_then(|list| Listed::new(block, list));
-        let Some(listed) = listed else { return in_order };
-        let order = TaskOrder::new(in_order.order.into_costs(), &[]);
+        let listed = list.and_then(|list| Some((list, Listed::new(block, list)?)));
+        let Some((list, listed)) = listed else { return in_order };
+        let gas = block.transactions.iter().zip(gas_by_fees(block, list));
+        let gas = gas.map(|(tx, gas)| (tx, gas.unwrap_or(tx.gas_limit / LIMIT_PER_GAS)));
+        let costs: Vec<u64> = gas.map(|(tx, gas)| cost(block, tx, gas)).collect();
+        // No thread is done before the heaviest transaction is.
+        let span = costs.iter().copied().max().unwrap_or(0);
+        let order = TaskOrder::new(costs, &[]);
         let predicted = block.transactions.len();
-        Self { order, predicted, listed: Some(Arc::new(listed)), ..in_order }
+        Self { order, predicted, span, listed: Some(Arc::new(listed)), ..in_order }
     }
 
     /// The same for when its access list has turned out not to be true: in block order.

@@ -38,7 +38,8 @@ fn write_files(directory: &Path, files: &BlockFiles) -> io::Result<()> {
         Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
         _ => fs::create_dir(directory)?,
     }
-    for file in [&files.block, &files.pre_state].into_iter().chain(&files.block_hashes) {
+    let BlockFiles { block, pre_state, block_hashes, access_list } = files;
+    for file in [block, pre_state].into_iter().chain(block_hashes).chain(access_list) {
         let name = format!("{}.gz", file.path.display());
         let mut to = GzEncoder::new(File::create(directory.join(name))?, Compression::default());
         to.write_all(&file.bytes)?;
