@@ -5,7 +5,7 @@
 //! fetchers) learns what it does from the state. So a state that refuses to
 //! answer ends all of them, on every thread, the way any failing state does:
 //! with an error, nothing changed and no thread left behind. [`Cancellable`] is
-//! such a state. Whoever knows the time sets the [`CancelToken`].
+//! such a state. The caller sets the [`CancelToken`], or makes it with a deadline.
 //!
 //! What is under way when the token is set runs on to its next read. A block that
 //! finds all it needs in what it has read before has none, so an execution that is
@@ -15,7 +15,7 @@
 //! gas bounds.
 
 use core::sync::atomic::{AtomicBool, Ordering};
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use revm::{
     DatabaseRef,
@@ -28,8 +28,25 @@ use revm::{
 use crate::ExecutionError;
 
 /// Ends what runs with it, once and for all. Its clones are the same token.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use forewave_executor::CancelToken;
+///
+/// let token = CancelToken::at(Instant::now() + Duration::from_secs(60));
+/// assert!(!token.is_cancelled());
+/// token.cancel();
+/// assert!(token.is_cancelled());
+/// ```
 #[derive(Clone, Debug, Default)]
-pub struct CancelToken(Arc<AtomicBool>);
+pub struct CancelToken(Arc<End>);
+
+#[derive(Debug, Default)]
+struct End {
+    is_set: AtomicBool,
+    /// When it sets itself.
+    at: Option<Instant>,
+}
 
 impl CancelToken {
     /// A token that is not set.
@@ -37,14 +54,20 @@ impl CancelToken {
         Self::default()
     }
 
+    /// A token that is set from a time on: a deadline.
+    pub fn at(deadline: Instant) -> Self {
+        Self(Arc::new(End { is_set: AtomicBool::new(false), at: Some(deadline) }))
+    }
+
     /// Sets the token, from any thread.
     pub fn cancel(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.is_set.store(true, Ordering::Relaxed);
     }
 
     /// Whether it is set.
     pub fn is_cancelled(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.is_set.load(Ordering::Relaxed)
+            || self.0.at.is_some_and(|deadline| Instant::now() >= deadline)
     }
 }
 
@@ -137,6 +160,13 @@ mod tests {
     use forewave_analyzer::MemoryState;
 
     use super::*;
+
+    #[test]
+    fn a_deadline_sets_its_token() {
+        let now = Instant::now();
+        assert!(CancelToken::at(now).clone().is_cancelled());
+        assert!(!CancelToken::at(now + core::time::Duration::from_secs(3_600)).is_cancelled());
+    }
 
     #[test]
     fn a_state_answers_until_its_token_is_set() {
