@@ -17,8 +17,8 @@ use std::{
 
 use cpu_time::ProcessTime;
 use forewave::{
-    AccountChange, Block, CancelToken, ConflictGroups, Location, MemoryState, PredictorKind,
-    StateChanges, apply_changes,
+    Block, CancelToken, ConflictGroups, Location, MemoryState, PredictorKind, StateChanges,
+    apply_changes,
     pool::{Order, Pool, PoolLimits},
     predict, sequential,
 };
@@ -153,7 +153,7 @@ fn deciding_slots(
     let mut changes = StateChanges::new();
     for location in slots.chain(read.iter().filter(|location| is_slot(location))).take(SLOTS) {
         let Location::Storage(address, key) = *location else { continue };
-        let change = changes.entry(address).or_insert_with(AccountChange::default);
+        let change = changes.entry(address).or_default();
         change.info = state.basic_ref(address)?;
         change.storage.insert(key, state.storage_ref(address, key)?);
     }
@@ -173,9 +173,9 @@ fn head(
     let start = Instant::now();
     let followed = pool.on_head(block, copy, changes, &passed);
     let follow = start.elapsed();
-    let cpu = ProcessTime::now();
+    let (start, cpu) = (Instant::now(), ProcessTime::now());
     let report = pool.refresh(&CancelToken::new());
-    let predict = start.elapsed() - follow;
+    let predict = start.elapsed();
     let ms = |time: Duration| time.as_secs_f64() * 1e3;
     assert!(report.failure.is_none(), "{:?}", report.failure);
     assert_eq!(followed.stale, report.predicted);

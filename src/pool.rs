@@ -393,7 +393,7 @@ where
     ) -> Result<Inserted, PoolError<DB::Error>> {
         self.check_members(&order)?;
         let head = self.head();
-        let looked = self.look_up(&head, &order, predictions, &CancelToken::new());
+        let looked = look_up(&head, &order, predictions, &CancelToken::new());
         self.write().insert(&self.limits, Arc::new(order), looked?)
     }
 
@@ -431,37 +431,37 @@ where
         let block = Block { transactions, ..head.block.clone() };
         let state = Cancellable::new(&head.state, token);
         let predictions = PanickedError::catch(|| self.predictor.predict(&block, &state))??;
-        self.look_up(head, order, predictions, token)
-    }
-
-    fn look_up(
-        &self,
-        head: &Head<DB>,
-        order: &Order,
-        predictions: Vec<PredictedAccess>,
-        token: &CancelToken,
-    ) -> Result<Looked, PoolError<DB::Error>> {
-        let (found, expected) = (predictions.len(), order.members().len());
-        if found != expected {
-            return Err(PoolError::Predictions { found, expected });
-        }
-        let state = Cancellable::new(&head.state, token);
-        let mut nexts: Vec<(Address, u64)> = Vec::with_capacity(1);
-        for (member, of) in order.members().iter().enumerate() {
-            let caller = of.tx().caller;
-            if nexts.iter().all(|(sender, _)| *sender != caller) {
-                let info = PanickedError::catch(|| state.basic_ref(caller))?
-                    .map_err(|error| PoolError::of_state(member, error))?;
-                nexts.push((caller, info.map_or(0, |info| info.nonce)));
-            }
-        }
-        Ok(Looked { predictions, nexts, number: head.block.number() })
+        look_up(head, order, predictions, token)
     }
 
     fn check_members(&self, order: &Order) -> Result<(), PoolError<DB::Error>> {
         let (found, max) = (order.members().len(), self.limits.members_max);
         if found == 0 || found > max { Err(PoolError::Members { found, max }) } else { Ok(()) }
     }
+}
+
+/// Predictions of an order, with the nonces of its senders.
+fn look_up<DB: DatabaseRef<Error: Send + Sync>>(
+    head: &Head<DB>,
+    order: &Order,
+    predictions: Vec<PredictedAccess>,
+    token: &CancelToken,
+) -> Result<Looked, PoolError<DB::Error>> {
+    let (found, expected) = (predictions.len(), order.members().len());
+    if found != expected {
+        return Err(PoolError::Predictions { found, expected });
+    }
+    let state = Cancellable::new(&head.state, token);
+    let mut nexts: Vec<(Address, u64)> = Vec::with_capacity(1);
+    for (member, of) in order.members().iter().enumerate() {
+        let caller = of.tx().caller;
+        if nexts.iter().all(|(sender, _)| *sender != caller) {
+            let info = PanickedError::catch(|| state.basic_ref(caller))?
+                .map_err(|error| PoolError::of_state(member, error))?;
+            nexts.push((caller, info.map_or(0, |info| info.nonce)));
+        }
+    }
+    Ok(Looked { predictions, nexts, number: head.block.number() })
 }
 
 /// What a block says of itself.

@@ -74,9 +74,8 @@ fn conflict(rule: ConflictRule, one: &[PredictedAccess], other: &[PredictedAcces
             other.iter().any(|&(b, other_kind)| {
                 let is_whole = |named, kind| matches!(named, Named::Scope(_)) && kind == Write;
                 let conflicts = match (kind, other_kind) {
-                    (Read, Read) => false,
+                    (Read, Read) | (Delta, Delta) => false,
                     (Read, _) | (_, Read) => true,
-                    (Delta, Delta) => false,
                     _ => rule == ConflictRule::Strict,
                 };
                 // A widened write is a read too.
