@@ -5,7 +5,7 @@
 //! The other way knows no removal. Both are asked for the groups in the end, and must agree.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::BTreeSet,
     time::{Duration, Instant},
 };
 
@@ -13,6 +13,7 @@ use alloy_primitives::{Address, U256};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use forewave::{AccessSet, AccessSetBuilder, ConflictGroups, ConflictRule, Location};
 use forewave_fixtures::SplitMix64;
+use hashbrown::{HashMap, HashSet};
 
 /// Orders of the hot group.
 const HOT_ORDERS: u64 = 10_000;
@@ -24,7 +25,7 @@ const POOL_ORDERS: u64 = 100_000;
 const CHANGES: usize = 20_000;
 
 /// Contracts with a crowd: exchanges, most of all the first; each half as busy as the one before.
-const EXCHANGES: u64 = 12;
+const EXCHANGES: u32 = 12;
 
 /// An order: what it is worth, and its number.
 type Worth = (u64, u64);
@@ -165,7 +166,7 @@ fn order(number: u64, random: &mut SplitMix64) -> AccessSet {
         }
         // Swaps; every twelfth of a sender that has another order.
         75..95 => {
-            let busy = random.next().trailing_zeros().min(EXCHANGES as u32 - 1);
+            let busy = random.next().trailing_zeros().min(EXCHANGES - 1);
             let sender =
                 if random.below(12) == 0 { person(random.below(number + 1)) } else { sender };
             swap(sender, u64::from(busy))

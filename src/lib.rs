@@ -12,7 +12,8 @@
 //!    that it needs are done; its [`BlockOutcome`] equals that of [`sequential`],
 //!    however wrong the predictions were.
 //!
-//! [`execute_block`] is 2 to 4 in one call. [`measure`] scores predictions
+//! [`execute_block`] is 2 to 4 in one call. Before there is a block, a [`pool`] keeps
+//! transactions and bundles with their predictions. [`measure`] scores predictions
 //! against what the block's transactions did touch. [`conformance`] runs
 //! ethereum/tests through all of it, and [`state_root`] hashes what comes out.
 //!
@@ -63,6 +64,7 @@ mod per_thread;
 #[cfg(feature = "tools")]
 pub mod picture;
 mod pipeline;
+pub mod pool;
 mod portable;
 mod predictors;
 #[cfg(feature = "tools")]

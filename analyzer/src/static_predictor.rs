@@ -126,20 +126,21 @@ impl<DB: DatabaseRef> Predictor<DB> for LatePredictor {
         state: &DB,
         transactions: Range<usize>,
     ) -> Result<Vec<PredictedAccess>, AnalyzeError<DB::Error>> {
-        let mut scratch = Scratch::default();
         let mut left = Left { state, slots: HashMap::default() };
-        let mut predictions = predict_each(block, 0..transactions.end, |tx| {
-            let alone = self.0.predict_tx(&mut scratch, block, state, tx)?;
-            let is_stale =
-                alone.deciding_reads().into_iter().flatten().any(|read| left.has_changed(read));
-            let prediction = if is_stale {
-                count_late();
-                self.0.predict_tx(&mut scratch, block, &left, tx)?
-            } else {
-                alone
-            };
-            left.note(&prediction);
-            Ok(prediction)
+        let mut predictions = self.0.with_scratch(|scratch| {
+            predict_each(block, 0..transactions.end, |tx| {
+                let alone = self.0.predict_tx(scratch, block, state, tx)?;
+                let is_stale =
+                    alone.deciding_reads().into_iter().flatten().any(|read| left.has_changed(read));
+                let prediction = if is_stale {
+                    count_late();
+                    self.0.predict_tx(scratch, block, &left, tx)?
+                } else {
+                    alone
+                };
+                left.note(&prediction);
+                Ok(prediction)
+            })
         })?;
         Ok(predictions.split_off(transactions.start))
     }

@@ -5,7 +5,7 @@
 //! fetchers) learns what it does from the state. So a state that refuses to
 //! answer ends all of them, on every thread, the way any failing state does:
 //! with an error, nothing changed and no thread left behind. [`Cancellable`] is
-//! such a state. Whoever knows the time sets the [`CancelToken`].
+//! such a state. The caller sets the [`CancelToken`], or makes it with a deadline.
 //!
 //! What is under way when the token is set runs on to its next read. A block that
 //! finds all it needs in what it has read before has none, so an execution that is
@@ -166,6 +166,13 @@ mod tests {
     use forewave_analyzer::MemoryState;
 
     use super::*;
+
+    #[test]
+    fn a_deadline_sets_its_token() {
+        let now = Instant::now();
+        assert!(CancelToken::at(now).clone().is_cancelled());
+        assert!(!CancelToken::at(now + core::time::Duration::from_hours(1)).is_cancelled());
+    }
 
     #[test]
     fn a_state_answers_until_its_token_is_set() {

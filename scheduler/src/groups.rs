@@ -134,12 +134,12 @@ impl<K: Copy + Ord + Hash> ConflictGroups<K> {
         }
     }
 
-    /// The same, but orders that are inserted from now on do not meet at a location, such as
-    /// the balance of the block's beneficiary, which every transaction credits.
-    #[must_use]
-    pub fn ignoring(mut self, location: Location) -> Self {
-        self.ignored.push(location);
-        self
+    /// Lets orders that are inserted from now on not meet at a location, such as the balance
+    /// of the block's beneficiary, which every transaction credits.
+    pub fn ignore(&mut self, location: Location) {
+        if !self.ignored.contains(&location) {
+            self.ignored.push(location);
+        }
     }
 
     /// The rule.

@@ -157,6 +157,8 @@ impl<DB: DatabaseRef> Evaluation<'_, DB> {
         }
         self.gas += CALL_GAS;
         self.touch(AccessKind::Read, Location::Code(to));
+        // Whether ether is sent decides whose balances are touched.
+        self.decide(&value);
         let sends = !value.is_known() || !value.word.is_zero();
         if sends {
             self.send(this, to, &value, call.code == op::CALL);
