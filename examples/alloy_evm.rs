@@ -3,7 +3,14 @@
 //!
 //! `cargo run --release --example alloy_evm -- fixtures/blocks/mixed-defi`
 
-use std::{borrow::Cow, env, error::Error, path::PathBuf, sync::Arc, time::Instant};
+use std::{
+    borrow::Cow,
+    env,
+    error::Error,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use alloy_consensus::{Block, BlockBody, Header, TxEnvelope, transaction::Recovered};
 use alloy_evm::{
@@ -29,6 +36,9 @@ use revm::{
 };
 
 type Result<T> = core::result::Result<T, Box<dyn Error>>;
+/// How often a block is executed each way.
+const RUNS: u32 = 5;
+
 type Outcome = (BlockExecutionResult<alloy_consensus::ReceiptEnvelope>, BundleState);
 
 fn main() -> Result<()> {
@@ -53,8 +63,8 @@ fn main() -> Result<()> {
     let before = Arc::clone(&state);
     let parallel = ParallelExecutorFactory::ethereum(spec, pool, move |_ctx| Some(before.clone()));
 
-    let sequential = execute(&own, &block, &state, "sequential")?;
-    let parallel = execute(&parallel.on_all_threads(), &block, &state, "parallel")?;
+    let sequential = fastest(&own, &block, &state, "sequential")?;
+    let parallel = fastest(&parallel.on_all_threads(), &block, &state, "parallel")?;
     assert!(sequential == parallel, "they differ");
     println!("the same receipts, requests and bundle");
     Ok(())
@@ -73,19 +83,53 @@ fn signed_block(
     Ok((Block::new(rpc.header.inner, body), state))
 }
 
-/// Executes the block by a factory, as a node does.
-fn execute<F>(
+/// Executes the block a few times, and says how long the fastest took.
+fn fastest<F>(
     factory: &F,
     block: &Block<Recovered<TxEnvelope>>,
     state: &Arc<MemoryState>,
     name: &str,
 ) -> Result<Outcome>
 where
+    F: EthereumFactory,
+    F::EvmFactory: EvmFactory<Tx = TxEnv, Spec = SpecId, BlockEnv = BlockEnv>,
+{
+    let (mut outcome, mut took) = execute(factory, block, state)?;
+    for _ in 1..RUNS {
+        let (again, time) = execute(factory, block, state)?;
+        (outcome, took) = (again, took.min(time));
+    }
+    println!("{name}: {} gas in {took:?}, the fastest of {RUNS}", outcome.0.gas_used);
+    Ok(outcome)
+}
+
+/// What both factories are.
+trait EthereumFactory:
+    for<'c> BlockExecutorFactory<
+        ExecutionCtx<'c> = EthBlockExecutionCtx<'c>,
+        Transaction = TxEnvelope,
+        Receipt = alloy_consensus::ReceiptEnvelope,
+    >
+{
+}
+
+impl<F> EthereumFactory for F where
     F: for<'c> BlockExecutorFactory<
             ExecutionCtx<'c> = EthBlockExecutionCtx<'c>,
             Transaction = TxEnvelope,
             Receipt = alloy_consensus::ReceiptEnvelope,
-        >,
+        >
+{
+}
+
+/// Executes the block by a factory, as a node does.
+fn execute<F>(
+    factory: &F,
+    block: &Block<Recovered<TxEnvelope>>,
+    state: &Arc<MemoryState>,
+) -> Result<(Outcome, Duration)>
+where
+    F: EthereumFactory,
     F::EvmFactory: EvmFactory<Tx = TxEnv, Spec = SpecId, BlockEnv = BlockEnv>,
 {
     let start = Instant::now();
@@ -104,6 +148,5 @@ where
     let executor = factory.create_executor(evm, ctx);
     let result = executor.execute_block(block.body.transactions.iter())?;
     db.merge_transitions(BundleRetention::PlainState);
-    println!("{name}: {} gas in {:?}", result.gas_used, start.elapsed());
-    Ok((result, db.take_bundle()))
+    Ok(((result, db.take_bundle()), start.elapsed()))
 }

@@ -23,7 +23,7 @@
 //!   of its own.
 //! - Over alloy's `EthEvmFactory`, the mainnet EVM of revm, the run loop of this crate is used:
 //!   reads are recorded by field, payments and fees commute
-//!   ([`execute_transactions`](crate::execute_transactions)).
+//!   ([`execute_transactions`](crate::execution::execute_transactions)).
 //! - Over any other EVM factory, with another transaction type, precompiles or opcodes, reads are
 //!   recorded at the database: an account as a whole and each slot. Each is compared with the
 //!   block's own database when the transaction's turn has come, and a transaction that saw

@@ -115,7 +115,7 @@ fn trace(verbose: u8) {
     let level = match verbose {
         0 => return,
         1 => LevelFilter::INFO,
-        _ => LevelFilter::TRACE,
+        _ => LevelFilter::DEBUG,
     };
     let subscriber = tracing_subscriber::fmt().with_span_events(FmtSpan::CLOSE);
     subscriber.with_max_level(level).with_writer(io::stderr).init();

@@ -4,7 +4,9 @@
 //!
 //! 1. [`BlockInput::load`](input::BlockInput::load) reads a block, the state it
 //!    starts from and the header it must reproduce. A block builder that has
-//!    them in memory starts from a [`Block`] and any [`revm::DatabaseRef`].
+//!    them in memory makes a [`Block`] of signed envelopes ([`block_from_consensus`])
+//!    and takes any [`revm::DatabaseRef`] that is `Sync`, or one for each thread
+//!    ([`PerThread`]).
 //! 2. [`predict`] gives one [`PredictedAccess`] for each transaction.
 //! 3. [`Plan::to_run`] turns the predictions into a [`ConflictGraph`] and a
 //!    [`Schedule`] of waves.
@@ -16,6 +18,18 @@
 //! transactions and bundles with their predictions. [`measure`] scores predictions
 //! against what the block's transactions did touch. [`conformance`] runs
 //! ethereum/tests through all of it, and [`state_root`] hashes what comes out.
+//!
+//! [`Plan::to_bytes`] is a plan for another process. `alloy_evm` puts all of this in the place
+//! of a node's block executor.
+//!
+//! # Features
+//!
+//! | Feature | What it adds |
+//! |---|---|
+//! | `alloy-evm` | the block executor of alloy-evm, in parallel |
+//! | `tracing`, `metrics` | spans and counts of each block |
+//! | `tools` | what the command line does: block files, nodes, tests, reports; and with it every name of [`analysis`], [`execution`] and [`scheduling`] at the root |
+//! | `cli` | the command line (default) |
 //!
 //! ```
 //! use forewave::{PredictorKind, execute_block, input::{BlockInput, LoadOptions}};

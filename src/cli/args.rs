@@ -38,7 +38,7 @@ const REPEAT_MAX: i64 = 1_000_000;
 #[derive(Debug, Parser)]
 #[command(name = "forewave", version, max_term_width = 100)]
 pub(super) struct Cli {
-    /// Say on standard error what the steps of each block took; twice, all that is traced.
+    /// Say on standard error what the steps of each block took; twice, of each system call as well.
     #[arg(short, long, action = ArgAction::Count)]
     pub(super) verbose: u8,
     /// What to do.
