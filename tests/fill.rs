@@ -85,7 +85,7 @@ fn orders_of_every_real_block_end_as_in_sequential_execution() {
         }
         let cache = ReuseCache::new();
         let mut fill = FillLoop::new(&block, &state, &cache).unwrap();
-        for _ in 0..3 {
+        for _ in 0..2 {
             fill.fill(&part(&block, &mut random)).unwrap();
             check_state(&mut fill, &block, &state);
             filled += fill.transactions().len();
