@@ -1,5 +1,6 @@
 //! What the fill loop includes, drops and takes back, on small states.
 
+#[allow(dead_code, reason = "this target builds fewer programs than the others")]
 mod common;
 
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use revm::{
     bytecode::opcode,
     context::TxEnv,
     primitives::{Address, I256, U256, hardfork::SpecId},
+    state::AccountInfo,
 };
 
 use common::{ETHER, Program, account, beneficiary, block, call, create, deploy, funded};
@@ -126,7 +128,7 @@ fn what_an_order_leaves_no_gas_for_is_dropped_by_the_budget_that_lacks_it() {
 #[test]
 fn what_a_transaction_does_to_the_beneficiary_is_its_payment_and_no_reason_to_run_again() {
     let mut state = funded();
-    state.insert_account(beneficiary(), Default::default());
+    state.insert_account(beneficiary(), AccountInfo::default());
     // Stores the beneficiary's balance.
     let code = Program::new().op(opcode::COINBASE).op(opcode::BALANCE).store(0).build();
     deploy(&mut state, account(20), code);
