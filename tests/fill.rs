@@ -69,7 +69,9 @@ fn loops_that_share_a_cache_find_each_others_results() {
     };
     std::thread::scope(|scope| {
         let threads = [(); 3].map(|()| scope.spawn(fill_on_thread));
-        threads.into_iter().for_each(|thread| assert!(thread.join().is_ok()));
+        for thread in threads {
+            assert!(thread.join().is_ok());
+        }
     });
     assert_eq!(fill_on_thread(), block.transactions.len());
 }
