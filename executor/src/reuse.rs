@@ -203,7 +203,9 @@ impl Results {
         for shard in &self.shards {
             lock(shard).retain(|_, alike| {
                 alike.retain(|of_tx| Arc::strong_count(of_tx) > 1);
-                alike.iter().for_each(|of_tx| *lock(&of_tx.tree) = Arc::default());
+                for of_tx in &*alike {
+                    *lock(&of_tx.tree) = Arc::default();
+                }
                 !alike.is_empty()
             });
         }

@@ -1,5 +1,6 @@
 //! What the fill loop includes, drops and takes back, on small states.
 
+#[allow(dead_code, reason = "this target builds fewer programs than the others")]
 mod common;
 
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use revm::{
     bytecode::opcode,
     context::TxEnv,
     primitives::{Address, I256, U256, hardfork::SpecId},
+    state::AccountInfo,
 };
 
 use common::{ETHER, Program, account, beneficiary, block, call, create, deploy, funded};
@@ -36,7 +38,11 @@ fn outcome(fill: &FillLoop<'_, MemoryState>) -> (Vec<usize>, String) {
 fn a_bundle_is_included_as_its_members_allow() {
     let mut state = funded();
     let reverts = account(20);
-    deploy(&mut state, reverts, Program::new().push(0u64).push(0u64).op(opcode::REVERT).build());
+    deploy(
+        &mut state,
+        reverts,
+        Program::new().push(U256::from(0)).push(U256::from(0)).op(opcode::REVERT).build(),
+    );
     // 0: fine, 1: reverts, 2: nonce too high, 3: fine.
     let txs = vec![
         call(1, 0, account(30), 1, &[]),
@@ -79,8 +85,8 @@ fn a_bundle_is_included_as_its_members_allow() {
 fn a_transaction_by_itself_is_included_though_it_fails_and_dropped_if_invalid() {
     let mut state = funded();
     let reverts = account(20);
-    let code = Program::new().push(7u64).push(0u64).op(opcode::MSTORE);
-    let code = code.push(32u64).push(0u64).op(opcode::REVERT).build();
+    let code = Program::new().push(U256::from(7)).push(U256::from(0)).op(opcode::MSTORE);
+    let code = code.push(U256::from(32)).push(U256::from(0)).op(opcode::REVERT).build();
     deploy(&mut state, reverts, code);
     let rich = TxEnv { value: U256::MAX >> 1, ..call(2, 0, account(30), 0, &[]) };
     let block = block(SpecId::OSAKA, vec![call(1, 0, reverts, 0, &[]), rich]);
@@ -100,7 +106,7 @@ fn a_transaction_by_itself_is_included_though_it_fails_and_dropped_if_invalid() 
 fn what_an_order_leaves_no_gas_for_is_dropped_by_the_budget_that_lacks_it() {
     let mut state = funded();
     // Eight new slots: state gas by EIP-8037.
-    let code = (0..8).fold(Program::new(), |code, key| code.push(1u64).store(key)).build();
+    let code = (0..8).fold(Program::new(), |code, key| code.push(U256::from(1)).store(key)).build();
     deploy(&mut state, account(20), code);
     let of = |from| TxEnv { gas_limit: 2_000_000, ..call(from, 0, account(20), 0, &[]) };
     for (spec, gas_limit) in [(SpecId::OSAKA, 2_050_000), (SpecId::AMSTERDAM, 2_200_000)] {
@@ -122,7 +128,7 @@ fn what_an_order_leaves_no_gas_for_is_dropped_by_the_budget_that_lacks_it() {
 #[test]
 fn what_a_transaction_does_to_the_beneficiary_is_its_payment_and_no_reason_to_run_again() {
     let mut state = funded();
-    state.insert_account(beneficiary(), Default::default());
+    state.insert_account(beneficiary(), AccountInfo::default());
     // Stores the beneficiary's balance.
     let code = Program::new().op(opcode::COINBASE).op(opcode::BALANCE).store(0).build();
     deploy(&mut state, account(20), code);
@@ -158,7 +164,12 @@ fn a_payment_out_of_a_contract_asks_only_that_its_balance_suffices() {
     let mut state = funded();
     // Pays a hundred wei to its caller.
     let payer = account(20);
-    let code = Program::new().push(0u64).push(0u64).push(0u64).push(0u64).push(100u64);
+    let code = Program::new()
+        .push(U256::from(0))
+        .push(U256::from(0))
+        .push(U256::from(0))
+        .push(U256::from(0))
+        .push(U256::from(100));
     deploy(&mut state, payer, code.op(opcode::CALLER).op(opcode::GAS).op(opcode::CALL).build());
     let txs = vec![
         call(1, 0, payer, 150, &[]),
@@ -178,9 +189,9 @@ fn a_payment_out_of_a_contract_asks_only_that_its_balance_suffices() {
             let ran = fill.transactions().iter().filter(|tx| !tx.is_reused()).count();
             (left.to::<u64>(), ran)
         };
-        assert_eq!(fill_with(&[3, 0, 1]), (150, 3), "{spec:?}");
+        assert_eq!(fill_with(&[3, 0, 1]), (50, 3), "{spec:?}");
         // With other balances that suffice nothing runs.
-        assert_eq!(fill_with(&[0, 3, 1]), (150, 0), "{spec:?}");
+        assert_eq!(fill_with(&[0, 3, 1]), (50, 0), "{spec:?}");
         assert_eq!(fill_with(&[3, 1]), (0, 0), "{spec:?}");
         // With one that does not, the payment fails.
         assert_eq!(fill_with(&[0, 1, 2]), (80, 2), "{spec:?}");
@@ -192,10 +203,10 @@ fn a_payment_out_of_a_contract_asks_only_that_its_balance_suffices() {
 fn what_is_created_and_destroyed_is_undone_with_its_storage() {
     let state = funded();
     // Stores two slots as it is created, and is destroyed by being called.
-    let runtime = Program::new().op(opcode::CALLER).op(opcode::SELFDESTRUCT);
-    let init = Program::new().push(5u64).store(1).push(6u64).store(2);
-    let mut init_code = init.build();
-    init_code.extend(runtime.init_code());
+    let runtime = u64::from_be_bytes([0, 0, 0, 0, 0, 0, opcode::CALLER, opcode::SELFDESTRUCT]);
+    let init = Program::new().push(U256::from(5)).store(1).push(U256::from(6)).store(2);
+    let init = init.push(U256::from(runtime)).push(U256::from(0)).op(opcode::MSTORE);
+    let init_code = init.push(U256::from(2)).push(U256::from(30)).op(opcode::RETURN).build();
     let created = account(1).create(0);
     let txs =
         vec![create(1, 0, 40, init_code), call(2, 0, created, 0, &[]), call(1, 1, created, 0, &[])];
@@ -215,7 +226,7 @@ fn what_is_created_and_destroyed_is_undone_with_its_storage() {
         assert_eq!(slots(&mut fill), if is_destroyed { [0, 0] } else { [5, 6] }, "{spec:?}");
         while let Some(expected) = states.pop() {
             assert_eq!(fill.changes(), expected, "{spec:?}");
-            if states.len() == 2 {
+            if states.len() == 1 {
                 assert_eq!(slots(&mut fill), [5, 6], "{spec:?}");
             }
             fill.pop();

@@ -1,8 +1,8 @@
 //! Orders that are filled, against sequential execution of what must be included.
 
 use forewave::{
-    Block, BlockOutcome, Bundle, FillLoop, FilledTx, Member, MemoryState, OrderItem, SequentialRun,
-    TxIndex, sequential,
+    Block, BlockOutcome, Bundle, FillLoop, FilledItem, FilledTx, Member, MemoryState, OrderItem,
+    SequentialRun, TxIndex, sequential,
 };
 use forewave_fixtures::SplitMix64;
 use revm::{
@@ -90,11 +90,11 @@ pub(crate) fn check_order(
     state: &MemoryState,
     order: &[OrderItem],
 ) {
-    assert!(fill.items().iter().map(|filled| filled.item()).eq(order));
+    assert!(fill.items().iter().map(FilledItem::item).eq(order));
     let expected = included(block, state, order);
     let found: Vec<_> = fill.transactions().iter().map(FilledTx::tx).collect();
     assert_eq!(found, expected);
-    let of_items = fill.items().iter().flat_map(|filled| filled.transactions());
+    let of_items = fill.items().iter().flat_map(FilledItem::transactions);
     assert!(of_items.eq(0..found.len()), "each transaction is of one item");
     check_state(fill, block, state);
 }

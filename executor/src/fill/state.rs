@@ -64,8 +64,11 @@ struct UndoAccount {
     before: Seen,
     storage_cleared: bool,
     /// Its code, if that was changed.
-    code: Option<Option<Bytecode>>,
+    code: Option<Code>,
 }
+
+/// The code of an account, where the state gives it with the account.
+type Code = Box<Option<Bytecode>>;
 
 /// What a slot was before a change; none if it was not loaded.
 #[derive(Clone, Copy, Debug)]
@@ -134,7 +137,7 @@ impl<'a, DB: DatabaseRef> FillState<'a, DB> {
             account.now = undo.before;
             account.storage_cleared = undo.storage_cleared;
             if let Some(code) = undo.code {
-                account.code = code;
+                account.code = *code;
             }
         }
     }
@@ -161,11 +164,11 @@ impl<'a, DB: DatabaseRef> FillState<'a, DB> {
                 place,
                 before: account.now,
                 storage_cleared: account.storage_cleared,
-                code: Some(account.code.clone()),
+                code: Some(Box::new(account.code.clone())),
             };
             let info = change.info.as_ref();
             account.now = Seen::new(info);
-            account.code = info.map_or_else(no_code, |info| info.code.clone());
+            account.code = info.cloned().unwrap_or_default().code;
             self.undo_accounts.push(undo);
             if change.storage_cleared {
                 self.clear_storage(place);
@@ -207,15 +210,16 @@ impl<'a, DB: DatabaseRef> FillState<'a, DB> {
         now.nonce = change.nonce.unwrap_or(now.nonce);
         if let Some(change) = &change.code {
             now.code_hash = change.hash;
-            undo.code = Some(core::mem::replace(&mut account.code, change.code.clone()));
+            let code = core::mem::replace(&mut account.code, change.code.clone());
+            undo.code = Some(Box::new(code));
         }
         // EIP-161: what is empty and was touched ceases to exist. Before it, revm
         // reports such an account as created (or as untouched).
         now.exists = change.lifecycle == Lifecycle::Created || !now.is_empty();
         if is_destroyed || !now.exists {
             *now = Seen::new(None);
-            let code = core::mem::replace(&mut account.code, no_code());
-            undo.code.get_or_insert(code);
+            let code = account.code.replace(Bytecode::default());
+            undo.code.get_or_insert_with(|| Box::new(code));
         }
         self.undo_accounts.push(undo);
         if change.lifecycle != Lifecycle::Kept {
@@ -248,7 +252,7 @@ impl<'a, DB: DatabaseRef> FillState<'a, DB> {
             let account = self.room_for(place);
             account.address = address;
             (account.original, account.now) = (Some(seen), seen);
-            account.code = info.map_or_else(no_code, |info| info.code);
+            account.code = info.unwrap_or_default().code;
         }
         Ok(&mut self.accounts[place.index()])
     }
@@ -361,11 +365,6 @@ impl<'a, DB: DatabaseRef> FillState<'a, DB> {
         };
         touched.into_iter().filter_map(change).collect()
     }
-}
-
-/// The code of an account that has none.
-fn no_code() -> Option<Bytecode> {
-    Some(Bytecode::default())
 }
 
 impl FillAccount {

@@ -135,16 +135,14 @@ impl Tree {
                 return;
             };
             let goes_on = |next: &&usize| self.nodes[**next].checks[0].is_same(first);
-            match node.next.iter().find(goes_on) {
-                Some(&next) => (at, left) = (next, rest),
-                None => {
-                    let new = self.nodes.len();
-                    self.nodes.push(Node { checks: rest, next: Vec::new(), result: Some(known) });
-                    self.nodes[at].next.push(new);
-                    self.len += 1;
-                    return;
-                }
-            }
+            let Some(&next) = node.next.iter().find(goes_on) else {
+                let new = self.nodes.len();
+                self.nodes.push(Node { checks: rest, next: Vec::new(), result: Some(known) });
+                self.nodes[at].next.push(new);
+                self.len += 1;
+                return;
+            };
+            (at, left) = (next, rest);
         }
     }
 
