@@ -10,19 +10,20 @@
 
 use alloy_eips::eip7928::{AccountChanges, constants::ITEM_COST};
 use forewave_analyzer::{Block, Location, ObservedAccess, TxIndex};
-use forewave_executor::{SYSTEM_CONTRACTS, TxReceipt};
+use forewave_executor::SYSTEM_CONTRACTS;
 use hashbrown::HashSet;
 use revm::{context_interface::Cfg, primitives::map::DefaultHashBuilder};
 
 use super::ListFault;
 
-/// The first point of the block, as it was observed, from which on the list `given` names more reads
-/// than gas is left for; before Amsterdam there is no such rule.
+/// The first point of the block from which on the list `given` names more reads than gas is left
+/// for, by what each transaction touched and the regular gas that it took; before Amsterdam there is
+/// no such rule.
 pub fn unaffordable_reads(
     block: &Block,
     given: &[AccountChanges],
     accesses: &[ObservedAccess],
-    receipts: &[TxReceipt],
+    regular_gas: impl IntoIterator<Item = u64>,
 ) -> Option<ListFault> {
     if !block.cfg.is_amsterdam_eip8037_enabled() {
         return None;
@@ -40,13 +41,13 @@ pub fn unaffordable_reads(
     };
     let before = fault(None, &left, gas_left);
     before.or_else(|| {
-        let steps = accesses.iter().zip(receipts);
-        steps.enumerate().find_map(|(position, (accesses, receipt))| {
+        let steps = accesses.iter().zip(regular_gas);
+        steps.enumerate().find_map(|(position, (accesses, regular_gas))| {
             let touched = accesses.0.reads().iter().chain(accesses.0.writes());
             touched.for_each(|at| {
                 left.remove(at);
             });
-            gas_left = gas_left.saturating_sub(receipt.regular_gas_used);
+            gas_left = gas_left.saturating_sub(regular_gas);
             fault(Some(TxIndex::new(position)), &left, gas_left)
         })
     })
@@ -84,7 +85,7 @@ mod tests {
     }
 
     /// Transactions, each with the slots that it reads and the regular gas that it uses.
-    fn observed(txs: &[(&[u64], u64)]) -> (Vec<ObservedAccess>, Vec<TxReceipt>) {
+    fn observed(txs: &[(&[u64], u64)]) -> (Vec<ObservedAccess>, Vec<u64>) {
         let accesses = txs.iter().map(|(slots, _)| {
             let mut set = AccessSetBuilder::new();
             for slot in *slots {
@@ -92,16 +93,7 @@ mod tests {
             }
             ObservedAccess(set.build())
         });
-        let receipts = txs.iter().map(|&(_, regular_gas_used)| TxReceipt {
-            tx_type: 0,
-            status: true,
-            gas_used: 0,
-            regular_gas_used,
-            cumulative_gas_used: 0,
-            logs: vec![],
-            created_address: None,
-        });
-        (accesses.collect(), receipts.collect())
+        (accesses.collect(), txs.iter().map(|(_, gas)| *gas).collect())
     }
 
     fn reads(address: Address, slots: u64) -> AccountChanges {
@@ -112,10 +104,10 @@ mod tests {
     #[test]
     fn a_list_is_rejected_where_the_gas_that_is_left_cannot_pay_for_its_reads() {
         let txs: &[(&[u64], u64)] = &[(&[0], 4_000), (&[1], 3_000), (&[], 1_000)];
-        let (accesses, receipts) = observed(txs);
+        let (accesses, gas) = observed(txs);
         let judge = |slots, gas_limit, spec| {
             let block = block(spec, gas_limit);
-            unaffordable_reads(&block, &[reads(CONTRACT, slots)], &accesses, &receipts)
+            unaffordable_reads(&block, &[reads(CONTRACT, slots)], &accesses, gas.iter().copied())
         };
         let fault = |after, reads, gas_left| {
             let after = Option::map(after, TxIndex::new);
@@ -130,7 +122,8 @@ mod tests {
         assert_eq!(judge(3, 10_000, spec), None, "the last transaction could have left this much");
         assert_eq!(judge(5, 9_999, SpecId::OSAKA), None);
         let of_protocol = [reads(SYSTEM_CONTRACTS[2], 5)];
-        let found = unaffordable_reads(&block(spec, 8_000), &of_protocol, &accesses, &receipts);
+        let found =
+            unaffordable_reads(&block(spec, 8_000), &of_protocol, &accesses, gas.iter().copied());
         assert_eq!(found, None);
     }
 }

@@ -116,7 +116,9 @@ fn judge(
     };
     let is_in_order = !matches!(faults[0], ListFault::Shape(_) | ListFault::TooLarge { .. });
     let early = is_in_order.then(|| {
-        unaffordable_reads(block, given, &observation.accesses, &observation.outcome.receipts)
+        let receipts = observation.outcome.receipts.iter();
+        let regular_gas = receipts.map(|receipt| receipt.regular_gas_used);
+        unaffordable_reads(block, given, &observation.accesses, regular_gas)
     });
     let early = early.flatten();
     faults.splice(0..0, early);
