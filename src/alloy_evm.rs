@@ -194,13 +194,15 @@ where
 
     fn create_executor<'a, DB, I>(
         &'a self,
-        evm: PreparedEvm<G::Evm<DB, I>>,
+        mut evm: PreparedEvm<G::Evm<DB, I>>,
         ctx: Self::ExecutionCtx<'a>,
     ) -> Self::Executor<'a, DB, I>
     where
         DB: StateDB,
         I: Inspector<G::Context<DB>>,
     {
+        // From here on what is run is kept.
+        evm.take_changes();
         let chain = self.chain.create_executor(evm, ctx.clone());
         // An inspector without data of its own has nothing to say of what it has seen.
         let is_inspected = size_of::<I>() > 0;

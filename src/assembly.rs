@@ -172,6 +172,10 @@ pub const fn limits(block: &Block) -> Limits {
 
 /// The block that was assembled of [`candidates`]: `pool` with the transactions that were
 /// chosen, in their order.
+///
+/// # Panics
+///
+/// If an order of the assembly is not one of those candidates.
 pub fn block_of(pool: &Block, assembly: &Assembly) -> Block {
     let chosen = assembly.orders.iter().map(|order| pool.transactions[order.index()].clone());
     Block { transactions: chosen.collect(), ..pool.clone() }

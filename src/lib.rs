@@ -113,12 +113,12 @@ pub use consensus::{block_from_consensus, tx_env};
 pub use forewave_analyzer::{
     AccessKind, AccessSet, AnalyzeError, Block, Location, MeasuredAccess, MeasuredDeciding,
     MemoryState, PredictedAccess, Predictor, Scope, StateExtent, StaticPredictor, SummaryCache,
-    TxIndex,
+    TxIndex, commute_payments,
 };
 pub use forewave_executor::{
-    BlockOutcome, Bundle, CancelToken, Cancellable, DropReason, Dropped, ExecutionError,
-    ExecutionStats, FillLoop, FilledItem, FilledTx, HybridPredictor, Member, OrderItem, ReuseCache,
-    RunPlan, StateChanges, TxReceipt, Workers, execute, sequential, with_prefetch,
+    BlockOutcome, Bundle, CancelToken, Cancellable, ExecutionError, ExecutionStats, FillLoop,
+    HybridPredictor, Member, OneByOne, OrderItem, ReuseCache, RunPlan, StateChanges, TxReceipt,
+    Workers, execute, sequential, with_prefetch,
 };
 pub use forewave_scheduler::{
     ConflictGraph, ConflictGroups, ConflictRule, Schedule, Wave, schedule, verify,
@@ -126,9 +126,9 @@ pub use forewave_scheduler::{
 pub use per_thread::PerThread;
 pub use pipeline::{BlockError, Plan, execute_block, predict};
 pub use portable::PortableError;
-pub use predictors::{PredictorKind, UnknownPredictor};
+pub use predictors::PredictorKind;
 
-// What the command line and its reports use besides.
+// What the command line and its reports use as well.
 #[cfg(feature = "tools")]
 pub use access_list::{
     EntryAt, FaultKind, FaultReport, FaultTx, IndexInWords, ListFault, Listed, Touching,
@@ -142,14 +142,15 @@ pub use forewave_analyzer::{
     LearntFunction, LearntInput, LearntLimits, ListPredictor, ObservedAccess, Ommer, PanickedError,
     Payers, ProtocolPredictor, Scratch, Selected, SharedPlace, SharedUse, StateError, SummaryError,
     SummaryLimits, Target, TxEvaluator, WidenedAccess, WideningCause, Words, WriteKind,
-    commute_payments, predict_each, summarize, summarize_account,
+    predict_each, summarize, summarize_account,
 };
 #[cfg(feature = "tools")]
 pub use forewave_executor::{
-    AccountChange, CancellableError, Declaration, Learner, Lesson, Observation, OneByOne,
-    OraclePredictor, OutcomeNote, PrefetchStats, Prefetched, ReconPredictor, Reexecution,
-    ReexecutionReason, SYSTEM_CONTRACTS, Sampling, SequentialRun, StateView, SystemFailure,
-    SystemOperation, declarations, observe, predict_on_threads, sequential_until,
+    AccountChange, CancellableError, Declaration, DropReason, Dropped, FilledItem, FilledTx,
+    Learner, Lesson, Observation, OraclePredictor, OutcomeNote, PrefetchStats, Prefetched,
+    ReconPredictor, Reexecution, ReexecutionReason, SYSTEM_CONTRACTS, Sampling, SequentialRun,
+    StateView, SystemFailure, SystemOperation, declarations, observe, predict_on_threads,
+    sequential_until,
 };
 #[cfg(feature = "tools")]
 pub use forewave_scheduler::{
@@ -157,6 +158,8 @@ pub use forewave_scheduler::{
     ScheduleError, StatedChain, StatedSchedule, StatedWave, WaveIndex, critical_path, dot,
     hot_spots, lanes, remaining_gas,
 };
+#[cfg(feature = "tools")]
+pub use predictors::UnknownPredictor;
 #[cfg(feature = "tools")]
 pub use printable::{Printable, is_printable};
 #[cfg(feature = "tools")]

@@ -16,7 +16,9 @@ use revm::{
 };
 
 /// One state for each thread, all of the same block. Reads of a thread of the pool do not wait
-/// for those of another; threads outside the pool share one.
+/// for those of another; threads outside the pool share one, and threads of another rayon pool
+/// share those of this one. A read must not use rayon: the thread could take up another read of
+/// its own state, which it holds.
 pub struct PerThread<S> {
     /// The last one is that of the threads outside the pool.
     states: Box<[Mutex<S>]>,

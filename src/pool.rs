@@ -24,7 +24,7 @@ mod order;
 mod senders;
 mod watch;
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use forewave_analyzer::{
     Block, LatePredictor, Location, PanickedError, PredictedAccess, Predictor,
@@ -146,6 +146,8 @@ pub struct Pool<DB, P = LatePredictor> {
     predictor: P,
     threads: Arc<ThreadPool>,
     head: RwLock<Arc<Head<DB>>>,
+    /// Held while a new head is followed: one after the other.
+    following: Mutex<()>,
     book: RwLock<Book>,
 }
 
@@ -190,6 +192,7 @@ impl<DB, P> Pool<DB, P> {
             predictor,
             threads,
             head: RwLock::new(Arc::new(head)),
+            following: Mutex::default(),
             book: RwLock::new(book),
         }
     }
@@ -392,9 +395,27 @@ where
         predictions: Vec<PredictedAccess>,
     ) -> Result<Inserted, PoolError<DB::Error>> {
         self.check_members(&order)?;
-        let head = self.head();
-        let looked = look_up(&head, &order, predictions, &CancelToken::new());
-        self.write().insert(&self.limits, Arc::new(order), looked?)
+        let (order, token) = (Arc::new(order), CancelToken::new());
+        let mut head = self.head();
+        let mut looked = look_up(&head, &order, predictions, &token)?;
+        let mut is_stale = false;
+        loop {
+            let mut book = self.write();
+            // The head does not change while the book is locked.
+            let now = self.head();
+            if now.number == head.number {
+                let inserted = book.insert(&self.limits, order, looked)?;
+                if is_stale {
+                    book.stale.insert(inserted.id);
+                }
+                return Ok(inserted);
+            }
+            drop(book);
+            // What was measured on another head may hold no more.
+            is_stale = true;
+            looked = look_up(&now, &order, looked.predictions, &token)?;
+            head = now;
+        }
     }
 
     /// Takes in what was predicted on `head`; predicts it again if that is the head no more.

@@ -18,7 +18,7 @@ mod write;
 use alloy_primitives::{B256, Keccak256, TxKind};
 use forewave_analyzer::{Block, TxIndex};
 use forewave_scheduler::ScheduleError;
-use revm::context_interface::Transaction as _;
+use revm::context_interface::{Transaction as _, transaction::AuthorizationTr as _};
 
 use crate::Plan;
 
@@ -178,6 +178,8 @@ fn transactions_digest(block: &Block) -> B256 {
         digest.update(tx.gas_limit.to_be_bytes());
         digest.update(tx.gas_price.to_be_bytes());
         digest.update(tx.gas_priority_fee.unwrap_or_default().to_be_bytes());
+        digest.update(tx.max_fee_per_blob_gas.to_be_bytes());
+        digest.update(tx.chain_id.unwrap_or_default().to_be_bytes());
         digest.update((tx.data.len() as u64).to_be_bytes());
         digest.update(&tx.data);
         digest.update((tx.access_list.0.len() as u64).to_be_bytes());
@@ -190,11 +192,10 @@ fn transactions_digest(block: &Block) -> B256 {
         tx.blob_hashes.iter().for_each(|hash| digest.update(hash));
         digest.update((tx.authorization_list_len() as u64).to_be_bytes());
         for authorization in &tx.authorization_list {
-            let authority = revm::context_interface::transaction::AuthorizationTr::authority;
-            let address = revm::context_interface::transaction::AuthorizationTr::address;
-            let (authority, address) = (authority(authorization), address(authorization));
-            digest.update(authority.unwrap_or_default());
-            digest.update(address);
+            digest.update(authorization.authority().unwrap_or_default());
+            digest.update(authorization.address());
+            digest.update(authorization.chain_id().to_be_bytes::<32>());
+            digest.update(authorization.nonce().to_be_bytes());
         }
     }
     digest.finalize()

@@ -19,7 +19,7 @@ const CHANGES: u64 = 6_000;
 const ACCOUNTS: u64 = 1_000;
 
 /// Transactions after it, and what each reads for the first time.
-const READERS: u64 = 100;
+const READERS: u64 = 400;
 const READS: u64 = 100;
 
 /// Runs of each way, of which the cheapest counts: another process may be in the way.

@@ -14,6 +14,8 @@ fn names_of_facade() -> BTreeSet<String> {
         let (attributes, visibility) = match item {
             Item::Use(item) => (&item.attrs, &item.vis),
             Item::Mod(item) => (&item.attrs, &item.vis),
+            // The pages whose snippets are compiled.
+            Item::Struct(item) if has_cfg(&item.attrs) => continue,
             _ => panic!("the facade holds modules and re-exports and nothing else"),
         };
         if !matches!(visibility, Visibility::Public(_)) || has_cfg(attributes) {
@@ -45,7 +47,8 @@ fn add_names(tree: &UseTree, names: &mut BTreeSet<String>) {
 
 #[test]
 fn the_library_has_these_names_and_no_others() {
-    let listed = include_str!("public_names.txt");
+    let listed = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/public_names.txt");
+    let listed = fs::read_to_string(listed).unwrap();
     let listed: BTreeSet<String> = listed.lines().map(str::to_owned).collect();
     let names = names_of_facade();
     let added: Vec<_> = names.difference(&listed).collect();

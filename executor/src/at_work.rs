@@ -14,18 +14,18 @@ thread_local! {
 
 /// The thread is at work until this is dropped.
 #[derive(Debug)]
-pub(crate) struct AtWork {
+pub struct AtWork {
     was_at_work: bool,
 }
 
 impl AtWork {
     /// The calling thread of a run, which works whatever it is called from.
-    pub(crate) fn of_caller() -> Self {
+    pub fn of_caller() -> Self {
         Self { was_at_work: IS_AT_WORK.replace(true) }
     }
 
     /// A thread of the pool, if it is not at work.
-    pub(crate) fn of_pool() -> Option<Self> {
+    pub fn of_pool() -> Option<Self> {
         (!IS_AT_WORK.get()).then(Self::of_caller)
     }
 }

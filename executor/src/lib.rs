@@ -55,6 +55,8 @@ mod transfer;
 mod transition;
 mod workers;
 
+#[doc(hidden)]
+pub use at_work::AtWork;
 pub use cancel::{CancelToken, Cancellable, CancellableError};
 pub use declared::{Declaration, declarations};
 pub use error::{ExecutionError, SystemFailure};

@@ -102,7 +102,7 @@ struct Order<K> {
 #[derive(Debug)]
 pub struct ConflictGroups<K> {
     rule: ConflictRule,
-    ignored: Vec<Location>,
+    ignored: Option<Location>,
     ids: HashMap<K, u32>,
     orders: Slab<Order<K>>,
     places: Slab<Place>,
@@ -121,7 +121,7 @@ impl<K: Copy + Ord + Hash> ConflictGroups<K> {
     pub fn new(rule: ConflictRule) -> Self {
         Self {
             rule,
-            ignored: Vec::new(),
+            ignored: None,
             ids: HashMap::new(),
             orders: Slab::new(),
             places: Slab::new(),
@@ -135,11 +135,10 @@ impl<K: Copy + Ord + Hash> ConflictGroups<K> {
     }
 
     /// Lets orders that are inserted from now on not meet at a location, such as the balance
-    /// of the block's beneficiary, which every transaction credits.
-    pub fn ignore(&mut self, location: Location) {
-        if !self.ignored.contains(&location) {
-            self.ignored.push(location);
-        }
+    /// of the block's beneficiary, which every transaction credits. One at a time: they meet again
+    /// at the location that was ignored before.
+    pub const fn ignore(&mut self, location: Location) {
+        self.ignored = Some(location);
     }
 
     /// The rule.
@@ -170,14 +169,14 @@ impl<K: Copy + Ord + Hash> ConflictGroups<K> {
         predictions: impl IntoIterator<Item = &'a PredictedAccess>,
     ) {
         let sets = predictions.into_iter().map(|it| (it.set(), Some(it)));
-        let touched = Touched::new(core::mem::take(&mut self.touched), &self.ignored, sets);
+        let touched = Touched::new(core::mem::take(&mut self.touched), self.ignored.as_ref(), sets);
         self.insert_touched(key, touched);
     }
 
     /// Inserts or replaces an order that touches exactly this.
     pub fn insert_set(&mut self, key: K, set: &AccessSet) {
         let touched = core::mem::take(&mut self.touched);
-        let touched = Touched::new(touched, &self.ignored, [(set, None)]);
+        let touched = Touched::new(touched, self.ignored.as_ref(), [(set, None)]);
         self.insert_touched(key, touched);
     }
 

@@ -40,7 +40,9 @@ pub fn lanes(graph: &ConflictGraph, lanes: u32) -> Lanes {
     let rank = |tx: TxIndex| (remaining[tx.index()], Reverse(tx));
     let mut ready: BinaryHeap<(u64, Reverse<TxIndex>)> =
         graph.transactions().filter(|tx| needs[tx.index()] == 0).map(rank).collect();
-    let mut free: BinaryHeap<Reverse<u32>> = (0..lanes).map(Reverse).collect();
+    // More cores than transactions stay idle.
+    let used = u32::try_from(graph.len()).map_or(lanes, |transactions| lanes.min(transactions));
+    let mut free: BinaryHeap<Reverse<u32>> = (0..used).map(Reverse).collect();
     let mut running: BinaryHeap<Reverse<(u64, TxIndex, u32)>> = BinaryHeap::new();
     let mut slots = vec![LaneSlot::default(); graph.len()];
     let mut now = 0;

@@ -17,6 +17,7 @@ use alloy_evm::{
 };
 use alloy_primitives::{Address, map::AddressMap};
 use forewave_analyzer::PanickedError;
+use forewave_executor::AtWork;
 use rayon::ThreadPool;
 use revm::{
     DatabaseRef,
@@ -187,8 +188,12 @@ where
     let published = Published::new();
     pool.in_place_scope(|scope| {
         for _ in 1..pool.current_num_threads() {
-            scope.spawn(|_| work(block, &board, &published));
+            scope.spawn(|_| {
+                let Some(_at_work) = AtWork::of_pool() else { return };
+                work(block, &board, &published);
+            });
         }
+        let _at_work = AtWork::of_caller();
         let _end = EndOnDrop(&board);
         let mut stale = 0_u64;
         for (tx, recovered) in recovered.into_iter().enumerate() {
@@ -226,25 +231,37 @@ where
     S: DatabaseRef<Error: core::error::Error + Send + Sync + 'static>,
 {
     while let Some(tx) = board.take() {
-        // One for each transaction: what an EVM keeps between two is not among the reads.
-        let frames = Frames::default();
-        let view = View::new(block.state, published, tx, frames.clone());
-        let mut evm = block.evms.create_evm_with_inspector(view, block.env.clone(), frames.clone());
-        let result = PanickedError::catch(|| evm.transact_raw(block.envs[tx].clone()));
-        let has_panicked = result.is_err();
-        let run = result.ok().and_then(Result::ok).map(|result| {
-            let reads = evm.db_mut().take_reads();
-            run_of(result, reads, frames.ended(), block.fees)
-        });
-        if let Some(run) = &run {
-            let is_paid = |address: &Address| run.paid.iter().any(|(paid, _)| paid == address);
-            published.publish(tx, &run.result.state, is_paid);
-        }
-        board.put(tx, run);
+        // Whatever panics, the transaction is put back: others wait for it.
+        let run = PanickedError::catch(|| run_ahead(block, published, tx));
+        let has_panicked = run.is_err();
+        board.put(tx, run.ok().flatten());
         if has_panicked {
             return;
         }
     }
+}
+
+/// Runs a transaction on what is published before it, and publishes what it did; none if it
+/// cannot be executed.
+fn run_ahead<G, S>(
+    block: &BlockAhead<'_, G, S>,
+    published: &Published,
+    tx: usize,
+) -> Option<Run<G::HaltReason>>
+where
+    G: EvmFactory<Tx: Clone>,
+    S: DatabaseRef<Error: core::error::Error + Send + Sync + 'static>,
+{
+    // One for each transaction: what an EVM keeps between two is not among the reads.
+    let frames = Frames::default();
+    let view = View::new(block.state, published, tx, frames.clone());
+    let mut evm = block.evms.create_evm_with_inspector(view, block.env.clone(), frames.clone());
+    let result = evm.transact_raw(block.envs[tx].clone()).ok()?;
+    let reads = evm.db_mut().take_reads();
+    let run = run_of(result, reads, frames.ended(), block.fees);
+    let is_paid = |address: &Address| run.paid.iter().any(|(paid, _)| paid == address);
+    published.publish(tx, &run.result.state, is_paid);
+    Some(run)
 }
 
 /// A run, and which of its late loads were to pay a fee.

@@ -23,13 +23,13 @@ pub trait Prepare: Evm {
 pub struct PreparedEvm<E: Evm> {
     inner: E,
     prepared: Option<ResultAndState<E::HaltReason>>,
-    /// What has been run since it was last asked for, unless it is not asked for.
+    /// What has been run since it was last asked for, once an executor asks for it.
     changes: Option<Vec<EvmState>>,
 }
 
 impl<E: Evm> PreparedEvm<E> {
     const fn new(inner: E) -> Self {
-        Self { inner, prepared: None, changes: Some(Vec::new()) }
+        Self { inner, prepared: None, changes: None }
     }
 
     /// The EVM inside.

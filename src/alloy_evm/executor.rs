@@ -44,6 +44,15 @@ impl<'a, X, F: BlockExecutorFactory, S> ParallelExecutor<'a, X, F, S> {
     }
 }
 
+impl<X: BlockExecutor<Evm: Prepare>, F: BlockExecutorFactory, S> ParallelExecutor<'_, X, F, S> {
+    /// Transactions come one by one: what a later one starts from is not the state that was
+    /// opened, so nothing runs ahead any more.
+    fn go_on_in_order(&mut self) {
+        self.ahead = None;
+        self.chain.evm_mut().drop_changes();
+    }
+}
+
 impl<X, F: BlockExecutorFactory, S> fmt::Debug for ParallelExecutor<'_, X, F, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let may_run_ahead = self.ahead.is_some();
@@ -88,7 +97,7 @@ where
         tx: impl ExecutableTx<Self>,
         f: impl FnOnce(&Self::Result) -> CommitChanges,
     ) -> Result<Option<GasOutput>, BlockExecutionError> {
-        self.chain.evm_mut().drop_changes();
+        self.go_on_in_order();
         self.chain.execute_transaction_with_commit_condition(tx, f)
     }
 
@@ -96,7 +105,7 @@ where
         &mut self,
         tx: impl ExecutableTx<Self>,
     ) -> Result<Self::Result, BlockExecutionError> {
-        self.chain.evm_mut().drop_changes();
+        self.go_on_in_order();
         self.chain.execute_transaction_without_commit(tx)
     }
 

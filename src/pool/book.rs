@@ -194,10 +194,11 @@ impl Book {
         let Looked { predictions, number, .. } = looked;
         self.stale.remove(&id);
         entry.pooled.predicted_for = number;
+        // Costs next to nothing where the places are the same.
+        self.groups.insert(id, &predictions);
         if *predictions == *entry.pooled.predictions {
             return true;
         }
-        self.groups.insert(id, &predictions);
         let deciders = deciders(&predictions);
         if deciders != entry.deciders {
             self.watch.remove(id, &entry.deciders);

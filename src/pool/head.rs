@@ -15,9 +15,9 @@ use super::{
     Head, Order, OrderId, Pool, PoolError, book::Book, watch::Decider, without_transactions,
 };
 
-/// Orders that are predicted again before the book is locked for them: few, so that others
-/// wait for microseconds, and so many that the threads have enough to share.
-const RENEWED_AT_ONCE: usize = 1_024;
+/// Orders that are predicted again before the book is locked for them: few, so that others wait
+/// for a fraction of a millisecond, and so many that the threads have enough to share.
+const RENEWED_AT_ONCE: usize = 128;
 
 /// What a new head did to a pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,11 +46,13 @@ where
     /// Drops the orders of which a nonce is passed. Predicts those again, on the threads of the
     /// pool, that have a deciding read among the changes ([`PredictedAccess::deciding_reads`];
     /// where a prediction does not state them, any read), that call an account whose code has
-    /// changed or that is new no more, or that may touch anything; and all, if the fork or the
-    /// beneficiary is another. Of what was computed from the block's own fields, such as its
+    /// changed or that is new no more, or that may touch anything and do not state what decided it;
+    /// and all, if the fork or the beneficiary is another. Looks at the accounts that changed in the
+    /// state before as well, which must answer as it did.
+    /// Of what was computed from the block's own fields, such as its
     /// time, it does not know; nor of senders that can no longer pay.
     ///
-    /// Once the token is set no more is predicted: the head is followed all the same, and what is
+    /// Once the token is set no more is predicted: the head is followed nevertheless, and what is
     /// left is [stale](HeadReport::stale).
     ///
     /// [`PredictedAccess::deciding_reads`]: crate::PredictedAccess::deciding_reads
@@ -82,6 +84,7 @@ where
         changes: &StateChanges,
         token: &CancelToken,
     ) -> HeadReport<DB::Error> {
+        let _following = self.following.lock().unwrap_or_else(PoisonError::into_inner);
         let before = self.head();
         let fields = changed_fields(&before.state, changes);
         let mut book = self.write();

@@ -213,6 +213,8 @@ impl<'p> Candidates<'p> {
         for order in &open {
             self.is_required[order.index()] = true;
         }
+        // Up to which nonce of each account its orders are marked.
+        let mut reached = HashMap::<u32, u64>::new();
         while let Some(order) = open.pop() {
             if let Some(sender) = self.malformed[order.index()] {
                 let why = LeftOut::Nonces { sender };
@@ -220,7 +222,8 @@ impl<'p> Candidates<'p> {
             }
             for &need in self.needs.row(order.index()) {
                 self.reserved.extend((0..need.count).map(|at| (need.account, need.nonce + at)));
-                let mut nonce = self.accounts[need.account as usize].1.nonce;
+                let first = self.accounts[need.account as usize].1.nonce;
+                let mut nonce = reached.get(&need.account).copied().unwrap_or(first);
                 while nonce < need.nonce {
                     let found = starts.get(&(need.account, nonce)).and_then(|orders| {
                         let must = orders.iter().find(|order| self.is_required[order.index()]);
@@ -239,6 +242,7 @@ impl<'p> Candidates<'p> {
                         of_earlier.filter(|it| it.account == need.account).map(|it| it.count);
                     nonce = nonce.saturating_add(count.sum::<u64>().max(1));
                 }
+                reached.insert(need.account, nonce);
             }
         }
         Ok(())

@@ -8,7 +8,7 @@
 //!
 //! Who conflicts with whom depends on the zones alone, so that the answers to "who reads
 //! it", "who changes it" and "who conflicts here" are ranges of one list. And at a place
-//! either nobody is joined to anybody, or all from one zone on are joined to each other:
+//! either none is joined to another, or all from one zone on are joined to each other:
 //! see [`Place::joined_from`].
 
 use core::ops::Range;

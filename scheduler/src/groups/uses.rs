@@ -29,7 +29,7 @@ impl Touched {
     /// Of one order, which may consist of several transactions. `touched` gives its memory.
     pub(super) fn new<'a>(
         touched: Vec<UsesAt>,
-        ignored: &[Location],
+        ignored: Option<&Location>,
         sets: impl IntoIterator<Item = (&'a AccessSet, Option<&'a PredictedAccess>)>,
     ) -> Self {
         let mut new = Self { uses: touched, is_unbounded: false };
@@ -68,10 +68,10 @@ impl Touched {
     }
 
     /// Adds named accesses: locations in their order, then the contracts whose slots they are.
-    fn name(&mut self, set: &AccessSet, ignored: &[Location]) {
+    fn name(&mut self, set: &AccessSet, ignored: Option<&Location>) {
         let start = self.uses.len();
         for_each_location(set, |location, uses| {
-            if !ignored.contains(location) {
+            if ignored != Some(location) {
                 self.uses.push((PlaceKey::Location(*location), uses));
             }
         });
