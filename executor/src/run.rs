@@ -146,7 +146,7 @@ where
         slots: &slots,
         state,
         share: slots.len() / workers.threads(),
-        versions: Versions::new(block, workers.threads(), plan),
+        versions: Versions::new(block, workers.threads(), plan.listed.as_deref(), plan.late_fees),
         known: known.as_deref(),
         deadline: workers.deadline,
         failed: Mutex::default(),

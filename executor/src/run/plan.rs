@@ -7,7 +7,7 @@ use forewave_analyzer::{Block, Location, PredictedAccess, TxIndex};
 use forewave_scheduler::ConflictGraph;
 use revm::{
     context::TxEnv,
-    primitives::{AddressMap, TxKind, hardfork::SpecId},
+    primitives::{Address, AddressMap, TxKind, hardfork::SpecId},
 };
 
 use super::{
@@ -65,8 +65,9 @@ pub struct RunPlan {
     span: u64,
     /// Whether several threads run it however small it is.
     is_shared: bool,
-    /// Whether a transaction is predicted to look at the fees that the beneficiary has.
-    pub(super) sees_fees: bool,
+    /// The beneficiary, whose fees are published only when they are committed; none if a
+    /// transaction is predicted to look at what it has.
+    pub(super) late_fees: Option<Address>,
     /// What the block's access list says, if it is run by one.
     pub(super) listed: Option<Arc<Listed>>,
 }
@@ -87,7 +88,8 @@ impl RunPlan {
             .map(|tx| cost(block, tx, tx.gas_limit / LIMIT_PER_GAS))
             .collect();
         let order = TaskOrder::new(costs, &waits);
-        Self { order, predicted: 0, span: 0, is_shared: false, sees_fees: false, listed: None }
+        let late_fees = Some(block.env.beneficiary);
+        Self { order, predicted: 0, span: 0, is_shared: false, late_fees, listed: None }
     }
 
     /// The plan of a block that comes with its access list (EIP-7928): no transaction waits for
@@ -138,7 +140,8 @@ impl RunPlan {
         let table = graph.accesses();
         let fees = table.id(&Location::Balance(block.env.beneficiary));
         let sees_fees = fees.is_some_and(|id| !table.readers(id).is_empty());
-        Self { order, predicted: graph.len(), span, is_shared: false, sees_fees, listed: None }
+        let late_fees = (!sees_fees).then_some(block.env.beneficiary);
+        Self { order, predicted: graph.len(), span, is_shared: false, late_fees, listed: None }
     }
 
     /// What is known of a run on so many threads before it.

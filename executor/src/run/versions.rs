@@ -28,9 +28,8 @@ use revm::{
 use super::{
     below::{Below, Hashes},
     entries::{AccountEntry, SlotEntry},
-    listed::ByList,
+    listed::{ByList, Listed},
     narrow,
-    plan::RunPlan,
 };
 use crate::{
     reads::Seen,
@@ -89,8 +88,12 @@ pub(crate) struct Versions<'r> {
 
 impl<'r> Versions<'r> {
     /// No version yet.
-    pub(crate) fn new(block: &Block, threads: usize, plan: &'r RunPlan) -> Self {
-        let listed = plan.listed.as_deref();
+    pub(crate) fn new(
+        block: &Block,
+        threads: usize,
+        listed: Option<&'r Listed>,
+        late_fees: Option<Address>,
+    ) -> Self {
         let shards = (threads * SHARDS_PER_THREAD).next_power_of_two();
         let transactions = block.transactions.len();
         let room = (2 * transactions).div_ceil(shards);
@@ -102,7 +105,7 @@ impl<'r> Versions<'r> {
             slots: slots.collect(),
             wipes: Mutex::default(),
             wiped: Default::default(),
-            late_fees: (!plan.sees_fees).then_some(block.env.beneficiary),
+            late_fees,
             committed: AtomicU32::new(0),
             written: core::iter::repeat_with(AtomicU64::default).take(written).collect(),
             clock: AtomicU32::new(0),

@@ -15,7 +15,10 @@ use forewave::{
     report::{BlockHeading, ListedScores, ListedTotal},
 };
 
-use super::{Row, Summarizing, Unit, summarize, write_columns, write_row};
+use super::{
+    Summarizing, summarize,
+    text::{Row, Unit, write_columns, write_row},
+};
 use crate::cli::{
     args::{ScoreArgs, Truth},
     diagnostic::Failure,
