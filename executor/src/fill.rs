@@ -205,10 +205,9 @@ impl<'a, DB: DatabaseRef> FillLoop<'a, DB> {
     pub fn fill(&mut self, order: &[OrderItem]) -> Result<(), ExecutionError<DB::Error>> {
         let both = self.items.iter().zip(order);
         let common = both.take_while(|(filled, item)| filled.item == **item).count();
+        // What begins anew has nothing in common with what was.
+        let common = if self.state().results().is_full() { 0 } else { common };
         self.truncate(common);
-        if common == 0 && self.state().results().is_full() {
-            self.begin_anew()?;
-        }
         for item in &order[common..] {
             self.push(item.clone())?;
         }
@@ -221,6 +220,9 @@ impl<'a, DB: DatabaseRef> FillLoop<'a, DB> {
         &mut self,
         item: impl Into<OrderItem>,
     ) -> Result<&FilledItem, ExecutionError<DB::Error>> {
+        if self.items.is_empty() && self.state().results().is_full() {
+            self.begin_anew()?;
+        }
         let (item, before) = (item.into(), self.now());
         let mut left_out = Vec::new();
         let dropped = match &item {
@@ -356,12 +358,14 @@ impl<'a, DB: DatabaseRef> FillLoop<'a, DB> {
     /// Goes on with fresh results, since the old ones have seen too many places.
     fn begin_anew(&mut self) -> Result<(), ExecutionError<DB::Error>> {
         let results = self.cache.of(self.block);
+        let mut state = FillState::new(self.state().base(), Arc::clone(&results));
+        let beneficiary = state.account_place(self.block.env.beneficiary);
+        state.apply_changes(&self.before).map_err(ExecutionError::SystemState)?;
+        // Candidates, beneficiary and state are numbered alike: all of them change, or none.
         for candidate in &mut self.candidates {
             *candidate = results.of(candidate.tx());
         }
-        let mut state = FillState::new(self.state().base(), results);
-        self.beneficiary = state.account_place(self.block.env.beneficiary);
-        state.apply_changes(&self.before).map_err(ExecutionError::SystemState)?;
+        self.beneficiary = beneficiary;
         *self.state_mut() = state;
         Ok(())
     }

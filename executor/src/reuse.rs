@@ -169,7 +169,11 @@ impl Results {
         }
         let results = Arc::new(TxResults { tx: tx.clone(), tree: Mutex::default() });
         alike.push(Arc::clone(&results));
-        self.held.fetch_add(lists_len(tx) + 1, Ordering::Relaxed);
+        drop(shard);
+        // Transactions that are always dropped have no results, but take room as well.
+        if self.held.fetch_add(lists_len(tx) + 1, Ordering::Relaxed) > HELD_MAX {
+            self.forget();
+        }
         results
     }
 

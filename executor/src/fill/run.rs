@@ -77,7 +77,7 @@ impl<DB: DatabaseRef> FillLoop<'_, DB> {
         let at = |source| ExecutionError::State { tx, source };
         let payment = self.apply(&known).map_err(at)?;
         self.gas.add(&known.result);
-        self.payment += payment;
+        self.payment = self.payment.wrapping_add(payment);
         self.txs.push(FilledTx {
             tx,
             tx_type: candidate.tx().tx_type,

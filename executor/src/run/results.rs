@@ -33,8 +33,9 @@ use crate::{
 /// protocol does around them, and gives what they did, in block order.
 ///
 /// There may be fewer results than transactions, down to none: where several threads are not
-/// estimated to pay, where most runs turned out stale, where the state failed, or from the first
-/// invalid transaction on. The caller runs the rest sequentially, and meets there what is wrong.
+/// estimated to pay, where most runs turned out stale, where the state failed or the deadline has
+/// come, or from the first invalid transaction on. The caller runs the rest sequentially, and meets
+/// there what is wrong.
 ///
 /// The changes of a transaction name every account and slot that it changed; where the block
 /// [makes its access list](Block::makes_access_list), also those that it only loaded.
