@@ -3,35 +3,30 @@
 //! `cargo run --release --example assemble -- [--predictor hybrid] [--plot] [DIR]...`
 //!
 //! A directory is a block, whose transactions are the pool, or a run of consecutive blocks, of which
-//! as many as have [`WINDOW`] transactions are a pool on the state before the first of them. The block may use half
+//! as many as have 100 transactions are a pool on the state before the first of them. The block may use half
 //! of the gas that the pool uses. It is filled by value per gas, and again with bounds on the span. Every
 //! block is executed sequentially; the value is what it then pays to the beneficiary, and the span that of what its
 //! transactions then touch.
 
+#[path = "assemble/pools.rs"]
+mod pools;
+
 use std::{
-    env, fs,
+    env,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use forewave::{
-    Block, BlockOutcome, ConflictGraph, ExecutionError, MemoryState, PredictedAccess,
-    PredictorKind, SequentialRun, StateError, TxIndex,
+    Block, ConflictGraph, PredictedAccess, PredictorKind, TxIndex,
     assembly::{
         Assembly, Candidates, Constraints, LeftOut, Limits, Resource, assemble, block_of,
         candidates, tip, trade, value_bound,
     },
-    commute_payments, critical_path,
-    input::{BlockInput, LoadOptions},
-    observe, predict, schedule,
+    commute_payments, critical_path, observe, predict, schedule,
 };
-use revm::DatabaseRef;
 
-/// Transactions that a pool of consecutive blocks has at least, where the run has so many.
-const WINDOW: usize = 100;
-
-/// Fewest transactions of a pool that counts.
-const TRANSACTIONS_MIN: usize = 20;
+use self::pools::{Pool, Run, entries, pools, run};
 
 /// Bounds on the span that are tried, as parts of what the block of the highest value has.
 const STEPS: u64 = 32;
@@ -86,113 +81,6 @@ fn main() {
         }
     }
     summarize(&rows);
-}
-
-fn entries(directory: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
-    let mut found: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    found.sort();
-    found
-}
-
-/// Transactions that a block can be assembled from: all of them valid in this order.
-struct Pool {
-    name: String,
-    block: Block,
-    state: MemoryState,
-    /// Gas that each uses, run one after the other.
-    gas: Vec<u64>,
-}
-
-/// The pools of a directory: of one block, or of a run.
-fn pools(directory: &Path) -> Vec<Pool> {
-    let load = |path: &Path| BlockInput::load(path, &LoadOptions::default()).ok();
-    if let Some(input) = load(directory) {
-        return Pool::of(name(directory), &[input]).into_iter().collect();
-    }
-    let inputs: Vec<BlockInput> = entries(directory).iter().filter_map(|path| load(path)).collect();
-    let mut pools = Vec::new();
-    let mut left = &inputs[..];
-    while !left.is_empty() {
-        let mut transactions = 0;
-        let enough = left.iter().position(|input| {
-            transactions += input.block.transactions.len();
-            transactions >= WINDOW
-        });
-        let (window, rest) = left.split_at(enough.map_or(left.len(), |last| last + 1));
-        left = rest;
-        let chain = name(directory).split('-').next().unwrap_or_default().to_owned();
-        let name = format!("{chain}-{} +{}", window[0].block.number(), window.len() - 1);
-        pools.extend(Pool::of(name, window));
-    }
-    pools
-}
-
-fn name(directory: &Path) -> String {
-    directory.file_name().unwrap_or_default().to_string_lossy().into_owned()
-}
-
-impl Pool {
-    /// The transactions of consecutive blocks on the state before the first one: of every
-    /// account and slot the earliest that a block says.
-    fn of(name: String, inputs: &[BlockInput]) -> Option<Self> {
-        let mut state = MemoryState::default();
-        for input in inputs.iter().rev() {
-            for (address, info, storage) in input.state.accounts() {
-                let mut info = info.clone();
-                info.code = input.state.code_by_hash_ref(info.code_hash).ok();
-                state.insert_account(address, info);
-                for (key, value) in storage {
-                    state.insert_storage(address, key, value);
-                }
-            }
-            for (number, hash) in input.state.block_hashes() {
-                state.insert_block_hash(number, hash);
-            }
-        }
-        let transactions = inputs.iter().flat_map(|input| input.block.transactions.clone());
-        let mut block = inputs[0].block.clone();
-        block.transactions = transactions.collect();
-        block.access_list = None;
-        block.makes_access_list = false;
-        block.withdrawals.clear();
-        let limit = core::mem::replace(&mut block.env.gas_limit, u64::MAX >> 1);
-        let run = run(&block, &state)?;
-        block = run.block;
-        block.env.gas_limit = limit;
-        let gas = run.outcome.receipts.iter().map(|receipt| receipt.gas_used).collect();
-        let pool = Self { name, block, state, gas };
-        (pool.block.transactions.len() >= TRANSACTIONS_MIN).then_some(pool)
-    }
-}
-
-/// A block without what turned out to be invalid, and what it does.
-struct Run {
-    block: Block,
-    outcome: BlockOutcome,
-    invalid: usize,
-}
-
-/// Executes a block sequentially and drops what is invalid.
-fn run(block: &Block, state: &MemoryState) -> Option<Run> {
-    let mut run = SequentialRun::new(block, state).ok()?;
-    let (mut valid, mut invalid) = (Vec::new(), 0);
-    for (tx, env) in block.indexed() {
-        match run.step(tx) {
-            Ok(_) => valid.push(env.clone()),
-            Err(
-                ExecutionError::InvalidTransaction { .. } | ExecutionError::GasLimitExceeded { .. },
-            ) => invalid += 1,
-            Err(error) => return failed(&error),
-        }
-    }
-    let outcome = run.finish().ok()?;
-    Some(Run { block: Block { transactions: valid, ..block.clone() }, outcome, invalid })
-}
-
-fn failed<T>(error: &ExecutionError<StateError>) -> Option<T> {
-    eprintln!("left out: {error}");
-    None
 }
 
 /// A block as it was assembled and as it executed.

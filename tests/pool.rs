@@ -1,6 +1,9 @@
 //! The pool of predictions: what it takes, what it holds after each head, and that it says of
 //! its orders what a fresh prediction says.
 
+#[path = "pool/fallible.rs"]
+mod fallible;
+
 use std::{
     collections::BTreeSet,
     fs,
@@ -24,10 +27,12 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use revm::{
     DatabaseRef,
     bytecode::Bytecode,
-    context::{DBErrorMarker, TxEnv},
-    primitives::{Address, B256, Bytes, StorageKey, StorageValue},
+    context::TxEnv,
+    primitives::{Address, Bytes, StorageKey, StorageValue},
     state::AccountInfo,
 };
+
+use self::fallible::{Fallible, Gone};
 
 fn threads() -> Arc<ThreadPool> {
     Arc::new(ThreadPoolBuilder::new().num_threads(2).build().unwrap())
@@ -354,44 +359,6 @@ fn orders_of_other_shapes_are_refused_by_name() {
         assert_eq!(refused.to_string(), {
             format!("an order has 1 to 2 transactions, this one {found}")
         });
-    }
-}
-
-/// A state that fails, panics, or answers.
-#[derive(Debug)]
-struct Fallible {
-    state: MemoryState,
-    fails: AtomicBool,
-    panics: AtomicBool,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the disk is gone")]
-struct Gone;
-
-impl DBErrorMarker for Gone {}
-
-impl DatabaseRef for Fallible {
-    type Error = Gone;
-
-    fn basic_ref(&self, address: Address) -> Result<Option<AccountInfo>, Gone> {
-        assert!(!self.panics.load(Ordering::Relaxed), "out of luck");
-        if self.fails.load(Ordering::Relaxed) {
-            return Err(Gone);
-        }
-        self.state.basic_ref(address).map_err(|_| Gone)
-    }
-
-    fn code_by_hash_ref(&self, hash: B256) -> Result<Bytecode, Gone> {
-        self.state.code_by_hash_ref(hash).map_err(|_| Gone)
-    }
-
-    fn storage_ref(&self, address: Address, key: StorageKey) -> Result<StorageValue, Gone> {
-        self.state.storage_ref(address, key).map_err(|_| Gone)
-    }
-
-    fn block_hash_ref(&self, number: u64) -> Result<B256, Gone> {
-        self.state.block_hash_ref(number).map_err(|_| Gone)
     }
 }
 

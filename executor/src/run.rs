@@ -26,7 +26,7 @@ mod view;
 mod worker;
 
 use std::{
-    sync::{Mutex, OnceLock, PoisonError},
+    sync::{OnceLock, PoisonError},
     time::Instant,
 };
 
@@ -43,7 +43,6 @@ use self::{
     listed::ByList,
     shared::Shared,
     slots::TxSlot,
-    versions::Versions,
     view::At,
     worker::Worker,
 };
@@ -140,17 +139,8 @@ where
     let known = workers.reuse.map(|reuse| reuse.of(block));
     let slots: Vec<_> =
         core::iter::repeat_with(TxSlot::default).take(block.transactions.len()).collect();
-    let shared = Shared {
-        block,
-        rules: rules.as_ref(),
-        slots: &slots,
-        state,
-        share: slots.len() / workers.threads(),
-        versions: Versions::new(block, workers.threads(), plan.listed.as_deref(), plan.late_fees),
-        known: known.as_deref(),
-        deadline: workers.deadline,
-        failed: Mutex::default(),
-    };
+    let (given, rules) = ((state, plan), rules.as_ref());
+    let shared = Shared::new(block, given, workers, rules, known.as_deref(), &slots);
     let dispatch = Dispatch::new(&plan.order, Committer::new(block));
     let closing = Closing::new(slots.len(), workers.threads());
     let mut worker = Worker::new(&shared);

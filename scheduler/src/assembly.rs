@@ -31,6 +31,8 @@ mod time;
 mod timeline;
 
 #[cfg(test)]
+mod cases;
+#[cfg(test)]
 mod properties;
 
 use core::fmt;

@@ -16,11 +16,11 @@ use super::{
     watch::{Decider, Watch, deciders},
 };
 
-/// Bytes for each access of an order besides its location in the prediction: its place in the
+/// Bytes that each access of an order takes outside its prediction: its place in the
 /// conflict groups, an entry in it and one of the order's.
 const BYTES_PER_ACCESS: usize = 200;
 
-/// Bytes for each order besides what its transactions and predictions hold.
+/// Bytes that each order takes outside its transactions and predictions.
 const BYTES_PER_ORDER: usize = 1_000;
 
 /// An order, and what finds it.

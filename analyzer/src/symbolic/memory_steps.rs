@@ -106,7 +106,7 @@ impl Explorer<'_> {
         let pointer = pop(path);
         let Some(at) = Place::of(&self.arena, pointer) else {
             if self.arena.value(pointer).is_some() {
-                // Nobody can pay for that much memory.
+                // So much memory costs more gas than any transaction has.
                 return Flow::Revert;
             }
             if opcode == op::MLOAD {

@@ -6,7 +6,6 @@
 //! sequential execution leaves.
 
 use core::iter::repeat_with;
-use std::sync::Mutex;
 
 use forewave_analyzer::{Block, PanickedError, TxIndex};
 use revm::{
@@ -18,7 +17,7 @@ use revm::{
 
 use super::{
     commit::Committer, dispatch::Dispatch, is_recorded, narrow, plan::RunPlan, shared::Shared,
-    slots::TxSlot, versions::Versions, view::VersionedState, worker::Worker,
+    slots::TxSlot, view::VersionedState, worker::Worker,
 };
 use crate::{
     ExecutionError,
@@ -66,17 +65,8 @@ where
     let rules = TransferRules::new(block);
     let known = workers.reuse.map(|reuse| reuse.of(block));
     let slots: Vec<_> = repeat_with(TxSlot::default).take(block.transactions.len()).collect();
-    let shared = Shared {
-        block,
-        rules: rules.as_ref(),
-        slots: &slots,
-        state,
-        share: slots.len() / workers.threads(),
-        versions: Versions::new(block, workers.threads(), plan.listed.as_deref(), plan.late_fees),
-        known: known.as_deref(),
-        deadline: workers.deadline,
-        failed: Mutex::default(),
-    };
+    let (given, rules) = ((state, plan), rules.as_ref());
+    let shared = Shared::new(block, given, workers, rules, known.as_deref(), &slots);
     let dispatch = Dispatch::new(&plan.order, Committer::keeping_results(block));
     workers.pool.in_place_scope(|scope| {
         for _ in 1..workers.threads() {

@@ -6,10 +6,13 @@ use forewave_analyzer::{Block, TxIndex};
 use revm::DatabaseRef;
 
 use super::{
+    plan::RunPlan,
     slots::TxSlot,
     versions::{Versions, point_after},
 };
-use crate::{ExecutionError, cancel::Deadline, reuse::Results, transfer::TransferRules};
+use crate::{
+    ExecutionError, cancel::Deadline, reuse::Results, transfer::TransferRules, workers::Workers,
+};
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -26,7 +29,30 @@ pub(super) struct Shared<'r, DB: DatabaseRef> {
     pub(super) failed: Mutex<Option<ExecutionError<DB::Error>>>,
 }
 
-impl<DB: DatabaseRef> Shared<'_, DB> {
+impl<'r, DB: DatabaseRef> Shared<'r, DB> {
+    /// What the threads share that run this plan of a block, with a slot for each transaction.
+    pub(super) fn new(
+        block: &'r Block,
+        (state, plan): (&'r DB, &'r RunPlan),
+        workers: Workers<'r>,
+        rules: Option<&'r TransferRules<'r>>,
+        known: Option<&'r Results>,
+        slots: &'r [TxSlot],
+    ) -> Self {
+        let (threads, listed) = (workers.threads(), plan.listed.as_deref());
+        Self {
+            block,
+            rules,
+            slots,
+            state,
+            share: slots.len() / threads,
+            versions: Versions::new(block, threads, listed, plan.late_fees),
+            known,
+            deadline: workers.deadline,
+            failed: Mutex::default(),
+        }
+    }
+
     /// Keeps the error that the run ends with: the first.
     pub(super) fn fail(&self, error: ExecutionError<DB::Error>) {
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
